@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* abi.h: what the shim and the agent share, to the byte.
+ *
+ * One memfd, mapped by the profiled process (writer) and by the agent (reader), wherever that lives.
+ * Read by the C compiler and by cffi: only '#' lines, plain declarations and integer enums here, no macros in use,
+ * no expressions in array sizes. Everything is written by exactly one side, named at each field.
+ *
+ * Context: none (data only).
+ */
+#ifndef GP_ABI_H
+#define GP_ABI_H
+
+#include <stdint.h>
+
+enum gp_abi
+{
+  GP_ABI_VERSION = 1,
+  GP_LABELS = 65536,     /* distinct labels in the life of a process */
+  GP_THREADS = 8192,     /* threads alive, or ended and not yet read by the agent */
+  GP_ACCOUNTS = 65536,   /* (thread, label) pairs of those threads */
+  GP_MODULES = 8192,     /* ELF objects ever loaded */
+  GP_STRINGS = 16777216, /* bytes of interned text */
+  GP_RING_WORDS = 1048576, /* 8 MiB of records; a power of two */
+  GP_PARAMS = 16384,
+  GP_LOG = 16384,
+  GP_COMM = 16
+};
+
+/* Bounds of the only number that C reads before the agent is there; tests hold them against the pydantic model. */
+enum gp_sample_rate
+{
+  GP_SAMPLE_RATE_MIN = 1,
+  GP_SAMPLE_RATE_MAX = 1000,
+  GP_SAMPLE_RATE_DEFAULT = 100
+};
+
+enum gp_clock
+{
+  GP_CLOCK_NONE = 0,            /* no signal was free: accounts only */
+  GP_CLOCK_PERF = 1,            /* perf task-clock event a thread */
+  GP_CLOCK_PERF_USER = 2,       /* the same without kernel time (perf_event_paranoid 2) */
+  GP_CLOCK_TIMER = 3            /* timer_create on the thread's CPU clock; bound to the kernel's tick */
+};
+
+enum gp_host_state
+{
+  GP_HOST_STARTING = 0,
+  GP_HOST_RUNNING = 1,
+  GP_HOST_STOPPING = 2,         /* accounts are closed for the last time; the agent flushes and sets GP_AGENT_DONE */
+  GP_HOST_INERT = 3             /* given up; nothing more will come */
+};
+
+enum gp_agent_state
+{
+  GP_AGENT_NONE = 0,
+  GP_AGENT_STARTING = 1,
+  GP_AGENT_RUNNING = 2,
+  GP_AGENT_DONE = 3,            /* flushed or spooled all there was */
+  GP_AGENT_REFUSED = 4          /* settings wrong or start failed: the shim goes inert */
+};
+
+enum gp_agent_home
+{
+  GP_HOME_EMBEDDED = 1,
+  GP_HOME_PROCESS = 2
+};
+
+enum gp_label_kind
+{
+  GP_LABEL_ELEMENT = 1,
+  GP_LABEL_STATE_CHANGE = 2,    /* of a bin or pipeline: the name is the bin's */
+  GP_LABEL_MAIN = 3,            /* main thread, outside every element */
+  GP_LABEL_POOL = 4,            /* GLib pool made by no element */
+  GP_LABEL_TASK = 5,            /* GStreamer task before its element is known */
+  GP_LABEL_THREAD = 6,          /* any other thread that no element made */
+  GP_LABEL_AGENT = 7,
+  GP_LABEL_BEFORE = 8,          /* CPU from before the tracer existed */
+  GP_LABEL_UNSEEN = 9,          /* process CPU that no account holds: thread ends, threads that came and went unseen */
+  GP_LABEL_OVERFLOW = 10        /* label table full */
+};
+
+/* Wire names are the enumerators, lowered, without the prefix. Each early return of the handler counts exactly one of
+ * the dropped_*; each sample written counts one of the stacks_*. */
+enum gp_counter
+{
+  GP_COUNTER_SAMPLES = 0,               /* records committed */
+  GP_COUNTER_TICKS_OVERRUN,             /* expiries the kernel merged into others; carried as weight */
+  GP_COUNTER_DROPPED_RING_FULL,
+  GP_COUNTER_DROPPED_NO_THREAD,         /* signal on a thread without state */
+  GP_COUNTER_DROPPED_NESTED,            /* handler interrupted itself or a half-built state */
+  GP_COUNTER_DROPPED_INERT,             /* came after the stop */
+  GP_COUNTER_FOREIGN_SIGNALS,           /* passed on to their owner */
+  GP_COUNTER_STACKS_CFI,                /* reached the root by CFI alone */
+  GP_COUNTER_STACKS_SCAN,               /* reached the root; a stretch without CFI crossed by a verified scan */
+  GP_COUNTER_STACKS_GUESSED,            /* as before, but the candidate stood behind an indirect call */
+  GP_COUNTER_STACKS_BOUNDARY,           /* resumed at a label's boundary or the thread's root behind [unknown] */
+  GP_COUNTER_STACKS_TRUNCATED,          /* gave up: neither root nor boundary was met, or too deep */
+  GP_COUNTER_STACKS_LEAF_ONLY,          /* sp outside the thread's known stacks */
+  GP_COUNTER_SIGNAL_TAKEN,              /* windows in which the host had replaced our handler */
+  GP_COUNTER_LABELS_FULL,               /* pushes labelled [too many labels] */
+  GP_COUNTER_LABELS_DEAD,               /* entries whose post hook never came */
+  GP_COUNTER_THREADS_FULL,              /* threads whose CPU went to the labels' overflow account */
+  GP_COUNTER_THREADS_FOUND,             /* threads found by polling */
+  GP_COUNTER_ACCOUNTS_FULL,
+  GP_COUNTER_UNARMED,                   /* threads for which neither perf event nor timer could be had */
+  GP_COUNTERS
+};
+
+/* How a stack ended; also the order of trust. One of them in each record. */
+enum gp_stack_end
+{
+  GP_STACK_CFI = 0,
+  GP_STACK_SCAN = 1,
+  GP_STACK_GUESSED = 2,
+  GP_STACK_BOUNDARY = 3,
+  GP_STACK_TRUNCATED = 4,
+  GP_STACK_LEAF_ONLY = 5
+};
+
+/* frames[] of a record holds pcs, leaf first (frame 0 exact, the others return addresses), and, where bit 63 is set,
+ * one of these in bits 56..62 with its operand below. */
+enum gp_frame_tag
+{
+  GP_FRAME_LABEL = 1,           /* operand: label id; stands on the root side of the frames run for that label */
+  GP_FRAME_UNKNOWN = 2,         /* a gap of unknown length */
+  GP_FRAME_TRUNCATED = 3,       /* the root side is missing */
+  GP_FRAME_EXACT = 4            /* operand: pc that is exact though not the leaf (interrupted by a signal) */
+};
+
+struct gp_label
+{                               /* written by the shim before label_count is raised; immutable afterwards */
+  uint32_t kind;                /* enum gp_label_kind */
+  uint32_t name;                /* offsets into strings[]; 0 is "" */
+  uint32_t path;                /* "/pipeline0/bin0/x264enc0" */
+  uint32_t factory;
+  uint32_t pipeline;            /* name of the topmost bin */
+  uint32_t reserved;
+  uint64_t overflow_ns;         /* atomic: CPU of threads that found no slot or no account */
+};
+
+enum gp_slot_state
+{
+  GP_SLOT_FREE = 0,             /* set by the agent once it has read an ENDED one */
+  GP_SLOT_LIVE = 1,
+  GP_SLOT_ENDED = 2
+};
+
+struct gp_thread_slot
+{                               /* written by the shim, but for state ENDED -> FREE */
+  uint32_t state;
+  uint32_t serial;              /* distinguishes successive users of a slot */
+  int32_t tid;
+  uint32_t home;                /* reserved */
+  char comm[16];                /* kernel's name of the thread; as last seen */
+};
+
+struct gp_account
+{                               /* CPU of one thread under one label; cumulative ns */
+  uint32_t state;               /* enum gp_slot_state */
+  uint32_t label;
+  uint32_t thread;              /* index of its slot */
+  uint32_t serial;
+  uint64_t ns;                  /* written by the thread; final once ENDED */
+  uint64_t closed_ns;           /* LIVE: ns plus the stretch still open at the last close. May step back a little: a
+                                   reader keeps what it has emitted and emits what exceeds it */
+};
+
+struct gp_module
+{                               /* written before module_count is raised; removed is set at unload */
+  uint64_t start;               /* addresses [start, end) of its executable segments */
+  uint64_t end;
+  uint64_t bias;                /* run-time address minus ELF address */
+  uint32_t path;                /* offset into strings[] */
+  uint32_t build_id;            /* hex, offset into strings[]; 0: none */
+  uint32_t added;               /* generation in which it came */
+  uint32_t removed;             /* generation in which it went; 0: still there */
+};
+
+/* A record in the ring, 8-byte words. head and tail count words for ever; index = count mod GP_RING_WORDS. A record
+ * never wraps: a filler record (committed, depth 0, thread 0xffffffff) covers the end. */
+enum gp_record_state
+{
+  GP_RECORD_EMPTY = 0,
+  GP_RECORD_BUSY = 1,
+  GP_RECORD_COMMITTED = 2
+};
+
+struct gp_record
+{
+  uint32_t state;               /* enum gp_record_state; last to be written */
+  uint32_t words;               /* whole record, this header included */
+  uint32_t thread;              /* slot */
+  uint32_t serial;
+  uint32_t label;               /* innermost label: the account this sample belongs to */
+  uint32_t weight;              /* ticks: 1 + overruns */
+  uint32_t generation;          /* of the module list when it was taken */
+  uint16_t stack_end;           /* enum gp_stack_end */
+  uint16_t depth;               /* frames that follow */
+  uint64_t frames[];
+};
+
+struct gp_segment
+{
+  /* immutable once the agent is started; written by the shim */
+  uint64_t magic;               /* "gstpyro\0" */
+  uint32_t abi_version;
+  uint32_t bytes;               /* size of this structure */
+  int32_t host_pid;
+  uint32_t sample_rate_hz;
+  uint64_t start_mono_ns;       /* CLOCK_MONOTONIC and CLOCK_REALTIME when the tracer came up */
+  uint64_t start_real_ns;
+  uint32_t agent_home;          /* enum gp_agent_home */
+  uint32_t stop_on_dispose;
+  char program[256];            /* the host's executable, without folders */
+  char params[16384];           /* tracer parameters as given: key NUL value NUL ... NUL */
+
+  /* control; atomics */
+  uint32_t host_state;          /* shim */
+  uint32_t agent_state;         /* agent */
+  uint32_t wake;                /* futex the agent waits on; raised by the shim */
+  uint32_t poll;                /* futex the poller waits on; raised by the agent */
+  uint32_t close_wanted;        /* agent: raised to ask for a close of the window */
+  uint32_t close_done;          /* shim: follows close_wanted */
+  uint32_t clock;               /* shim: enum gp_clock in use */
+  uint32_t signal;              /* shim: number of the sampling signal, 0: none */
+  uint64_t close_mono_ns;       /* shim: when the last close was made */
+  uint64_t process_cpu_ns;      /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
+  uint32_t label_count;         /* shim: labels[0] is never used */
+  uint32_t module_count;        /* shim */
+  uint32_t generation;          /* shim: of the module list */
+  uint32_t strings_used;        /* shim */
+  uint32_t threads_used;        /* shim: slots ever used, an upper bound for readers */
+  uint32_t accounts_used;       /* shim: likewise */
+  uint32_t threads_seen;        /* shim: threads ever registered */
+  uint32_t reserved;
+  uint64_t counters[32];        /* shim: enum gp_counter */
+
+  uint64_t head;                /* shim, atomic: words reserved */
+  uint64_t padding[7];
+  uint64_t tail;                /* agent: words read and zeroed */
+
+  /* lines of the agent for GStreamer's debug log: one level digit (GST_LEVEL_*), text, '\n'. Counts run for ever. A line
+   * that finds no room is left out. */
+  uint32_t log_written;         /* agent */
+  uint32_t log_read;            /* shim */
+  char log[16384];
+
+  struct gp_label labels[65536];
+  struct gp_thread_slot threads[8192];
+  struct gp_account accounts[65536];
+  struct gp_module modules[8192];
+  char strings[16777216];
+  uint64_t ring[1048576];
+};
+
+#endif
