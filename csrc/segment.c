@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* segment.c: makes the shared memory and its string heap; futexes on its words.
+ *
+ * Context: lifecycle, but for the AS-Safe functions that segment.h names.
+ */
+#define _GNU_SOURCE
+#include "segment.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct gp_segment *g_segment;
+_Atomic bool g_active;
+
+static pthread_mutex_t g_strings_lock = PTHREAD_MUTEX_INITIALIZER;
+
+_Static_assert (sizeof (struct gp_segment) < UINT32_MAX, "bytes is 32 bits wide");
+_Static_assert (offsetof (struct gp_segment, ring) % 8 == 0, "records are aligned");
+_Static_assert (GP_COUNTERS <= 32, "counters[] is too small");
+
+int
+gp_segment_create (int *fd)
+{
+  /* Sparse: pages cost memory once touched. */
+  int memory = memfd_create ("gst-pyro", MFD_CLOEXEC);
+  if (memory < 0)
+    return errno;
+  struct gp_segment *segment = MAP_FAILED;
+  if (ftruncate (memory, sizeof (struct gp_segment)) == 0)
+    segment = mmap (NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  if (segment == MAP_FAILED) {
+    int error = errno;
+    close (memory);
+    return error;
+  }
+  memcpy (&segment->magic, "gstpyro", 8);
+  segment->abi_version = GP_ABI_VERSION;
+  segment->bytes = sizeof *segment;
+  segment->host_pid = getpid ();
+  segment->start_mono_ns = gp_clock_ns (CLOCK_MONOTONIC);
+  segment->start_real_ns = gp_clock_ns (CLOCK_REALTIME);
+  segment->strings_used = 1;    /* offset 0 is "" */
+  segment->label_count = 1;
+  *fd = memory;
+  g_segment = segment;
+  return 0;
+}
+
+uint32_t
+gp_strings_add (const char *text)
+{
+  size_t bytes = strlen (text) + 1;
+  if (bytes == 1)
+    return 0;
+  pthread_mutex_lock (&g_strings_lock);
+  uint32_t offset = g_segment->strings_used;
+  if (bytes <= GP_STRINGS - offset) {
+    memcpy (g_segment->strings + offset, text, bytes);
+    gp_store_release (&g_segment->strings_used, offset + (uint32_t) bytes);
+  } else {
+    offset = 0;
+  }
+  pthread_mutex_unlock (&g_strings_lock);
+  return offset;
+}
+
+void
+gp_segment_signal (uint32_t *word)
+{
+  __atomic_fetch_add (word, 1, __ATOMIC_RELEASE);
+  /* Not FUTEX_PRIVATE: the other side may be a process of its own. */
+  syscall (SYS_futex, word, FUTEX_WAKE, 64, NULL, NULL, 0);
+}
+
+void
+gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms)
+{
+  struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
+  syscall (SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+uint64_t
+gp_clock_ns (int clock)
+{
+  struct timespec now;
+  if (clock_gettime (clock, &now) != 0)
+    return 0;
+  return (uint64_t) now.tv_sec * 1000000000U + (uint64_t) now.tv_nsec;
+}
