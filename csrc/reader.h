@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* reader.h: the shared memory, from the agent's side. Layout: abi.h.
+ *
+ * Read by the C compiler and by cffi: '#' lines and plain declarations only. There is one agent, and it calls all of
+ * this from one thread (gp_reader_log: from any). Nothing here needs the host to be alive.
+ *
+ * Context: agent.
+ */
+#ifndef GP_READER_H
+#define GP_READER_H
+
+#include "abi.h"
+
+/* What one call of gp_reader_drain() did. */
+struct gp_drained
+{
+  uint64_t bytes;               /* written to buf: whole records, one behind the other */
+  uint32_t records;
+  uint32_t unfinished;          /* skipped: their thread died, or was stopped, between reserve and commit */
+  uint64_t corrupt_words;       /* thrown away: no record could be made out */
+};
+
+struct gp_account_row
+{
+  uint32_t state;               /* enum gp_slot_state */
+  uint32_t label;
+  uint32_t thread;
+  uint32_t serial;
+  uint64_t total_ns;            /* since the thread's birth */
+};
+
+struct gp_thread_row
+{
+  uint32_t slot;
+  uint32_t state;
+  uint32_t serial;
+  int32_t tid;
+  char comm[16];
+};
+
+struct gp_overflow_row
+{
+  uint64_t label;
+  uint64_t total_ns;
+};
+
+/* Why this memory is no segment that we can read, as a sentence; NULL: it is one. MT-Safe */
+const char *gp_reader_check (const struct gp_segment *segment, uint64_t bytes);
+
+/* Maps the segment of a descriptor, which may be closed afterwards; NULL and *error (static text) where it cannot. */
+struct gp_segment *gp_reader_map (int fd, const char **error);
+void gp_reader_unmap (struct gp_segment *segment);
+
+/* Words reserved so far by writers. MT-Safe */
+uint64_t gp_reader_head (const struct gp_segment *segment);
+
+/* Copies committed records, in order, into buf, zeroes what it read and gives the room back. Stops at the first record
+ * that is still being written, unless final: then such a record is skipped. cap_bytes: at least one record of the
+ * greatest size (gp_reader_buffer_bytes()). */
+void gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int final,
+    struct gp_drained *out);
+uint64_t gp_reader_buffer_bytes (void);
+
+/* Slots in use, LIVE and ENDED, or ENDED ones only. Returns their number; at most cap rows are written. */
+uint32_t gp_reader_threads (const struct gp_segment *segment, int ended_only,
+    struct gp_thread_row *rows, uint32_t cap);
+
+/* Accounts in use, of all threads or of ENDED slots only. Returns their number; at most cap rows are written. */
+uint32_t gp_reader_accounts (const struct gp_segment *segment, int ended_only,
+    struct gp_account_row *rows, uint32_t cap);
+
+/* Labels with CPU that no account holds. Returns their number; at most cap rows are written. */
+uint32_t gp_reader_overflows (const struct gp_segment *segment, struct gp_overflow_row *rows,
+    uint32_t cap);
+
+/* Gives slots that the agent saw ENDED, and whose records and accounts it has read, back to the shim: first their
+ * accounts, then the slots. */
+void gp_reader_free (struct gp_segment *segment, const uint32_t *slots, uint32_t count);
+
+/* Waits until wake differs from seen or the time is over; returns wake. */
+uint32_t gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeout_ms);
+
+/* Asks the shim to close all accounts now and waits for it. Returns 1 when done, 0 when the time was over. */
+int gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms);
+
+uint32_t gp_reader_host_state (const struct gp_segment *segment);
+void gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state);
+
+/* One line for GStreamer's debug log, at a GST_LEVEL_*. Control characters become spaces; left out where there is no
+ * room. MT-Safe lock */
+void gp_reader_log (struct gp_segment *segment, uint32_t level, const char *text);
+
+#endif
