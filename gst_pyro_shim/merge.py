@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Adds profiles up: windows of one process, and those of several.
+
+Context: controller. The collector's threads add, the controller reads; one lock. No I/O.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from .model import TRUNCATED, Frame, Profile, Sample
+from .stats import RunStats, latest
+
+# Some 200 MB. Beyond it stacks that were not met before keep their elements only; CPU time stays
+# exact.
+MAX_STACKS: Final = 500_000
+
+_Key = tuple[tuple[Frame, ...], tuple[tuple[str, str], ...], int, int]
+
+
+class Merge:
+    """Sum of profiles. MT-safe."""
+
+    def __init__(self, max_stacks: int = MAX_STACKS) -> None:
+        """Starts empty.
+
+        Args:
+            max_stacks: distinct (stack, labels, thread) kept whole.
+        """
+        self._max_stacks = max_stacks
+        self._lock = threading.Lock()
+        self._values: dict[_Key, tuple[int, int]] = {}
+        self._stats: dict[tuple[int, int], RunStats] = {}
+        self._comments: dict[str, None] = {}
+        self._start_ns = 0
+        self._end_ns = 0
+        self._period_ns = 0
+
+    def add(self, profile: Profile) -> None:
+        """Adds one profile. A window that was split comes as several."""
+        stats = profile.stats()
+        pid = stats[0].pid if len(stats) == 1 else 0
+        with self._lock:
+            self._add_times(profile)
+            for one in latest([*self._stats.values(), *stats]):
+                self._stats[one.key] = one
+            for comment in profile.comments:
+                if RunStats.from_comment(comment) is None:
+                    self._comments[comment] = None
+            for sample in profile.samples:
+                self._add_sample(sample, sample.pid or pid)
+
+    def _add_times(self, profile: Profile) -> None:
+        if profile.start_ns:
+            self._start_ns = min(self._start_ns or profile.start_ns, profile.start_ns)
+            self._end_ns = max(self._end_ns, profile.start_ns + profile.duration_ns)
+        self._period_ns = self._period_ns or profile.period_ns
+
+    def _add_sample(self, sample: Sample, pid: int) -> None:
+        key: _Key = (sample.frames, sample.labels, sample.tid, pid)
+        known = self._values.get(key)
+        if known is None and len(self._values) >= self._max_stacks:
+            elements = tuple(frame for frame in sample.frames if frame.kind == "element")
+            key = ((TRUNCATED, *elements), sample.labels, sample.tid, pid)
+            known = self._values.get(key)
+        cpu_ns, samples = known or (0, 0)
+        self._values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
+
+    def stats(self) -> list[RunStats]:
+        """Newest totals of each process, in order of start."""
+        with self._lock:
+            return latest(self._stats.values())
+
+    def profile(self) -> Profile:
+        """What was added so far, with each process's newest totals in the comments."""
+        with self._lock:
+            return Profile(
+                start_ns=self._start_ns,
+                duration_ns=self._end_ns - self._start_ns,
+                period_ns=self._period_ns,
+                samples=[
+                    Sample(frames, cpu_ns, samples, labels, tid, pid)
+                    for (frames, labels, tid, pid), (cpu_ns, samples) in self._values.items()
+                ],
+                comments=[one.to_comment() for one in latest(self._stats.values())]
+                + list(self._comments),
+            )

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The model of a profile: frames, samples, windows.
+
+Context: agent and controller. Pure data, no I/O.
+
+Element frames stand in the stack among the functions. pprof has no field for that: what tells them
+apart is their function's file name, `gst-element:<factory>:<path>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from .stats import RunStats, latest
+
+ELEMENT_FILE: Final = "gst-element:"
+FrameKind = Literal["native", "element", "marker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a stack.
+
+    Attributes:
+        name: function, element or marker; never empty in a profile that we write.
+        module: path of the ELF object, "" where there is none.
+        build_id: of that module, hex.
+        file: source file; of an element frame `gst-element:<factory>:<path>`.
+        line: in that file, 0 where unknown.
+        kind: "native", "element", or "marker": [unknown], [truncated] and [no sample].
+    """
+
+    name: str
+    module: str = ""
+    build_id: str = ""
+    file: str = ""
+    line: int = 0
+    kind: FrameKind = "native"
+
+    @property
+    def factory(self) -> str:
+        """Factory of an element frame; "" for CPU of no element."""
+        return self.file.split(":", 2)[1] if self.kind == "element" else ""
+
+    @property
+    def path(self) -> str:
+        """Path of an element frame, `/pipeline0/x264enc0`; "" for CPU of no element."""
+        return self.file.split(":", 2)[2] if self.kind == "element" else ""
+
+
+def element_frame(name: str, factory: str = "", path: str = "") -> Frame:
+    """The frame of an element in a stack; without factory, of CPU that belongs to no element."""
+    return Frame(name, file=f"{ELEMENT_FILE}{factory}:{path}", kind="element")
+
+
+UNKNOWN: Final = Frame("[unknown]", kind="marker")
+TRUNCATED: Final = Frame("[truncated]", kind="marker")
+NO_SAMPLE: Final = Frame("[no sample]", kind="marker")
+MARKERS: Final = frozenset({UNKNOWN.name, TRUNCATED.name, NO_SAMPLE.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """CPU time of one stack under one set of labels.
+
+    Attributes:
+        frames: leaf first.
+        cpu_ns: CPU time, ns.
+        samples: how many ticks stand behind it; 0 for an account that no tick met.
+        labels: string labels; servers make series of them.
+        tid: kernel's id of the thread, 0 where unknown. A numeric label, which servers drop.
+        pid: of its process, 0 where the profile is of one process alone; likewise.
+    """
+
+    frames: tuple[Frame, ...]
+    cpu_ns: int
+    samples: int
+    labels: tuple[tuple[str, str], ...] = ()
+    tid: int = 0
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One window, or several merged.
+
+    Attributes:
+        start_ns: wall clock, ns since 1970.
+        duration_ns: length of the window.
+        period_ns: CPU time between two ticks, 0 without a sampling clock.
+        samples: in no particular order.
+        comments: free text; one `gst-pyro {json}` for each process (`stats.RunStats`).
+    """
+
+    start_ns: int
+    duration_ns: int
+    period_ns: int
+    samples: list[Sample] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+
+    def stats(self) -> list[RunStats]:
+        """Totals of each process, from the comments; empty for a profile of another tool."""
+        found = (RunStats.from_comment(comment) for comment in self.comments)
+        return latest(one for one in found if one is not None)

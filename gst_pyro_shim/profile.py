@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: MIT
+"""Profiles as pprof: encode, decode, split below a server's limits.
+
+Context: agent (encodes, splits) and controller (decodes). No I/O.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from .errors import ProfileFormatError
+from .model import (
+    ELEMENT_FILE,
+    MARKERS,
+    NO_SAMPLE,
+    TRUNCATED,
+    UNKNOWN,
+    Frame,
+    FrameKind,
+    Profile,
+    Sample,
+    element_frame,
+)
+from .schema import PprofProfile
+from .stats import RunStats
+
+__all__ = [
+    "NO_SAMPLE",
+    "TRUNCATED",
+    "UNKNOWN",
+    "Frame",
+    "Profile",
+    "RunStats",
+    "Sample",
+    "decode",
+    "element_frame",
+    "encode",
+    "split",
+]
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+# A server charges a profile's uncompressed bytes against a burst of 2 MiB and refuses what exceeds
+# it for ever; it refuses more than 16,000 samples, cuts stacks deeper than 1,000 on the leaf side,
+# and refuses a profile for one label value above 2048 bytes.
+MAX_PROFILE_BYTES: Final = 3 * 512 * 1024
+MAX_SAMPLES: Final = 16_000
+MAX_DEPTH: Final = 1_000
+_MAX_LABEL_BYTES: Final = 2_048
+_MAX_NAME_CHARS: Final = 4_096
+_MAX_DECODED_BYTES: Final = 256 * 1024 * 1024
+
+
+class _Encoder:
+    """Interns strings, functions, mappings and locations of one pprof message. Ids count from 1."""
+
+    def __init__(self) -> None:
+        self.message: Any = PprofProfile()
+        self._strings: dict[str, int] = {"": 0}
+        self._functions: dict[tuple[int, int], int] = {}
+        self._mappings: dict[tuple[int, int], int] = {}
+        self._locations: dict[Frame, int] = {}
+
+    def string(self, text: str) -> int:
+        index = self._strings.get(text)
+        if index is None:
+            index = self._strings[text] = len(self._strings)
+        return index
+
+    def location(self, frame: Frame) -> int:
+        known = self._locations.get(frame)
+        if known is not None:
+            return known
+        number = self._locations[frame] = len(self._locations) + 1
+        # has_functions keeps servers from symbolizing again; then they zero the addresses, so none
+        # are sent.
+        location = self.message.location.add(id=number, mapping_id=self._mapping(frame))
+        location.line.add(function_id=self._function(frame), line=frame.line)
+        return number
+
+    def _function(self, frame: Frame) -> int:
+        # A frame whose function has no name vanishes from flame graphs.
+        key = (self.string(_clean(frame.name) or UNKNOWN.name), self.string(_clean(frame.file)))
+        known = self._functions.get(key)
+        if known is None:
+            known = self._functions[key] = len(self._functions) + 1
+            self.message.function.add(id=known, name=key[0], system_name=key[0], filename=key[1])
+        return known
+
+    def _mapping(self, frame: Frame) -> int:
+        if not frame.module:
+            return 0
+        key = (self.string(_clean(frame.module)), self.string(_clean(frame.build_id)))
+        known = self._mappings.get(key)
+        if known is None:
+            known = self._mappings[key] = len(self._mappings) + 1
+            self.message.mapping.add(
+                id=known, filename=key[0], build_id=key[1], has_functions=True, has_filenames=True
+            )
+        return known
+
+    def sample(self, sample: Sample) -> None:
+        locations = self._locations
+        row = self.message.sample.add(
+            location_id=[locations.get(frame) or self.location(frame) for frame in sample.frames],
+            value=(sample.cpu_ns, sample.samples),
+        )
+        for key, value in sample.labels:
+            text = _clip_utf8(_clean(value), _MAX_LABEL_BYTES)
+            if text:  # servers drop empty ones
+                row.label.add(key=self.string(key), str=self.string(text))
+        for key, number in (("tid", sample.tid), ("pid", sample.pid)):
+            if number:
+                row.label.add(key=self.string(key), num=number)
+
+    def finish(self, profile: Profile) -> bytes:
+        message = self.message
+        message.time_nanos = profile.start_ns
+        message.duration_nanos = profile.duration_ns
+        message.period = profile.period_ns
+        message.comment.extend(self.string(_clean(text, limit=None)) for text in profile.comments)
+        message.string_table.extend(self._strings)
+        return bytes(message.SerializeToString())
+
+
+def _clean(text: str, limit: int | None = _MAX_NAME_CHARS) -> str:
+    """Text that is valid UTF-8 once encoded; the server refuses a profile for any other."""
+    clipped = text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+    if clipped.isascii():
+        return clipped
+    return clipped.encode("utf-8", "replace").decode("utf-8")
+
+
+def _clip_utf8(text: str, limit: int) -> str:
+    raw = text.encode("utf-8")
+    return text if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore")
+
+
+def encode(profile: Profile) -> bytes:
+    """`profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count]."""
+    encoder = _Encoder()
+    # These strings first: a server that drops unused ones does not renumber default_sample_type.
+    cpu, nanoseconds = encoder.string("cpu"), encoder.string("nanoseconds")
+    message = encoder.message
+    message.sample_type.add(type=cpu, unit=nanoseconds)
+    message.sample_type.add(type=encoder.string("samples"), unit=encoder.string("count"))
+    message.default_sample_type = cpu
+    # A server meets a missing period type with status 500, or loses the profile to every query.
+    message.period_type.type, message.period_type.unit = cpu, nanoseconds
+    for sample in profile.samples:
+        encoder.sample(sample)
+    return encoder.finish(profile)
+
+
+def split(
+    profile: Profile,
+    *,
+    max_bytes: int = MAX_PROFILE_BYTES,
+    max_samples: int = MAX_SAMPLES,
+    max_depth: int = MAX_DEPTH,
+) -> list[bytes]:
+    """`profile` as encoded profiles, each within the server's limits, with all of its CPU time.
+
+    Args:
+        profile: what to send; without samples it still makes one profile, for its comments.
+        max_bytes: uncompressed size of each, label bytes of the series not counted.
+        max_samples: in each.
+        max_depth: frames of a stack; of deeper ones root and leaf stay, with [truncated] between.
+    """
+    shallow = [_limit_depth(sample, max_depth) for sample in profile.samples]
+    chunks = [shallow[at : at + max_samples] for at in range(0, len(shallow), max_samples)] or [[]]
+    out: list[bytes] = []
+    while chunks:
+        chunk = chunks.pop(0)
+        data = encode(replace(profile, samples=chunk))
+        depth = len(chunk[0].frames) if len(chunk) == 1 else 0
+        if len(data) <= max_bytes or not chunk or (len(chunk) == 1 and depth <= 3):  # noqa: PLR2004
+            out.append(data)
+        elif len(chunk) > 1:
+            middle = len(chunk) // 2
+            chunks[:0] = [chunk[:middle], chunk[middle:]]
+        else:
+            chunks.insert(0, [_limit_depth(chunk[0], max(3, depth // 2))])
+    return out
+
+
+def _limit_depth(sample: Sample, max_depth: int) -> Sample:
+    frames = sample.frames
+    if len(frames) <= max_depth:
+        return sample
+    leaf_side = max_depth // 2
+    root_side = max_depth - 1 - leaf_side
+    kept = (*frames[:leaf_side], TRUNCATED, *frames[len(frames) - root_side :])
+    return replace(sample, frames=kept)
+
+
+def decode(data: bytes) -> Profile:
+    """The profile in `data`, plain or gzipped pprof of any tool that measured CPU time.
+
+    Raises:
+        ProfileFormatError: empty, truncated, corrupt, not pprof, or without cpu/nanoseconds values.
+    """
+    message = PprofProfile()
+    try:
+        message.ParseFromString(_gunzip(data))
+    except DecodeError as error:
+        what = "This is not a pprof profile, or it is damaged."
+        raise ProfileFormatError(what) from error
+    if not message.string_table or message.string_table[0]:
+        what = "This is not a pprof profile: its string table does not begin with an empty string."
+        raise ProfileFormatError(what)
+    try:
+        return _Decoder(message).profile()
+    except (IndexError, KeyError) as error:
+        what = "The profile is damaged: it refers to names or frames that it does not hold."
+        raise ProfileFormatError(what) from error
+
+
+def _gunzip(data: bytes) -> bytes:
+    if not data:
+        what = "The profile is empty (0 bytes)."
+        raise ProfileFormatError(what)
+    if not data.startswith(_GZIP_MAGIC):
+        return data
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(data, _MAX_DECODED_BYTES)
+    except zlib.error as error:
+        what = f"The profile's gzip data is damaged ({error})."
+        raise ProfileFormatError(what) from error
+    if not inflater.eof:
+        what = (
+            f"The profile holds more than {_MAX_DECODED_BYTES >> 20} MiB."
+            if len(plain) == _MAX_DECODED_BYTES
+            else "The profile's gzip data ends too early: the file was cut off."
+        )
+        raise ProfileFormatError(what)
+    return plain
+
+
+class _Decoder:
+    """Reads one parsed pprof message. IndexError or KeyError: a reference leads nowhere."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+        self._strings: list[str] = list(message.string_table)
+        self._functions: dict[int, tuple[str, str]] = {
+            one.id: (self._text(one.name), self._text(one.filename)) for one in message.function
+        }
+        self._mappings: dict[int, tuple[str, str]] = {
+            one.id: (self._text(one.filename), self._text(one.build_id)) for one in message.mapping
+        }
+        self._frames = {one.id: self._location(one) for one in message.location}
+
+    def _text(self, index: int) -> str:
+        if index < 0:
+            raise IndexError(index)
+        return self._strings[index]
+
+    def _location(self, location: Any) -> tuple[Frame, ...]:
+        """Frames of one location, leaf first: several where functions were inlined."""
+        number = location.mapping_id
+        module, build_id = self._mappings[number] if number else ("", "")
+        if not location.line:
+            base = module.rpartition("/")[2] or "unknown"
+            return (Frame(f"{base}+{location.address:#x}", module, build_id),)
+        frames = []
+        for line in location.line:
+            name, file = self._functions[line.function_id]
+            kind: FrameKind = "native"
+            if file.startswith(ELEMENT_FILE) and file.count(":") > 1:
+                kind = "element"
+            elif name in MARKERS and not module and not file:
+                kind = "marker"
+            frames.append(Frame(name, module, build_id, file, line.line, kind))
+        return tuple(frames)
+
+    def profile(self) -> Profile:
+        types = [(self._text(one.type), self._text(one.unit)) for one in self._message.sample_type]
+        if ("cpu", "nanoseconds") not in types:
+            has = ", ".join("/".join(one) for one in types) or "no values at all"
+            what = f"The profile has no CPU time (cpu/nanoseconds); it has {has}."
+            raise ProfileFormatError(what)
+        cpu = types.index(("cpu", "nanoseconds"))
+        count = types.index(("samples", "count")) if ("samples", "count") in types else None
+        message = self._message
+        return Profile(
+            start_ns=message.time_nanos,
+            duration_ns=message.duration_nanos,
+            period_ns=message.period,
+            samples=[self._sample(one, cpu, count) for one in message.sample],
+            comments=[self._text(index) for index in message.comment],
+        )
+
+    def _sample(self, sample: Any, cpu: int, count: int | None) -> Sample:
+        labels = []
+        numbers = {}
+        for label in sample.label:
+            if label.str:
+                labels.append((self._text(label.key), self._text(label.str)))
+            else:
+                numbers[self._text(label.key)] = label.num
+        return Sample(
+            frames=tuple(frame for one in sample.location_id for frame in self._frames[one]),
+            cpu_ns=sample.value[cpu],
+            samples=sample.value[count] if count is not None else 0,
+            labels=tuple(labels),
+            tid=numbers.get("tid", 0),
+            pid=numbers.get("pid", 0),
+        )

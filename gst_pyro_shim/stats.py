@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What a profiled process says about itself, for what pprof has no field for.
+
+Context: agent (writes) and controller (reads). Pure data, no I/O.
+
+It travels as one comment of each profile, `gst-pyro {json}`, cumulative since the process's tracer
+came up: the last one that arrived describes the whole run, however many before it were lost.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PREFIX: Final = "gst-pyro "
+
+SampleClock = Literal["", "none", "perf", "perf_user", "timer"]
+"""What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStats:
+    """Totals of one profiled process.
+
+    Attributes:
+        pid: of the profiled process.
+        start_ns: wall clock (ns since 1970) when its tracer came up; with `pid` it names the
+            process.
+        program: its executable, without folders.
+        duration_s: from `start_ns` to the last close of a window.
+        process_cpu_s: user + system CPU of the process from its birth to that close.
+        sample_clock: what paces the samples.
+        sample_rate: asked for, in Hz.
+        counters: abi.h's `enum gp_counter` and the exporter's, by wire name.
+        named_weight: weight of samples whose leaf frame has a function's name.
+        total_weight: weight of all samples.
+        agent_home: "embedded" or "process".
+        agent_cpu_s: CPU of an agent in a process of its own; 0 where it is embedded (then it has a
+            row of its own).
+        notes: sentences for the user, e.g. why nothing was sampled.
+        final: nothing more comes from this process.
+    """
+
+    pid: int
+    start_ns: int
+    program: str = ""
+    duration_s: float = 0.0
+    process_cpu_s: float = 0.0
+    sample_clock: SampleClock = ""
+    sample_rate: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    named_weight: int = 0
+    total_weight: int = 0
+    agent_home: str = ""
+    agent_cpu_s: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    final: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Names the process among all that pushed; a pid alone is reused."""
+        return (self.pid, self.start_ns)
+
+    def to_comment(self) -> str:
+        """The comment to put into each profile."""
+        return _PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_comment(cls, comment: str) -> RunStats | None:
+        """The totals in `comment`; None where it is another comment. Unknown keys are left out."""
+        if not comment.startswith(_PREFIX):
+            return None
+        try:
+            given = json.loads(comment[len(_PREFIX) :])
+        except ValueError:
+            return None
+        if not isinstance(given, dict):
+            return None
+        known = {item.name for item in fields(cls)}
+        kept = {name: value for name, value in given.items() if name in known}
+        if not _has_right_types(kept):
+            return None
+        return cls(**kept)
+
+
+def _has_right_types(given: dict[str, object]) -> bool:
+    counters = given.get("counters", {})
+    notes = given.get("notes", [])
+    numbers = ("duration_s", "process_cpu_s", "agent_cpu_s")
+    integers = ("pid", "start_ns", "sample_rate", "named_weight", "total_weight")
+    return (
+        {"pid", "start_ns"} <= given.keys()
+        and all(type(given.get(name, 0)) is int for name in integers)
+        and all(type(given.get(name, 0)) in (int, float) for name in numbers)
+        and all(isinstance(given.get(name, ""), str) for name in ("program", "agent_home"))
+        and given.get("sample_clock", "") in get_args(SampleClock)
+        and isinstance(counters, dict)
+        and all(type(value) is int for value in counters.values())
+        and isinstance(notes, list)
+        and all(isinstance(note, str) for note in notes)
+        and isinstance(given.get("final", False), bool)
+    )
+
+
+def latest(stats: Iterable[RunStats]) -> list[RunStats]:
+    """The newest totals of each process, in order of start."""
+    newest: dict[tuple[int, int], RunStats] = {}
+    for one in stats:
+        known = newest.get(one.key)
+        if known is None or (known.final, known.duration_s) <= (one.final, one.duration_s):
+            newest[one.key] = one
+    return sorted(newest.values(), key=lambda one: (one.start_ns, one.pid))
