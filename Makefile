@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+# Sets up what is missing, once, and runs the project's tasks. `make help` lists them.
+#
+#   PYTHON=...   the Python to make .venv from; any with a shared libpython (default: /usr/bin/python3)
+#   GP_WERROR=1  warnings of the C compiler are errors
+
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := build/stamps
+
+APT_BUILD := build-essential pkg-config libgstreamer1.0-dev libdw-dev
+ifeq ($(PYTHON),/usr/bin/python3)
+APT_BUILD += python3-dev python3-venv
+endif
+APT_DEMO := gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-bad \
+  gstreamer1.0-plugins-ugly gstreamer1.0-libav
+APT_TEST := clang clang-format gdb valgrind python3-gi gir1.2-gstreamer-1.0 \
+  gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader \
+  libgstreamer-plugins-base1.0-dev
+
+DEMO := videotestsrc num-buffers=600 ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert \
+  ! x264enc ! h264parse ! avdec_h264 ! videoconvert ! fakesink
+
+# A venv made from another Python than the one asked for is made anew.
+ifneq ($(shell cat $(STAMPS)/python 2>/dev/null),$(PYTHON))
+$(shell mkdir -p $(STAMPS) && echo '$(PYTHON)' > $(STAMPS)/python)
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: help build demo test test-server lint format docs bench clean apt-build apt-demo apt-test
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+build: $(STAMPS)/native  ## build the native parts into gst_pyro_shim/
+
+demo: $(STAMPS)/native | apt-demo  ## profile a pipeline with x264 and libav, print the table
+	$(PY) -m gst_pyro_shim run -o build/demo.pb.gz -- gst-launch-1.0 -q $(DEMO)
+
+test: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## run all tests
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-server: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## push to a real server: SERVER_URL=http://127.0.0.1:4040
+	@test -n '$(SERVER_URL)' || { echo 'make test-server needs SERVER_URL=http://HOST:4040' >&2; exit 2; }
+	GP_TEST_SERVER_URL='$(SERVER_URL)' $(PY) -m pytest -m server $(PYTEST_ARGS)
+
+lint: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## check style and types, change nothing
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	clang-format --dry-run --Werror $(wildcard csrc/*.[ch])
+
+format: $(STAMPS)/dev  ## bring Python and C into the project's format
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+	clang-format -i $(wildcard csrc/*.[ch])
+
+bench: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## measure what profiling costs, as ratios of paired runs
+	@for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist *.egg-info gst_pyro_shim/*.so gst_pyro_shim/plugin gst_pyro_shim/agent-python.txt
+
+# The venv and what the build itself imports.
+$(STAMPS)/venv: $(STAMPS)/python | apt-build
+	@if [ -x $(PY) ] && [ "$$($(PY) -c 'import sys; print(sys.base_prefix)')" = \
+	    "$$($(PYTHON) -c 'import sys; print(sys.base_prefix)')" ]; then :; \
+	  else $(PYTHON) -m venv --clear $(VENV); fi
+	$(PY) -m pip install --quiet --upgrade pip 'setuptools>=77' 'cffi>=1.16'
+	@touch $@
+
+# The first build installs the package, editable; later ones compile in place.
+$(STAMPS)/native: $(STAMPS)/venv pyproject.toml build_shim.py $(wildcard csrc/*)
+	@if $(PY) -c 'import importlib.metadata as m; m.version("gst-pyro-shim")' 2>/dev/null; \
+	  then $(PY) build_shim.py; \
+	  else $(PY) -m pip install --quiet --no-build-isolation --editable .; fi
+	@$(PY) -m gst_pyro_shim path > /dev/null
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv pyproject.toml
+	$(PY) -m pip install --quiet --group dev
+	@touch $@
+
+apt-build apt-demo apt-test: PACKAGES = $(APT_BUILD)
+apt-demo: PACKAGES += $(APT_DEMO)
+apt-test: PACKAGES += $(APT_DEMO) $(APT_TEST)
+apt-build apt-demo apt-test:
+	@command -v apt-get > /dev/null || exit 0; \
+	missing=; for package in $(PACKAGES); do \
+	  dpkg-query -W -f='$${db:Status-Status}\n' $$package 2>/dev/null | grep -qx installed \
+	    || missing="$$missing $$package"; \
+	done; \
+	test -n "$$missing" || exit 0; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "installing$$missing"; \
+	$$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -qq $$missing

@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: MIT
+"""Builds the three native parts, and is the PEP 517 backend that pip and uv call.
+
+    plugin/libgstpyro.so      the shim: plain C, linked with nothing but libc
+    libgstpyro-agent.so       the agent's way into an embedded Python (cffi embedding)
+    _native.*.so              the agent's view of the shared segment, and its symbolizer (cffi API mode)
+
+cffi reads the declarations from the very headers that the C compiler reads; setuptools' compiler class
+does the compiling, with our flags and not with those that this Python was built with.
+
+    python build_shim.py [--verbose] [--sanitize=address,undefined] [OUT_DIR]
+
+Context: build. Environment: CC, CFLAGS and LDFLAGS as usual; GP_WERROR=1 makes warnings errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cffi
+
+# The hooks of PEP 517 and PEP 660, as they are; only the command build_ext is ours.
+from setuptools.build_meta import (  # noqa: F401
+    build_editable,
+    build_sdist,
+    build_wheel,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    get_requires_for_build_wheel,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+from gst_pyro_shim import paths
+from gst_pyro_shim.errors import BuildError, GstPyroError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parent
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "gst_pyro_shim"
+
+AGENT_MODULE = "_gstpyro_agent"
+AGENT_SOURCE = CSRC / "agent_embed.c"
+NATIVE_SOURCES = (CSRC / "reader.c", CSRC / "symbolizer.c")
+NATIVE_HEADERS = (CSRC / "abi.h", CSRC / "reader.h", CSRC / "symbolizer.h")
+
+COMMON_FLAGS = ("-std=gnu11", "-g", "-fPIC", "-fvisibility=hidden", "-fno-omit-frame-pointer")
+WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes", "-Wmissing-prototypes")
+# What cffi generates is not written to please -Wextra.
+GENERATED_WARNINGS = ("-Wall", "-Wno-unused-function")
+# initial-exec: a handler must not meet __tls_get_addr, which may allocate. No fortification and no stack
+# protector: their helpers would be calls out of the handler that nobody wrote.
+SHIM_FLAGS = ("-ftls-model=initial-exec", "-U_FORTIFY_SOURCE", "-fno-stack-protector")
+# now: no lazy binding inside the handler. nodelete: a handler may be in flight when a plugin is unloaded.
+LINK_FLAGS = ("-Wl,-z,now", "-Wl,-z,relro", "-Wl,--as-needed")
+# Of the three, only _native may leave names open: the interpreter that imports it has them.
+CLOSED = "-Wl,-z,defs"
+SHIM_LINK_FLAGS = (
+    CLOSED,
+    "-Wl,-z,nodelete",
+    f"-Wl,-soname,{paths.SHIM_NAME}",
+    "-lpthread",
+    "-ldl",
+    "-lrt",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """The files that a build leaves, absolute paths."""
+
+    shim: Path
+    agent: Path
+    native: Path
+
+    @classmethod
+    def under(cls, out_dir: Path) -> Products:
+        """Where the products of a build into `out_dir` are."""
+        return cls(
+            shim=out_dir / paths.PLUGIN_DIR_NAME / paths.SHIM_NAME,
+            agent=out_dir / paths.AGENT_NAME,
+            native=out_dir / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something of the system that the build needs."""
+
+    what: str
+    apt: str
+    dnf: str
+    pacman: str
+
+
+COMPILER = Requirement("a C compiler (cc)", "build-essential", "gcc", "gcc")
+PKG_CONFIG = Requirement("pkg-config", "pkg-config", "pkgconf-pkg-config", "pkgconf")
+GSTREAMER = Requirement(
+    "the GStreamer headers", "libgstreamer1.0-dev", "gstreamer1-devel", "gstreamer"
+)
+LIBDW = Requirement("the libdw headers (elfutils)", "libdw-dev", "elfutils-devel", "elfutils")
+PYTHON_HEADERS = Requirement("the Python headers", "python3-dev", "python3-devel", "python")
+LIBPYTHON = Requirement("a shared libpython", "libpython3-dev", "python3-devel", "python")
+MANAGERS = {"apt": "apt-get install -y", "dnf": "dnf install -y", "pacman": "pacman -S --needed"}
+
+
+def sources() -> list[Path]:
+    """The shim's own C files: all of csrc/ but the agent's side."""
+    other = {AGENT_SOURCE, *NATIVE_SOURCES}
+    return sorted(path for path in CSRC.glob("*.c") if path not in other)
+
+
+def missing_requirements() -> list[Requirement]:
+    """What the system lacks for a build, in the order in which the build would meet it."""
+    include = Path(sysconfig.get_path("include"))
+    have = {
+        COMPILER: shutil.which(_compiler_command()[0]) is not None,
+        PKG_CONFIG: shutil.which("pkg-config") is not None,
+        GSTREAMER: _pkg_config("--exists", "gstreamer-1.0") is not None,
+        LIBDW: _pkg_config("--exists", "libdw") is not None,
+        PYTHON_HEADERS: (include / "Python.h").is_file(),
+        LIBPYTHON: paths.libpython_path() is not None,
+    }
+    return [requirement for requirement, found in have.items() if not found]
+
+
+def check_requirements() -> None:
+    """Refuses a build that cannot succeed.
+
+    Raises:
+        BuildError: names everything that is missing, with the command that installs it.
+    """
+    missing = missing_requirements()
+    if not missing:
+        return
+    hints = []
+    # A Python that no distribution package brought (pyenv, a build of one's own) has its headers and its
+    # libpython from where it came from.
+    foreign = {PYTHON_HEADERS, LIBPYTHON} if not _is_distribution_python() else set()
+    packages = [requirement for requirement in missing if requirement not in foreign]
+    if packages:
+        hints.append(_install_command(packages))
+    if foreign.intersection(missing):
+        hints.append(_python_command())
+    message = "cannot build the native parts without " + ", ".join(item.what for item in missing)
+    raise BuildError(message, "\n".join(hints))
+
+
+def _is_distribution_python() -> bool:
+    return Path(sys.base_prefix) == Path("/usr")
+
+
+def _install_command(packages: list[Requirement]) -> str:
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    present = [name for name in MANAGERS if shutil.which(MANAGERS[name].split()[0])]
+    lines = []
+    for manager in present or MANAGERS:
+        names = " ".join(dict.fromkeys(getattr(item, manager) for item in packages))
+        lines.append(f"install them: {sudo}{MANAGERS[manager]} {names}")
+    return "\n".join(lines)
+
+
+def _python_command() -> str:
+    version = sysconfig.get_python_version()
+    full = sys.version.split()[0]
+    if ".pyenv" in sys.base_prefix:
+        remedy = f"PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install --force {full}"
+    else:
+        remedy = f"configure --enable-shared, or take another Python: uv python install {version}"
+    return f"{sys.base_prefix} has no shared libpython{version}; build it with one: {remedy}"
+
+
+def _compiler_command() -> list[str]:
+    return shlex.split(os.environ.get("CC", "")) or ["cc"]
+
+
+def _pkg_config(*arguments: str) -> list[str] | None:
+    """The words pkg-config answers; None where it fails or is not there."""
+    try:
+        done = subprocess.run(
+            ["pkg-config", *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return shlex.split(done.stdout)
+
+
+class Toolchain:
+    """Compiles and links with one set of flags, through setuptools' Unix compiler.
+
+    Args:
+        work_dir: where objects and generated sources go.
+        sanitize: value for -fsanitize=; such a build is for tests and optimizes less.
+    """
+
+    def __init__(self, work_dir: Path, *, sanitize: str | None = None) -> None:
+        # Not at the top: setuptools brings its own distutils, and has to be imported first.
+        from distutils.ccompiler import new_compiler  # noqa: PLC0415
+
+        self.work_dir = work_dir
+        command = _compiler_command()
+        self.flags = [*COMMON_FLAGS, "-O1" if sanitize else "-O2"]
+        self.sanitize = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"] if sanitize else []
+        self.werror = ["-Werror"] if os.environ.get("GP_WERROR") == "1" else []
+        self.user_cflags = shlex.split(os.environ.get("CFLAGS", ""))
+        self.user_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
+        self.compiler = new_compiler(compiler="unix")
+        self.compiler.set_executables(compiler_so=command, linker_so=[*command, "-shared"])
+
+    def compile(
+        self,
+        files: Sequence[Path],
+        *,
+        flags: Sequence[str] = (),
+        warnings: Sequence[str] = WARNINGS,
+    ) -> list[Path]:
+        """Objects of the files, compiled side by side.
+
+        Raises:
+            BuildError: the compiler refused; what it said is on stderr.
+        """
+        arguments = [
+            *self.flags,
+            *warnings,
+            *self.werror,
+            *flags,
+            *self.sanitize,
+            *self.user_cflags,
+        ]
+
+        def one(file: Path) -> Path:
+            try:
+                (built,) = self.compiler.compile(
+                    [str(file)], output_dir=str(self.work_dir), extra_postargs=arguments
+                )
+            except CompileError as error:
+                raise BuildError(f"the compiler refused {file.name}") from error
+            return Path(built)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(one, files))
+
+    def link(self, objects: Sequence[Path], target: Path, *, flags: Sequence[str] = ()) -> None:
+        """A shared object, put in place in one step: a running program may have the old one mapped.
+
+        Raises:
+            BuildError: the linker refused; what it said is on stderr.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        # An object built with a sanitizer leaves the runtime's names to the program.
+        wanted = [flag for flag in (*LINK_FLAGS, *flags) if not (self.sanitize and flag == CLOSED)]
+        try:
+            self.compiler.link_shared_object(
+                [str(item) for item in objects],
+                str(temporary),
+                extra_postargs=[*wanted, *self.sanitize, *self.user_ldflags],
+            )
+            temporary.replace(target)
+        except LinkError as error:
+            raise BuildError(f"the linker refused {target.name}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def shim_objects(tools: Toolchain, files: Sequence[Path] | None = None) -> list[Path]:
+    """Objects of the shim, or of some of its files, exactly as the product has them."""
+    headers = _pkg_config("--cflags-only-I", "gstreamer-1.0") or []
+    # System headers: their warnings are not ours to mend.
+    headers = [word.replace("-I", "-isystem", 1) for word in headers]
+    return tools.compile(files or sources(), flags=[*SHIM_FLAGS, *headers])
+
+
+def _build_shim(tools: Toolchain, target: Path) -> None:
+    tools.link(shim_objects(tools), target, flags=SHIM_LINK_FLAGS)
+
+
+def _build_agent(tools: Toolchain, target: Path) -> None:
+    if not AGENT_SOURCE.exists():
+        return
+    ffi = cffi.FFI()
+    ffi.embedding_api(_declarations(AGENT_SOURCE.with_suffix(".h")))
+    ffi.embedding_init_code((CSRC / "agent_init.py").read_text(encoding="utf-8"))
+    ffi.set_source(AGENT_MODULE, f'#include "{AGENT_SOURCE.name}"\n')
+    libpython = paths.libpython_path()
+    # The run path serves where the record that names libpython is not there yet.
+    flags = [CLOSED, str(libpython), f"-Wl,-rpath,{libpython.parent}"] if libpython else []
+    _link_cffi(tools, ffi, target, (), flags)
+
+
+def _build_native(tools: Toolchain, target: Path) -> None:
+    if not all(path.exists() for path in (*NATIVE_SOURCES, *NATIVE_HEADERS)):
+        return
+    ffi = cffi.FFI()
+    for header in NATIVE_HEADERS:
+        ffi.cdef(_declarations(header))
+    includes = "".join(f'#include "{header.name}"\n' for header in NATIVE_HEADERS)
+    ffi.set_source("gst_pyro_shim._native", includes)
+    _link_cffi(tools, ffi, target, NATIVE_SOURCES, _pkg_config("--libs", "libdw") or [])
+
+
+def _link_cffi(
+    tools: Toolchain, ffi: Any, target: Path, files: Sequence[Path], link_flags: Sequence[str]
+) -> None:
+    python = [f"-isystem{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    generated = tools.work_dir / f"{target.name.split('.')[0]}.c"
+    ffi.emit_c_code(str(generated))
+    objects = tools.compile([generated], flags=[f"-I{CSRC}", *python], warnings=GENERATED_WARNINGS)
+    objects += tools.compile(files)
+    tools.link(objects, target, flags=link_flags)
+
+
+def _declarations(header: Path) -> str:
+    """A header as cffi reads it: without its '#' lines."""
+    lines = header.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join("\n" if line.startswith("#") else line for line in lines)
+
+
+def build(out_dir: Path, *, sanitize: str | None = None, verbose: bool = False) -> Products:
+    """Builds all three parts into a package directory.
+
+    Args:
+        out_dir: the directory that is, or becomes, `gst_pyro_shim/`.
+        sanitize: value for -fsanitize=, for tests.
+        verbose: print each command.
+
+    Raises:
+        BuildError: something is missing, or the compiler refused.
+    """
+    check_requirements()
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    products = Products.under(out_dir.resolve())
+    failures: list[BuildError] = []
+    with tempfile.TemporaryDirectory(prefix="gst-pyro-build-") as work:
+        tools = Toolchain(Path(work), sanitize=sanitize)
+        for part, target in (
+            (_build_shim, products.shim),
+            (_build_agent, products.agent),
+            (_build_native, products.native),
+        ):
+            try:
+                part(tools, target)
+            except BuildError as error:
+                failures.append(error)
+    if failures:
+        raise BuildError("; ".join(error.message for error in failures), "see what it said above")
+    return products
+
+
+class BuildExt(build_ext):  # type: ignore[misc]
+    """setuptools' command: the same build, for a wheel or, in place, for an editable installation."""
+
+    def run(self) -> None:
+        """Builds; a failure ends pip's or uv's build with our message as its last words."""
+        try:
+            build(self._out_dir(), verbose=bool(self.verbose))
+        except GstPyroError as error:
+            sys.exit(f"gst-pyro-shim: {error}")
+
+    def _out_dir(self) -> Path:
+        return PACKAGE if self.inplace else Path(self.build_lib) / PACKAGE.name
+
+    def _outputs(self) -> Iterator[Path]:
+        products = Products.under(self._out_dir())
+        yield from (products.shim, products.agent, products.native)
+
+    def get_outputs(self) -> list[str]:
+        """The three products."""
+        return [str(path) for path in self._outputs()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """Nothing is copied: an editable build puts the products where they belong at once."""
+        return {}
+
+    def get_source_files(self) -> list[str]:
+        """What a source distribution needs beyond the package."""
+        extra = [*CSRC.glob("*"), ROOT / "build_shim.py"]
+        return [str(path.relative_to(ROOT)) for path in sorted(extra)]
+
+
+def main() -> int:
+    """Builds into the source tree's package, or into a directory of one's own."""
+    parser = argparse.ArgumentParser(prog="build_shim.py", description="Build the native parts.")
+    parser.add_argument("out_dir", nargs="?", type=Path, default=PACKAGE, metavar="OUT_DIR")
+    parser.add_argument("--sanitize", metavar="LIST", help="value for -fsanitize=, for tests")
+    parser.add_argument("--verbose", action="store_true", help="print each command")
+    arguments = parser.parse_args()
+    try:
+        build(arguments.out_dir, sanitize=arguments.sanitize, verbose=arguments.verbose)
+    except GstPyroError as error:
+        print(f"gst-pyro-shim: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+"""`python -m gst_pyro_shim`.
+
+Context: controller; agent where it is a process of its own.
+"""
+
+import sys
+
+from gst_pyro_shim.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

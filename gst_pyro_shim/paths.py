@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Where the native parts are, and the record that tells the shim which Python its agent runs on.
+
+The record is the file `agent-python.txt` beside the agent library; `make`, `path`, `env`, `run` and
+`install` write it, csrc/spawn.c and csrc/agent_embed.c read it. One value a line, UTF-8:
+
+    1  absolute path of the Python executable
+    2  absolute path of the shared libpython
+    3  sys.path entries that hold this package and its dependencies, separated by ":"
+    4  absolute path of libgstpyro-agent.so
+
+The shim finds it from its own real path: one directory up from `libgstpyro.so`.
+
+Context: controller, build. Standard library only.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gst_pyro_shim.errors import NotBuiltError
+
+SHIM_NAME = "libgstpyro.so"
+AGENT_NAME = "libgstpyro-agent.so"
+PLUGIN_DIR_NAME = "plugin"
+RECORD_NAME = "agent-python.txt"
+
+_LIBPYTHON_MAPPING = re.compile(r"\s(/\S*/libpython\d[^/\s]*\.so[^/\s]*)$", re.MULTILINE)
+
+
+def package_dir() -> Path:
+    """The directory of the package itself, symbolic links resolved."""
+    return Path(__file__).resolve().parent
+
+
+def plugin_dir() -> Path:
+    """The directory to put on GST_PLUGIN_PATH; GStreamer scans it recursively, so it holds nothing but the shim."""
+    return package_dir() / PLUGIN_DIR_NAME
+
+
+def shim_path() -> Path:
+    """The file to preload.
+
+    Raises:
+        NotBuiltError: it is not there.
+    """
+    return _built(plugin_dir() / SHIM_NAME)
+
+
+def agent_path() -> Path:
+    """The embedding library, dlopened by the shim.
+
+    Raises:
+        NotBuiltError: it is not there.
+    """
+    return _built(package_dir() / AGENT_NAME)
+
+
+def _built(path: Path) -> Path:
+    if not path.is_file():
+        raise NotBuiltError(
+            f"{path} is not there: the native parts are not built.",
+            "In a source tree run `make build`; else install the package again: `pip install --force-reinstall .`",
+        )
+    return path
+
+
+def libpython_path() -> Path | None:
+    """The shared libpython of the running Python; None where it was built without one, or it is not installed."""
+    name = sysconfig.get_config_var("INSTSONAME")
+    if isinstance(name, str) and ".so" in name:
+        for directory in _libpython_dirs():
+            candidate = Path(directory) / name
+            if candidate.is_file():
+                return candidate
+    return _mapped_libpython()
+
+
+def _libpython_dirs() -> Iterator[str]:
+    for variable in ("LIBDIR", "LIBPL"):
+        value = sysconfig.get_config_var(variable)
+        if isinstance(value, str):
+            yield value
+    # A relocated Python (uv's are) still names the machine it was built on in LIBDIR.
+    yield f"{sys.base_prefix}/lib"
+    multiarch = sysconfig.get_config_var("MULTIARCH")
+    if isinstance(multiarch, str):
+        yield f"{sys.base_prefix}/lib/{multiarch}"
+
+
+def _mapped_libpython() -> Path | None:
+    """The libpython this very process runs on; None where the executable holds it all."""
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    found = _LIBPYTHON_MAPPING.search(maps)
+    return Path(found[1]) if found else None
+
+
+def site_entries() -> list[str]:
+    """The sys.path entries that the agent needs: the package's own, then every directory of installed packages."""
+    entries = [str(package_dir().parent)]
+    for entry in sys.path:
+        path = Path(entry)
+        if path.name in {"site-packages", "dist-packages"} and path.is_dir():
+            entries.append(str(path.resolve()))
+    return list(dict.fromkeys(entries))
+
+
+def record_text(agent: Path) -> str:
+    """The record for the running Python.
+
+    Args:
+        agent: where libgstpyro-agent.so is.
+    """
+    # Not resolved: a virtual environment is known by the path of its own bin/python.
+    executable = Path(os.path.abspath(sys.executable))  # noqa: PTH100
+    libpython = libpython_path()
+    lines = [str(executable), str(libpython or ""), os.pathsep.join(site_entries()), str(agent)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_record(path: Path | None = None) -> bool:
+    """Writes the record, in one step, where it says something else than what is there.
+
+    Args:
+        path: where; beside the agent library unless given.
+
+    Returns:
+        Whether the record now says what it should: an unwritable directory (a system-wide
+        installation) is no error, for the shim then goes by `GST_PYROSCOPE_PYTHON`, or by the
+        pyvenv.cfg above it.
+    """
+    path = path or package_dir() / RECORD_NAME
+    text = record_text(package_dir() / AGENT_NAME)
+    try:
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return True
+        replace_file(path, text)
+    except OSError:
+        return False
+    return True
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a world-readable text file so that a reader sees the old one or the new one, never half of it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
