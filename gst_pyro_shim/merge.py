@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from .model import TRUNCATED, Frame, Profile, Sample
-from .stats import RunStats, latest
+from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample
+from gst_pyro_shim.stats import RunStats, latest
 
 # Some 200 MB. Beyond it stacks that were not met before keep their elements only; CPU time stays
 # exact.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from .stats import RunStats, latest
+from gst_pyro_shim.stats import RunStats, latest
 
 ELEMENT_FILE: Final = "gst-element:"
 FrameKind = Literal["native", "element", "marker"]

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from .errors import ProfileFormatError
-from .model import (
+from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.model import (
     ELEMENT_FILE,
     MARKERS,
     NO_SAMPLE,
@@ -25,8 +25,8 @@ from .model import (
     Sample,
     element_frame,
 )
-from .schema import PprofProfile
-from .stats import RunStats
+from gst_pyro_shim.schema import PprofProfile
+from gst_pyro_shim.stats import RunStats
 
 __all__ = [
     "NO_SAMPLE",

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: MIT
+"""A Pyroscope in small, on loopback: takes pushes for the length of one run and adds them up.
+
+Speaks push.v1.PusherService/Push as the server does (proto or JSON, transport and profiles gzipped
+or not). Only who knows the token of this run gets in: other users of the machine can reach loopback
+too.
+
+Context: controller. One thread accepts, one thread for each connection; none of them runs Python's
+signal handlers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hmac
+import http.server
+import json
+import secrets
+import socketserver
+import threading
+import time
+import zlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import DecodeError
+
+from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.merge import Merge
+from gst_pyro_shim.profile import decode
+from gst_pyro_shim.schema import PushRequest
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  its name, not its value
+PUSH_PATH: Final = "/push.v1.PusherService/Push"
+PROFILE_NAME: Final = "process_cpu"
+
+# Of a request, as sent and as inflated. The agent splits at 1.5 MiB.
+_MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+_READ_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.02
+
+
+class _RefusedError(Exception):
+    """A request that gets an error for an answer."""
+
+    def __init__(self, status: HTTPStatus, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+def _invalid(text: str) -> _RefusedError:
+    return _RefusedError(HTTPStatus.BAD_REQUEST, "invalid_argument", text)
+
+
+class Collector:
+    """Listens from construction on; a context manager that closes at the end.
+
+    Attributes:
+        token: to be sent in the header `TOKEN_HEADER` of each push.
+        merge: sum of what came.
+    """
+
+    def __init__(self) -> None:
+        """Listens on a free port of 127.0.0.1.
+
+        Raises:
+            OSError: no socket could be had.
+        """
+        self.token = secrets.token_urlsafe(24)
+        self.merge = Merge()
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._problems: dict[str, None] = {}
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.collector = self
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": _POLL_S},
+            name="gst-pyro-collector",
+            daemon=True,
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Base URL, without trailing slash."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def problems(self) -> list[str]:
+        """What was refused and why, each once."""
+        with self._lock:
+            return list(self._problems)
+
+    def __enter__(self) -> Self:
+        """Nothing to do: it listens already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the socket; connections that are still open are left to end with the process."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def wait_final(self, timeout_s: float) -> bool:
+        """Waits until every process that pushed has said that nothing more comes.
+
+        Returns:
+            Whether that was so within `timeout_s`. A process that never pushed is not waited for
+            any shorter: it may still be about to.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with self._lock:
+                busy = self._busy
+            stats = self.merge.stats()
+            if stats and not busy and all(one.final for one in stats):
+                return True
+            time.sleep(_POLL_S)
+        return False
+
+    def enter_request(self) -> None:
+        """A request is being read: not the moment to close."""
+        with self._lock:
+            self._busy += 1
+
+    def leave_request(self, problem: str = "") -> None:
+        """It was answered; `problem` says why it was refused."""
+        with self._lock:
+            self._busy -= 1
+            if problem:
+                self._problems[problem] = None
+
+    def add(self, raw_profiles: list[bytes]) -> None:
+        """Adds encoded profiles; one that cannot be read becomes one of `problems`."""
+        for raw in raw_profiles:
+            try:
+                self.merge.add(decode(raw))
+            except ProfileFormatError as error:
+                with self._lock:
+                    self._problems[error.message] = None
+
+
+def _cpu_profiles(request: Any) -> list[bytes]:
+    """The native CPU profiles of a PushRequest.
+
+    Raises:
+        _RefusedError: it holds no profile at all.
+    """
+    if not any(series.samples for series in request.series):
+        raise _invalid("no profiles received")
+    found = []
+    for series in request.series:
+        names = {label.name: label.value for label in series.labels}
+        # Python's own stacks describe CPU time that the native profile already holds.
+        if names.get("__name__") == PROFILE_NAME:
+            found += [sample.raw_profile for sample in series.samples]
+    return found
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    collector: Collector
+
+    def server_bind(self) -> None:
+        """Binds without asking the resolver for this machine's name, which can take seconds."""
+        socketserver.TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that broke is the client's business: nothing on the user's terminal."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _READ_TIMEOUT_S
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Says nothing: the terminal belongs to the target."""
+
+    def do_GET(self) -> None:
+        """`/ready`, as the server has it."""
+        if self.path == "/ready":
+            self._answer(HTTPStatus.OK, b"ready", "text/plain")
+        else:
+            self._refuse(_RefusedError(HTTPStatus.NOT_FOUND, "unimplemented", "not found"))
+
+    def do_POST(self) -> None:
+        """A push."""
+        collector = self.server.collector
+        collector.enter_request()
+        problem = ""
+        try:
+            is_json = self._check()
+            profiles = _cpu_profiles(self._parse(self._body(), is_json=is_json))
+            # Answered before it is read: at its end the agent has less than a second.
+            self._answer(
+                HTTPStatus.OK,
+                b"{}" if is_json else b"",
+                "application/json" if is_json else "application/proto",
+            )
+            collector.add(profiles)
+        except _RefusedError as error:
+            problem = str(error)
+            self._refuse(error)
+        finally:
+            collector.leave_request(problem)
+
+    def _check(self) -> bool:
+        """Who asks for what; True where the body is JSON."""
+        given = self.headers.get(TOKEN_HEADER, "").encode("utf-8", "replace")
+        if not hmac.compare_digest(given, self.server.collector.token.encode()):
+            text = "a push without this run's token was refused"
+            raise _RefusedError(HTTPStatus.UNAUTHORIZED, "unauthenticated", text)
+        if self.path != PUSH_PATH:
+            raise _RefusedError(HTTPStatus.NOT_FOUND, "unimplemented", f"no such path: {self.path}")
+        kind = self.headers.get_content_type()
+        if kind not in {"application/proto", "application/json"}:
+            text = f"content type {kind} is not understood"
+            raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unknown", text)
+        return kind == "application/json"
+
+    def _body(self) -> bytes:
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+        except ValueError:
+            raise _invalid("a push without Content-Length was refused") from None
+        if not 0 <= length <= _MAX_BODY_BYTES:
+            text = f"a push of {length} bytes was refused"
+            raise _RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "resource_exhausted", text)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise _invalid("a push was cut off")
+        coding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding == "identity":
+            return body
+        if coding != "gzip":
+            text = f'unknown compression "{coding}"'
+            raise _RefusedError(HTTPStatus.NOT_IMPLEMENTED, "unimplemented", text)
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            plain = inflater.decompress(body, _MAX_BODY_BYTES)
+        except zlib.error as error:
+            raise _invalid(f"a push's gzip data was damaged ({error})") from error
+        if not inflater.eof:
+            raise _invalid("a push's gzip data was cut off or too large")
+        return plain
+
+    def _parse(self, body: bytes, *, is_json: bool) -> Any:
+        try:
+            return _from_json(body) if is_json else PushRequest.FromString(body)
+        except (DecodeError, ValueError, TypeError, AttributeError, binascii.Error) as error:
+            raise _invalid(f"a push could not be parsed ({error})") from error
+
+    def _refuse(self, error: _RefusedError) -> None:
+        # What was not read of the body must not be taken for the next request.
+        self.close_connection = True
+        body = json.dumps({"code": error.code, "message": str(error)}).encode()
+        self._answer(error.status, body, "application/json")
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
+
+
+def _from_json(body: bytes) -> Any:
+    """A PushRequest from its JSON form; unknown keys are left out, as the server does."""
+    request = PushRequest()
+    for given in json.loads(body).get("series", ()):
+        series = request.series.add()
+        for label in given.get("labels", ()):
+            series.labels.add(name=label.get("name", ""), value=label.get("value", ""))
+        for sample in given.get("samples", ()):
+            series.samples.add(raw_profile=base64.b64decode(sample.get("rawProfile", "")))
+    return request
