@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* symbolizer.h: functions, inlined calls and source lines of addresses in ELF files, by elfutils' libdwfl.
+ *
+ * One object a file, in the file's own address space (bias 0), whatever process had it loaded where: a module that
+ * comes and goes, or two at one address, need no care. Nothing is asked over the network.
+ *
+ * Read by the C compiler and by cffi: '#' lines and plain declarations only.
+ *
+ * Context: agent.
+ */
+#ifndef GP_SYMBOLIZER_H
+#define GP_SYMBOLIZER_H
+
+#include <stdint.h>
+
+struct gp_elf;
+
+enum gp_elf_status
+{
+  GP_ELF_OK = 0,
+  GP_ELF_GONE = 1,              /* no file there, or not readable */
+  GP_ELF_CHANGED = 2,           /* another build than the one that was loaded */
+  GP_ELF_BROKEN = 3             /* no ELF file that libdwfl takes */
+};
+
+enum
+{
+  GP_SYMBOL_FRAMES = 64         /* one function and the calls inlined into it; the outermost of more are left out */
+};
+
+/* One frame. Strings belong to the gp_elf and live until the next lookup in it. */
+struct gp_symbol
+{
+  const char *name;             /* as in the file (mangled); NULL: none known */
+  const char *file;             /* NULL: none known */
+  uint32_t line;                /* of the call into the frame before, or of the address itself; 0: not known */
+  uint32_t inlined;             /* 1: into the next one */
+};
+
+struct gp_symbols
+{
+  uint32_t count;               /* innermost first; at least 1: the last one is the function itself */
+  uint32_t reserved;
+  uint64_t start;               /* ELF address at which the function begins; the asked one where nothing is known */
+  struct gp_symbol frames[64];
+};
+
+/* Opens a file. build_id: hex of what was loaded, "" where not known. "linux-vdso.so.1" is the kernel's vdso, which
+ * all processes share. NULL and *status where it cannot. MT-Unsafe heap */
+struct gp_elf *gp_elf_open (const char *path, const char *build_id, uint32_t *status);
+void gp_elf_close (struct gp_elf *elf);
+
+/* Looks an ELF address up. symbols_only: do not read DWARF (it may take long the first time). MT-Unsafe heap */
+void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only,
+    struct gp_symbols *out);
+
+/* 1 where DWARF was read for it: it then holds much memory. */
+int gp_elf_has_dwarf (const struct gp_elf *elf);
+
+/* "_Z…" readable, to be freed by gp_demangle_free(); NULL: it is no such name, or there is no libstdc++ to ask. */
+char *gp_demangle (const char *name);
+void gp_demangle_free (char *name);
+
+#endif
