@@ -57,7 +57,7 @@ PACKAGE = ROOT / "gst_pyro_shim"
 
 AGENT_MODULE = "_gstpyro_agent"
 AGENT_SOURCE = CSRC / "agent_embed.c"
-NATIVE_SOURCES = (CSRC / "reader.c", CSRC / "symbolizer.c")
+NATIVE_SOURCES = (CSRC / "reader.c", *sorted(CSRC.glob("symbolizer*.c")))
 NATIVE_HEADERS = (CSRC / "abi.h", CSRC / "reader.h", CSRC / "symbolizer.h")
 
 COMMON_FLAGS = ("-std=gnu11", "-g", "-fPIC", "-fvisibility=hidden", "-fno-omit-frame-pointer")
@@ -312,7 +312,7 @@ def _build_native(tools: Toolchain, target: Path) -> None:
         ffi.cdef(_declarations(header))
     includes = "".join(f'#include "{header.name}"\n' for header in NATIVE_HEADERS)
     ffi.set_source("gst_pyro_shim._native", includes)
-    _link_cffi(tools, ffi, target, NATIVE_SOURCES, _pkg_config("--libs", "libdw") or [])
+    _link_cffi(tools, ffi, target, NATIVE_SOURCES, _pkg_config("--libs", "libdw", "libelf") or [])
 
 
 def _link_cffi(
