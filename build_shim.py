@@ -221,7 +221,9 @@ class Toolchain:
         self.user_cflags = shlex.split(os.environ.get("CFLAGS", ""))
         self.user_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
         self.compiler = new_compiler(compiler="unix")
-        self.compiler.set_executables(compiler_so=command, linker_so=[*command, "-shared"])
+        self.compiler.set_executables(
+            compiler_so=shlex.join(command), linker_so=shlex.join([*command, "-shared"])
+        )
 
     def compile(
         self,

@@ -120,7 +120,7 @@ def record_text(agent: Path) -> str:
         agent: where libgstpyro-agent.so is.
     """
     # Not resolved: a virtual environment is known by the path of its own bin/python.
-    executable = Path(os.path.abspath(sys.executable))  # noqa: PTH100
+    executable = Path(os.path.abspath(sys.executable))
     libpython = libpython_path()
     lines = [str(executable), str(libpython or ""), os.pathsep.join(site_entries()), str(agent)]
     return "".join(f"{line}\n" for line in lines)
