@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* arch_aarch64.h: DWARF numbers of the registers (DWARF for the Arm 64-bit Architecture) and the leaf's values.
+ *
+ * Context: signal.
+ */
+#ifndef GP_ARCH_AARCH64_H
+#define GP_ARCH_AARCH64_H
+
+#include <stdint.h>
+#include <ucontext.h>
+
+enum
+{
+  GP_REG_BP = 29,
+  GP_REG_RA = 30,               /* column of the return address: the link register */
+  GP_REG_SP = 31,
+  GP_REG_PC = 32,
+  GP_REGS = 33,
+  GP_RED_ZONE = 0
+};
+
+/* Without the pointer authentication code: user space addresses of code have 48 bits. */
+static inline uintptr_t
+gp_arch_code_address (uintptr_t address)
+{
+  return address & 0xffffffffffffU;
+}
+
+static inline void
+gp_arch_context (const ucontext_t *context, uintptr_t r[GP_REGS])
+{
+  for (int i = 0; i < 31; i++)
+    r[i] = context->uc_mcontext.regs[i];
+  r[GP_REG_SP] = context->uc_mcontext.sp;
+}
+
+#endif

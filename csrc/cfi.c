@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* cfi.c: makes a step, from the cache of simple rules or by reading CFI.
+ *
+ * Context: signal.
+ */
+#define _GNU_SOURCE
+#include "cfi.h"
+
+/* The cache: direct-mapped, written by any handler at any time. A rule is two words, (key ^ data, data), so that one
+ * torn between two writers matches no key. Relaxed: the words carry their own proof, and order nothing else.
+ * The key holds the modules' epoch, so all rules end when code goes away. A full house of rules costs 256 KiB. */
+enum
+{
+  CACHE_BITS = 14,
+  EPOCH_SHIFT = 48
+};
+
+static struct
+{
+  _Atomic uint64_t check, data;
+} g_rules[1 << CACHE_BITS];
+
+/* A simple rule: the CFA is sp or bp plus cfa_words; return address and bp lie at CFA - 8 * slot, slot 0: still where
+ * they were (in lr, in bp). */
+enum
+{
+  RULE_VALID = 1 << 0,
+  RULE_FROM_BP = 1 << 1,
+  RULE_END = 1 << 2,
+  RA_SHIFT = 4, BP_SHIFT = 14, SLOT_MAX = (1 << 10) - 1,
+  CFA_SHIFT = 24
+};
+static const uint64_t CFA_WORDS_MAX = (1 << 24) - 1;
+
+static inline uint64_t
+rule_key (uintptr_t pc)
+{
+  return pc ^ (uint64_t) atomic_load_explicit (&g_modules_epoch, memory_order_relaxed) << EPOCH_SHIFT;
+}
+
+static inline uint32_t
+rule_index (uintptr_t pc)
+{
+  return (uint32_t) ((pc * 0x9e3779b97f4a7c15U) >> (64 - CACHE_BITS));
+}
+
+static inline uint64_t
+recall (uintptr_t pc)
+{
+  uint32_t i = rule_index (pc);
+  uint64_t data = atomic_load_explicit (&g_rules[i].data, memory_order_relaxed);
+  uint64_t check = atomic_load_explicit (&g_rules[i].check, memory_order_relaxed);
+  return (check ^ data) == rule_key (pc) ? data : 0;
+}
+
+static void
+remember (uintptr_t pc, uint64_t data)
+{
+  uint32_t i = rule_index (pc);
+  atomic_store_explicit (&g_rules[i].check, rule_key (pc) ^ data, memory_order_relaxed);
+  atomic_store_explicit (&g_rules[i].data, data, memory_order_relaxed);
+}
+
+/* The slot of a register saved at CFA + value, 0 where there is none. */
+static uint64_t
+slot_of (const struct gp_row *row, int reg)
+{
+  int64_t value = row->value[reg];
+  if (row->rule[reg] != GP_RULE_OFFSET || value % 8 != 0 || value >= 0 || -value / 8 > SLOT_MAX)
+    return 0;
+  return (uint64_t) (-value / 8);
+}
+
+/* The simple rule that says what row says, or 0. */
+static uint64_t
+simplify (const struct gp_row *row, const struct gp_fde *fde)
+{
+  if (row->rule[GP_REG_RA] == GP_RULE_UNDEFINED)
+    return RULE_VALID | RULE_END;
+  if (fde->signal || row->cfa_expression || row->rule[GP_REG_SP] != GP_RULE_SAME)
+    return 0;
+  if ((row->cfa_register != GP_REG_SP && row->cfa_register != GP_REG_BP) || row->cfa_offset < 0
+      || row->cfa_offset % 8 != 0 || (uint64_t) row->cfa_offset / 8 > CFA_WORDS_MAX)
+    return 0;
+  uint64_t ra = slot_of (row, GP_REG_RA), bp = slot_of (row, GP_REG_BP);
+  if ((ra == 0 && (row->rule[GP_REG_RA] != GP_RULE_SAME || GP_REG_RA == GP_REG_PC))
+      || (bp == 0 && row->rule[GP_REG_BP] != GP_RULE_SAME))
+    return 0;
+  return RULE_VALID | (row->cfa_register == GP_REG_BP ? RULE_FROM_BP : 0) | ra << RA_SHIFT | bp << BP_SHIFT
+      | (uint64_t) row->cfa_offset / 8 << CFA_SHIFT;
+}
+
+/* A caller's frame lies above its callee's. Only a leaf that has not touched the stack (its return address still in a
+ * register) shares its caller's sp, and only a signal frame may lead down, to another stack. */
+static inline bool
+rises (const struct gp_frame *frame, uintptr_t cfa, bool in_register)
+{
+  return cfa > frame->r[GP_REG_SP] || (in_register && frame->exact && cfa == frame->r[GP_REG_SP]);
+}
+
+static enum gp_step
+apply_simple (struct gp_frame *frame, const struct gp_stack *stack, uint64_t rule)
+{
+  if (__builtin_expect ((rule & RULE_END) != 0, 0))
+    return GP_STEP_END;
+  bool knows_bp = gp_knows (frame, GP_REG_BP);
+  if ((rule & RULE_FROM_BP) != 0 && !knows_bp)
+    return GP_STEP_UNKNOWN_REGISTER;
+  uintptr_t cfa = frame->r[rule & RULE_FROM_BP ? GP_REG_BP : GP_REG_SP] + (rule >> CFA_SHIFT) * 8;
+  uint64_t ra_slot = rule >> RA_SHIFT & SLOT_MAX, bp_slot = rule >> BP_SHIFT & SLOT_MAX;
+  uintptr_t ra = frame->r[GP_REG_RA], bp = frame->r[GP_REG_BP];
+  if (!rises (frame, cfa, ra_slot == 0) || (ra_slot == 0 && !gp_knows (frame, GP_REG_RA)))
+    return GP_STEP_BAD;
+  if (ra_slot != 0 && !gp_stack_read (stack, cfa - 8 * ra_slot, &ra))
+    return GP_STEP_BAD;
+  if (bp_slot != 0 && !gp_stack_read (stack, cfa - 8 * bp_slot, &bp))
+    return GP_STEP_BAD;
+  frame->r[GP_REG_PC] = gp_arch_code_address (ra);
+  frame->r[GP_REG_SP] = cfa;
+  frame->r[GP_REG_BP] = bp;
+  frame->known = (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP
+      | (uint64_t) (knows_bp || bp_slot != 0) << GP_REG_BP;
+  frame->exact = false;
+  return GP_STEP_OK;
+}
+
+/* The caller's value of a register; false where it cannot be had. */
+static bool
+caller_value (const struct gp_frame *frame, const struct gp_stack *stack, const struct gp_fde *fde,
+    const struct gp_row *row, int reg, uintptr_t cfa, uintptr_t *value)
+{
+  uintptr_t operand = (uintptr_t) (intptr_t) row->value[reg], at = fde->base + (uint32_t) row->value[reg];
+  switch (row->rule[reg]) {
+    case GP_RULE_SAME:
+      *value = frame->r[reg];
+      return gp_knows (frame, (uint64_t) reg);
+    case GP_RULE_OFFSET:
+      return gp_stack_read (stack, cfa + operand, value);
+    case GP_RULE_VAL_OFFSET:
+      *value = cfa + operand;
+      return true;
+    case GP_RULE_REGISTER:
+      if (!gp_knows (frame, operand))
+        return false;
+      *value = frame->r[operand];
+      return true;
+    case GP_RULE_EXPRESSION:
+      return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, &at) && gp_stack_read (stack, at, value);
+    case GP_RULE_VAL_EXPRESSION:
+      return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, value);
+    default:                   /* GP_RULE_UNDEFINED */
+      return false;
+  }
+}
+
+/* Where a CFA comes from a register that quick steps lose, or an expression over such. */
+static bool
+find_cfa (const struct gp_frame *frame, const struct gp_stack *stack, const struct gp_fde *fde,
+    const struct gp_row *row, uintptr_t *cfa)
+{
+  if (row->cfa_expression)
+    return gp_cfi_evaluate (fde->base + (uintptr_t) row->cfa_offset, fde->limit, frame, stack, NULL, cfa);
+  if (!gp_knows (frame, row->cfa_register))
+    return false;
+  *cfa = frame->r[row->cfa_register] + (uintptr_t) row->cfa_offset;
+  return true;
+}
+
+static enum gp_step
+apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp_fde *fde, const struct gp_row *row)
+{
+  if (row->rule[GP_REG_RA] == GP_RULE_UNDEFINED)
+    return GP_STEP_END;
+  uintptr_t cfa;
+  if (!find_cfa (frame, stack, fde, row, &cfa))
+    return GP_STEP_UNKNOWN_REGISTER;
+  struct gp_frame caller = {.known = 0, .exact = fde->signal };
+  for (int reg = 0; reg < GP_REGS; reg++)
+    if (reg != GP_REG_PC && caller_value (frame, stack, fde, row, reg, cfa, &caller.r[reg]))
+      caller.known |= (uint64_t) 1 << reg;
+  if (row->rule[GP_REG_SP] == GP_RULE_SAME)
+    caller.r[GP_REG_SP] = cfa;
+  else if (!gp_knows (&caller, GP_REG_SP))
+    return GP_STEP_BAD;
+  caller.known |= (uint64_t) 1 << GP_REG_SP;
+  bool in_register = GP_REG_RA != GP_REG_PC && row->rule[GP_REG_RA] == GP_RULE_SAME;
+  uintptr_t ra;
+  if ((GP_REG_RA == GP_REG_PC && row->rule[GP_REG_RA] == GP_RULE_SAME)
+      || !caller_value (frame, stack, fde, row, GP_REG_RA, cfa, &ra))
+    return GP_STEP_BAD;
+  if (!fde->signal && !rises (frame, caller.r[GP_REG_SP], in_register))
+    return GP_STEP_BAD;
+  caller.r[GP_REG_PC] = gp_arch_code_address (ra);
+  caller.known |= (uint64_t) 1 << GP_REG_PC;
+  *frame = caller;
+  return GP_STEP_OK;
+}
+
+enum gp_step
+gp_cfi_step (struct gp_frame *frame, const struct gp_stack *stack, bool quick)
+{
+  /* A call that never returns may be a function's last instruction: look behind it, at the call. */
+  uintptr_t pc = frame->r[GP_REG_PC] - !frame->exact;
+  uint64_t rule;
+  if (quick && (rule = recall (pc)) != 0)
+    return apply_simple (frame, stack, rule);
+  struct gp_code code;
+  struct gp_fde fde;
+  struct gp_row row;
+  if (!gp_modules_find (pc, &code) || !gp_cfi_find (pc, &code, &fde))
+    return GP_STEP_NO_CFI;
+  if (!gp_cfi_run (&fde, pc, &row))
+    return GP_STEP_BAD;
+  rule = simplify (&row, &fde);
+  if (rule == 0 || !quick)
+    return apply_row (frame, stack, &fde, &row);
+  remember (pc, rule);
+  return apply_simple (frame, stack, rule);
+}

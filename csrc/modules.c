@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* modules.c: keeps the segment's list of modules, and the handler's snapshot where glibc has no list of its own.
+ *
+ * Context: lifecycle.
+ */
+#define _GNU_SOURCE
+#include "modules.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <time.h>
+#include <unistd.h>
+
+enum
+{
+  BUILD_ID_MAX = 64,            /* bytes; linkers write 8 to 20 */
+  CLOSE_WAIT_MS = 20
+};
+
+/* One pass over the loader's list. */
+struct pass
+{
+  uint32_t generation;          /* that changes would make */
+  bool changed, removed, unchanged_list;
+  struct gp_snapshot *snapshot;
+  uint32_t room;
+};
+
+static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t g_once = PTHREAD_ONCE_INIT;
+/* under g_lock */
+static unsigned long long g_adds, g_subs;
+static uint32_t g_live[GP_MODULES];     /* indices into the segment's list */
+static uint32_t g_live_count;
+static bool g_seen[GP_MODULES]; /* in this pass; parallel to g_live */
+static uintptr_t g_vdso;
+
+/* The build id in hex, "" where there is none. */
+static void
+read_build_id (const struct dl_phdr_info *info, char hex[2 * BUILD_ID_MAX + 1])
+{
+  static const char digits[] = "0123456789abcdef";
+  hex[0] = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const Elf64_Phdr *segment = &info->dlpi_phdr[i];
+    if (segment->p_type != PT_NOTE)
+      continue;
+    const char *at = (const char *) (info->dlpi_addr + segment->p_vaddr), *end = at + segment->p_memsz;
+    uintptr_t align = segment->p_align == 8 ? 8 : 4;
+    while ((size_t) (end - at) >= sizeof (Elf64_Nhdr)) {
+      const Elf64_Nhdr *note = (const Elf64_Nhdr *) at;
+      size_t name = (note->n_namesz + align - 1) & ~(align - 1), data = (note->n_descsz + align - 1) & ~(align - 1);
+      size_t left = (size_t) (end - at) - sizeof *note;
+      if (name > left || data > left - name)
+        break;
+      const char *text = at + sizeof *note;
+      if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp (text, "GNU", 4) == 0
+          && note->n_descsz <= BUILD_ID_MAX) {
+        for (uint32_t k = 0; k < note->n_descsz; k++) {
+          uint8_t byte = (uint8_t) text[name + k];
+          hex[2 * k] = digits[byte >> 4];
+          hex[2 * k + 1] = digits[byte & 15];
+        }
+        hex[2 * note->n_descsz] = 0;
+        return;
+      }
+      at = text + name + data;
+    }
+  }
+}
+
+/* The loader leaves the executable's name empty, and calls the vdso by a name of no file. */
+static const char *
+path_of (const struct dl_phdr_info *info, uintptr_t end, char *buffer, size_t bytes)
+{
+  if (g_vdso != 0 && info->dlpi_addr == g_vdso && end > g_vdso)
+    return "[vdso]";
+  if (info->dlpi_name != NULL && info->dlpi_name[0] != 0)
+    return info->dlpi_name;
+  ssize_t length = readlink ("/proc/self/exe", buffer, bytes - 1);
+  buffer[length > 0 ? length : 0] = 0;
+  return buffer;
+}
+
+/* The range of the executable segments; false for an object without code. */
+static bool
+code_range (const struct dl_phdr_info *info, uintptr_t *start, uintptr_t *end)
+{
+  *start = UINTPTR_MAX;
+  *end = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const Elf64_Phdr *segment = &info->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD || (segment->p_flags & PF_X) == 0 || segment->p_memsz == 0)
+      continue;
+    uintptr_t lo = info->dlpi_addr + segment->p_vaddr, hi = lo + segment->p_memsz;
+    *start = lo < *start ? lo : *start;
+    *end = hi > *end ? hi : *end;
+  }
+  return *start < *end;
+}
+
+static bool
+same_text (uint32_t offset, const char *text)
+{
+  return strcmp (g_segment->strings + offset, text) == 0;
+}
+
+/* A module that went and came back, same file, same place: its old entry serves again, so that one plugin loaded and
+ * unloaded for ever does not fill the list. No sample can be of the time between. */
+static bool
+revive (struct pass *pass, uintptr_t start, uintptr_t end, const char *path, const char *build_id)
+{
+  for (uint32_t i = g_segment->module_count; i-- > 0;) {
+    struct gp_module *module = &g_segment->modules[i];
+    if (module->removed != 0 && module->start == start && module->end == end && same_text (module->path, path)
+        && same_text (module->build_id, build_id)) {
+      gp_store (&module->removed, 0);
+      g_seen[g_live_count] = true;
+      g_live[g_live_count++] = i;
+      pass->changed = true;
+      return true;
+    }
+  }
+  return false;
+}
+
+static void
+append (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
+{
+  char buffer[PATH_MAX], build_id[2 * BUILD_ID_MAX + 1];
+  const char *path = path_of (info, end, buffer, sizeof buffer);
+  read_build_id (info, build_id);
+  uint32_t index = g_segment->module_count;
+  if (revive (pass, start, end, path, build_id) || index == GP_MODULES)
+    return;
+  struct gp_module *module = &g_segment->modules[index];
+  module->start = start;
+  module->end = end;
+  module->bias = info->dlpi_addr;
+  module->path = gp_strings_add (path);
+  module->build_id = gp_strings_add (build_id);
+  module->added = pass->generation;
+  /* publishes the entry; pairs with the agent's acquire */
+  gp_store_release (&g_segment->module_count, index + 1);
+  g_seen[g_live_count] = true;
+  g_live[g_live_count++] = index;
+  pass->changed = true;
+}
+
+static void
+note_for_handler (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
+{
+  struct gp_snapshot *snapshot = pass->snapshot;
+  if (snapshot == NULL || snapshot->n == pass->room)
+    return;
+  uint32_t i = snapshot->n++;
+  for (; i > 0 && snapshot->modules[i - 1].start > start; i--)
+    snapshot->modules[i] = snapshot->modules[i - 1];
+  snapshot->modules[i] = (struct gp_known_module) {.start = start, .end = end, .bias = info->dlpi_addr,
+    .phdr = info->dlpi_phdr, .phnum = info->dlpi_phnum };
+}
+
+static bool
+same_path (uint32_t offset, const struct dl_phdr_info *info)
+{
+  /* the executable and the vdso have other names in the segment, and never go */
+  const char *name = info->dlpi_name;
+  return name == NULL || name[0] != '/' || same_text (offset, name);
+}
+
+static int
+look_at (struct dl_phdr_info *info, size_t size, void *data)
+{
+  (void) size;
+  struct pass *pass = data;
+  uintptr_t start, end;
+  if (pass->unchanged_list && info->dlpi_adds == g_adds && info->dlpi_subs == g_subs)
+    return 1;
+  pass->unchanged_list = false;
+  g_adds = info->dlpi_adds;
+  g_subs = info->dlpi_subs;
+  if (!code_range (info, &start, &end))
+    return 0;
+  note_for_handler (pass, info, start, end);
+  for (uint32_t i = 0; i < g_live_count; i++) {
+    const struct gp_module *module = &g_segment->modules[g_live[i]];
+    if (module->start == start && module->end == end && same_path (module->path, info)) {
+      g_seen[i] = true;
+      return 0;
+    }
+  }
+  append (pass, info, start, end);
+  return 0;
+}
+
+/* Entries not seen in this pass are gone. */
+static void
+sweep (struct pass *pass)
+{
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < g_live_count; i++) {
+    if (g_seen[i]) {
+      g_live[kept++] = g_live[i];
+      continue;
+    }
+    gp_store (&g_segment->modules[g_live[i]].removed, pass->generation);
+    pass->changed = pass->removed = true;
+  }
+  g_live_count = kept;
+}
+
+/* Waits until no handler reads modules, or long enough: a fork may have copied a count whose thread it did not copy. */
+static bool
+wait_for_readers (void)
+{
+  struct timespec pause = {.tv_nsec = 50000 };
+  for (int i = 0; i < CLOSE_WAIT_MS * 1000000L / pause.tv_nsec; i++) {
+    if (atomic_load (&g_modules_readers) == 0)
+      return true;
+    nanosleep (&pause, NULL);
+  }
+  return false;
+}
+
+static void
+publish (struct gp_snapshot *snapshot)
+{
+  struct gp_snapshot *old = atomic_exchange (&g_modules_snapshot, snapshot);
+  /* Not freed where a handler may hold it: a deliberate leak of some KiB, once in a fork. */
+  if (old != NULL && wait_for_readers ())
+    free (old);
+}
+
+static int
+count_modules (struct dl_phdr_info *info, size_t size, void *data)
+{
+  (void) info, (void) size;
+  ++*(uint32_t *) data;
+  return 0;
+}
+
+static struct gp_snapshot *
+new_snapshot (uint32_t *room)
+{
+  *room = 0;
+  if (atomic_load (&g_modules_find_object) != NULL)
+    return NULL;
+  dl_iterate_phdr (count_modules, room);
+  *room += 16;                  /* loaded meanwhile */
+  struct gp_snapshot *snapshot = malloc (sizeof *snapshot + *room * sizeof snapshot->modules[0]);
+  if (snapshot != NULL)
+    snapshot->n = 0;
+  return snapshot;
+}
+
+static void
+look_up_loader (void)
+{
+  g_vdso = getauxval (AT_SYSINFO_EHDR);
+  union
+  {
+    void *symbol;
+    int (*function) (void *, struct gp_loader_object *);
+  } find = {.symbol = dlsym (RTLD_DEFAULT, "_dl_find_object") };
+  atomic_store (&g_modules_find_object, find.function);
+}
+
+void
+gp_modules_refresh (void)
+{
+  /* Outside g_lock: dlsym takes the loader's, which a thread that comes here from a constructor holds already. */
+  pthread_once (&g_once, look_up_loader);
+  pthread_mutex_lock (&g_lock);
+  struct pass pass = {.generation = g_segment->generation + 1, .unchanged_list = g_live_count > 0 };
+  pass.snapshot = new_snapshot (&pass.room);
+  memset (g_seen, 0, g_live_count * sizeof g_seen[0]);
+  dl_iterate_phdr (look_at, &pass);
+  if (pass.unchanged_list) {
+    free (pass.snapshot);
+  } else {
+    sweep (&pass);
+    if (pass.snapshot != NULL)
+      publish (pass.snapshot);
+    if (pass.removed)
+      atomic_fetch_add (&g_modules_epoch, 1);
+    if (pass.changed)
+      gp_store_release (&g_segment->generation, pass.generation);
+  }
+  pthread_mutex_unlock (&g_lock);
+}
+
+void
+gp_modules_close_begin (void)
+{
+  atomic_fetch_add (&g_modules_closing, 1);
+  wait_for_readers ();
+}
+
+void
+gp_modules_close_end (void)
+{
+  if (g_segment != NULL)
+    gp_modules_refresh ();
+  atomic_fetch_sub (&g_modules_closing, 1);
+}
