@@ -51,6 +51,9 @@ lint: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## check style and types, chang
 	$(PY) -m mypy
 	clang-format --dry-run --Werror $(wildcard csrc/*.[ch])
 
+docs: $(STAMPS)/native  ## write docs/configuration.md from the model
+	PYTHONPATH=. $(PY) docs/generate_configuration.py > docs/configuration.md
+
 format: $(STAMPS)/dev  ## bring Python and C into the project's format
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .

@@ -211,7 +211,7 @@ class Toolchain:
 
     def __init__(self, work_dir: Path, *, sanitize: str | None = None) -> None:
         # Not at the top: setuptools brings its own distutils, and has to be imported first.
-        from distutils.ccompiler import new_compiler  # noqa: PLC0415
+        from distutils.ccompiler import new_compiler
 
         self.work_dir = work_dir
         command = _compiler_command()

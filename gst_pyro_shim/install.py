@@ -117,7 +117,7 @@ def _places(libdir: Path) -> tuple[Path, Path, Path]:
 
 
 def _is_ours(link: Path, copy: Path) -> bool:
-    return link.is_symlink() and Path(os.path.normpath(link.parent / os.readlink(link))) == copy
+    return link.is_symlink() and Path(os.path.normpath(link.parent / link.readlink())) == copy
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -148,7 +148,8 @@ def default_libdir() -> Path:
     Raises:
         InstallError: there is none.
     """
-    searched = searched_dirs()
+    # Resolved: ldconfig says /lib where that is a link to /usr/lib.
+    searched = {directory.resolve() for directory in searched_dirs()}
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
     usual = (
         "/usr/local/lib",
@@ -158,7 +159,7 @@ def default_libdir() -> Path:
         "/usr/lib",
     )
     for directory in map(Path, usual):
-        if directory in searched:
+        if directory.resolve() in searched:
             return directory
     raise InstallError("No directory is known that the loader searches.", "Name one with --libdir.")
 

@@ -70,6 +70,30 @@ def _built(path: Path) -> Path:
     return path
 
 
+def preload(existing: str) -> str:
+    """The value of LD_PRELOAD with the shim in it.
+
+    Args:
+        existing: the value so far; its entries stay, and stay first.
+
+    Raises:
+        NotBuiltError: there is no shim, or the loader could not read its path there.
+    """
+    shim = str(shim_path())
+    if re.search(r"[ :$]", shim):
+        raise NotBuiltError(
+            f"{shim} cannot stand in LD_PRELOAD: the loader takes blanks and colons for separators.",
+            "Use `run`, which goes by a link, or put the package under another path.",
+        )
+    entries = [entry for entry in re.split(r"[ :]+", existing) if entry and entry != shim]
+    return ":".join([*entries, shim])
+
+
+def python_path() -> str:
+    """The running Python. Not resolved: a virtual environment is known by the path of its own bin/python."""
+    return os.path.abspath(sys.executable)
+
+
 def libpython_path() -> Path | None:
     """The shared libpython of the running Python; None where it was built without one, or it is not installed."""
     name = sysconfig.get_config_var("INSTSONAME")
@@ -119,10 +143,8 @@ def record_text(agent: Path) -> str:
     Args:
         agent: where libgstpyro-agent.so is.
     """
-    # Not resolved: a virtual environment is known by the path of its own bin/python.
-    executable = Path(os.path.abspath(sys.executable))
     libpython = libpython_path()
-    lines = [str(executable), str(libpython or ""), os.pathsep.join(site_entries()), str(agent)]
+    lines = [python_path(), str(libpython or ""), os.pathsep.join(site_entries()), str(agent)]
     return "".join(f"{line}\n" for line in lines)
 
 

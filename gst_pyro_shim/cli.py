@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""The command line: one class a verb, its docstring its help; every known error one message and one exit status.
+
+A verb imports what it needs when it runs: `agent` starts beside every profiled program and must not pay for the
+rest, and `path` stands in front of other people's commands.
+
+Context: controller; agent where it is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gst_pyro_shim import __version__, paths
+from gst_pyro_shim.errors import GstPyroError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "gst-pyro-shim"
+_INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
+
+
+class Verb(Protocol):
+    """One subcommand; its name is the class's, lowered, and its help the class's docstring."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declares its arguments."""
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Does it; returns the exit status.
+
+        Raises:
+            GstPyroError: `main` reports it.
+        """
+
+
+class Run:
+    """Run a command under the profiler, then print what its elements cost.
+
+    The command's streams, signals and exit status are its own. With --server-url, or with
+    GST_PYROSCOPE_SERVER_URL set, profiles go to that Pyroscope server as well.
+    """
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """A flag for each setting, so that none is missing and none is described twice."""
+        from gst_pyro_shim import config
+
+        parser.usage = "%(prog)s [options] -- COMMAND [ARGUMENT ...]"
+        for field, info in config.Settings.model_fields.items():
+            names = ["-o"] if field == "output" else []
+            text = f"{info.description} Allowed: {config.allowed(field)}. Default: {config.shown_default(field)}."
+            parser.add_argument(
+                *names,
+                f"--{config.kebab(field)}",
+                dest=f"setting_{field}",
+                metavar="FILE" if field == "output" else "VALUE",
+                help=text.replace("%", "%%").replace("`", ""),
+            )
+        parser.add_argument(
+            "--force", action="store_true", help="replace an output file that is there already"
+        )
+        parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Hands over to runner.py."""
+        from gst_pyro_shim import runner
+
+        command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+        if not command:
+            raise GstPyroError(
+                "There is no command to run.",
+                f"For example: {PROGRAM} run -- gst-launch-1.0 videotestsrc ! fakesink",
+            )
+        _warn_of_unknown_variables()
+        flags = {
+            name.removeprefix("setting_"): value
+            for name, value in vars(arguments).items()
+            if name.startswith("setting_") and value is not None
+        }
+        return runner.run(command, flags, force=arguments.force)
+
+
+class Report:
+    """Print the table of a profile again, as `run` did at its end."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The file, and its form."""
+        parser.add_argument(
+            "file", metavar="FILE", type=Path, help="a .pb.gz that run, or the agent, has written"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="for machines: all figures as one JSON object"
+        )
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Hands over to report.py."""
+        from gst_pyro_shim import report
+
+        return report.main(arguments.file, as_json=arguments.json)
+
+
+class Path_:  # noqa: N801 (the verb is called path)
+    """Print where libgstpyro.so is: LD_PRELOAD=$(gst-pyro-shim path) COMMAND."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Which of the two paths."""
+        parser.add_argument(
+            "--plugin-dir", action="store_true", help="its directory instead, for GST_PLUGIN_PATH"
+        )
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Prints one line."""
+        shim = paths.shim_path()
+        paths.write_record()
+        print(shim.parent if arguments.plugin_dir else shim)
+        return 0
+
+
+class Env:
+    """Print the variables that put the profiler into every GStreamer program: eval "$(gst-pyro-shim env)"."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """None."""
+
+    def __call__(self, arguments: argparse.Namespace) -> int:  # noqa: ARG002
+        """Prints lines for a POSIX shell; what the environment has is kept and added to."""
+        value = paths.preload(os.environ.get("LD_PRELOAD", ""))
+        paths.write_record()
+        print(f"export LD_PRELOAD={shlex.quote(value)}")
+        print(f"export GST_PYROSCOPE_PYTHON={shlex.quote(paths.python_path())}")
+        return 0
+
+
+class Install:
+    """Put libgstpyro.so where the loader looks, so that LD_PRELOAD=libgstpyro.so works. Needs root."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Where to."""
+        _add_libdir(parser)
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Prints what was put there."""
+        from gst_pyro_shim import install
+
+        for path in install.install(arguments.libdir):
+            print(f"installed {path}")
+        return 0
+
+
+class Uninstall:
+    """Remove what `install` has put where the loader looks, and nothing else. Needs root."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Where from."""
+        _add_libdir(parser)
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Prints what was removed."""
+        from gst_pyro_shim import install
+
+        removed = install.uninstall(arguments.libdir)
+        for path in removed:
+            print(f"removed {path}")
+        if not removed:
+            print("nothing is installed")
+        return 0
+
+
+class Agent:
+    """Drain the segment of a profiled process; the shim starts this."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """What the shim passes."""
+        parser.add_argument("fd", metavar="FD", type=int, help="descriptor of the segment")
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Hands over to agent.py."""
+        from gst_pyro_shim import agent
+
+        return agent.run(arguments.fd, "process")
+
+
+VERBS: dict[str, Verb] = {
+    "run": Run(),
+    "report": Report(),
+    "path": Path_(),
+    "env": Env(),
+    "install": Install(),
+    "uninstall": Uninstall(),
+    "agent": Agent(),
+}
+_UNLISTED = frozenset({"agent"})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses, does, reports.
+
+    Args:
+        argv: arguments without the program; sys.argv's unless given.
+
+    Returns:
+        The exit status.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parse(argv)
+    verb: Verb = VERBS[arguments.verb]
+    try:
+        return verb(arguments)
+    except GstPyroError as error:
+        print(f"{PROGRAM}: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(error.hint, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Which GStreamer element burns the CPU, in which function, on which thread.",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    chosen = argv[0] if argv else ""
+    for name, verb in VERBS.items():
+        text = cleandoc(verb.__doc__ or "").replace("%", "%%")
+        listed = {} if name in _UNLISTED else {"help": text.splitlines()[0]}
+        sub = verbs.add_parser(
+            name, description=text, allow_abbrev=False, formatter_class=_Help, **listed
+        )
+        if name == chosen:  # the arguments of `run` take pydantic to know
+            verb.add_arguments(sub)
+    return parser.parse_args(argv)
+
+
+class _Help(argparse.HelpFormatter):
+    """Room for the longest flag on the line of its help."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _add_libdir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--libdir", type=Path, metavar="DIR", help="a directory that the loader searches"
+    )
+
+
+def _warn_of_unknown_variables() -> None:
+    import difflib
+
+    from gst_pyro_shim import config
+
+    known = [config.env_name(field) for field in config.Settings.model_fields]
+    for name in config.unknown_variables(os.environ):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"{PROGRAM}: {name} is no setting{hint}", file=sys.stderr)
