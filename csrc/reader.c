@@ -27,15 +27,15 @@ enum
 
 #define FILLER_THREAD UINT32_MAX
 
-_Static_assert (sizeof (struct gp_record) % 8 == 0, "records are whole words");
-_Static_assert ((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
-_Static_assert (sizeof (struct gp_account_row) == 24, "segment.py unpacks these");
-_Static_assert (sizeof (struct gp_thread_row) == 32, "segment.py unpacks these");
+_Static_assert(sizeof (struct gp_record) % 8 == 0, "records are whole words");
+_Static_assert((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
+_Static_assert(sizeof (struct gp_account_row) == 24, "segment.py unpacks these");
+_Static_assert(sizeof (struct gp_thread_row) == 32, "segment.py unpacks these");
 
 static inline uint32_t
 load32 (const uint32_t *word)
 {
-  return __atomic_load_n (word, __ATOMIC_ACQUIRE);      /* pairs with the shim's releases */
+  return __atomic_load_n (word, __ATOMIC_ACQUIRE); /* pairs with the shim's releases */
 }
 
 static inline uint64_t
@@ -60,7 +60,7 @@ futex (const uint32_t *word, int operation, uint32_t value, const struct timespe
 static void
 futex_wait (const uint32_t *word, uint32_t seen, uint32_t timeout_ms)
 {
-  struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
+  struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
   futex (word, FUTEX_WAIT, seen, &timeout);
 }
 
@@ -90,8 +90,7 @@ gp_reader_map (int fd, const char **error)
     *error = "it is smaller than this version's segment";
     return NULL;
   }
-  struct gp_segment *segment =
-      mmap (NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  struct gp_segment *segment = mmap (NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (segment == MAP_FAILED) {
     *error = "it cannot be mapped";
     return NULL;
@@ -119,7 +118,7 @@ gp_reader_head (const struct gp_segment *segment)
 uint64_t
 gp_reader_buffer_bytes (void)
 {
-  return (uint64_t) MAX_WORDS *8;
+  return (uint64_t) MAX_WORDS * 8;
 }
 
 /* Zeroed before the room is given back: a writer relies on reading EMPTY where nobody has written yet. */
@@ -149,10 +148,9 @@ blank_words (const struct gp_segment *segment, uint64_t tail, uint64_t head)
 }
 
 void
-gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int final,
-    struct gp_drained *out)
+gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int final, struct gp_drained *out)
 {
-  uint64_t tail = segment->tail;        /* only this thread writes it */
+  uint64_t tail = segment->tail; /* only this thread writes it */
   memset (out, 0, sizeof *out);
   for (;;) {
     uint64_t head = load64 (&segment->head);
@@ -160,7 +158,7 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
       return;
     uint64_t at = tail % GP_RING_WORDS;
     struct gp_record *record = (struct gp_record *) &segment->ring[at];
-    uint32_t state = load32 (&record->state);   /* pairs with the commit's release */
+    uint32_t state = load32 (&record->state); /* pairs with the commit's release */
     uint64_t words = __atomic_load_n (&record->words, __ATOMIC_RELAXED);
     if (state != GP_RECORD_COMMITTED) {
       if (!final)
@@ -174,8 +172,8 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
     /* A filler at the very end may have no room for a whole header. */
     uint64_t most = GP_RING_WORDS - at < head - tail ? GP_RING_WORDS - at : head - tail;
     int filler = most < HEADER_WORDS || record->thread == FILLER_THREAD;
-    if (words == 0 || words > most || (!filler && (words < HEADER_WORDS || words > MAX_WORDS
-                || record->depth > words - HEADER_WORDS))) {
+    if (words == 0 || words > most
+        || (!filler && (words < HEADER_WORDS || words > MAX_WORDS || record->depth > words - HEADER_WORDS))) {
       out->corrupt_words += head - tail;
       release (segment, tail, head - tail);
       return;
@@ -194,8 +192,7 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
 }
 
 uint32_t
-gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_thread_row *rows,
-    uint32_t cap)
+gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_thread_row *rows, uint32_t cap)
 {
   uint32_t used = bounded (load32 (&segment->threads_used), GP_THREADS);
   uint32_t count = 0;
@@ -228,23 +225,23 @@ account_total (const struct gp_account *account)
 }
 
 uint32_t
-gp_reader_accounts (const struct gp_segment *segment, int ended_only, struct gp_account_row *rows,
-    uint32_t cap)
+gp_reader_accounts (const struct gp_segment *segment, int ended_only, struct gp_account_row *rows, uint32_t cap)
 {
   uint32_t used = bounded (load32 (&segment->accounts_used), GP_ACCOUNTS);
   uint32_t count = 0;
   for (uint32_t i = 0; i < used; i++) {
     const struct gp_account *account = &segment->accounts[i];
     uint32_t state = load32 (&account->state);
+    uint32_t label = load32 (&account->label); /* 0 until the row is filled */
     uint32_t thread = account->thread;
-    if (state == GP_SLOT_FREE || thread >= GP_THREADS)
+    if (state == GP_SLOT_FREE || label == 0 || thread >= GP_THREADS)
       continue;
     if (ended_only && load32 (&segment->threads[thread].state) != GP_SLOT_ENDED)
       continue;
     if (count < cap) {
       struct gp_account_row *row = &rows[count];
       row->state = state;
-      row->label = account->label;
+      row->label = label;
       row->thread = thread;
       row->serial = account->serial;
       row->total_ns = account_total (account);
@@ -282,10 +279,12 @@ gp_reader_free (struct gp_segment *segment, const uint32_t *slots, uint32_t coun
   uint32_t used = bounded (load32 (&segment->accounts_used), GP_ACCOUNTS);
   for (uint32_t i = 0; i < used; i++) {
     struct gp_account *account = &segment->accounts[i];
-    if (load32 (&account->state) == GP_SLOT_FREE || account->thread >= GP_THREADS)
+    if (load32 (&account->state) == GP_SLOT_FREE || load32 (&account->label) == 0 || account->thread >= GP_THREADS)
       continue;
-    if (chosen[account->thread / 8] & 1U << account->thread % 8)
+    if (chosen[account->thread / 8] & 1U << account->thread % 8) {
+      __atomic_store_n (&account->label, 0, __ATOMIC_RELAXED); /* before the next user can see the row */
       __atomic_store_n (&account->state, GP_SLOT_FREE, __ATOMIC_RELEASE);
+    }
   }
   /* After their accounts: the next user of a slot must not meet the old ones. */
   for (uint32_t i = 0; i < count; i++)
@@ -341,7 +340,7 @@ gp_reader_log (struct gp_segment *segment, uint32_t level, const char *text)
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   size_t length = strlen (text);
   pthread_mutex_lock (&lock);
-  uint32_t written = segment->log_written;      /* only written here, under the lock */
+  uint32_t written = segment->log_written; /* only written here, under the lock */
   uint32_t room = GP_LOG - (written - load32 (&segment->log_read));
   if (room <= GP_LOG && length + 2 <= room) {
     segment->log[written++ % GP_LOG] = (char) ('0' + level % 10);

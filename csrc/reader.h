@@ -14,19 +14,19 @@
 /* What one call of gp_reader_drain() did. */
 struct gp_drained
 {
-  uint64_t bytes;               /* written to buf: whole records, one behind the other */
+  uint64_t bytes; /* written to buf: whole records, one behind the other */
   uint32_t records;
-  uint32_t unfinished;          /* skipped: their thread died, or was stopped, between reserve and commit */
-  uint64_t corrupt_words;       /* thrown away: no record could be made out */
+  uint32_t unfinished;    /* skipped: their thread died, or was stopped, between reserve and commit */
+  uint64_t corrupt_words; /* thrown away: no record could be made out */
 };
 
 struct gp_account_row
 {
-  uint32_t state;               /* enum gp_slot_state */
+  uint32_t state; /* enum gp_slot_state */
   uint32_t label;
   uint32_t thread;
   uint32_t serial;
-  uint64_t total_ns;            /* since the thread's birth */
+  uint64_t total_ns; /* since the thread's birth */
 };
 
 struct gp_thread_row
@@ -57,21 +57,18 @@ uint64_t gp_reader_head (const struct gp_segment *segment);
 /* Copies committed records, in order, into buf, zeroes what it read and gives the room back. Stops at the first record
  * that is still being written, unless final: then such a record is skipped. cap_bytes: at least one record of the
  * greatest size (gp_reader_buffer_bytes()). */
-void gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int final,
-    struct gp_drained *out);
+void gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int final, struct gp_drained *out);
 uint64_t gp_reader_buffer_bytes (void);
 
 /* Slots in use, LIVE and ENDED, or ENDED ones only. Returns their number; at most cap rows are written. */
-uint32_t gp_reader_threads (const struct gp_segment *segment, int ended_only,
-    struct gp_thread_row *rows, uint32_t cap);
+uint32_t gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_thread_row *rows, uint32_t cap);
 
 /* Accounts in use, of all threads or of ENDED slots only. Returns their number; at most cap rows are written. */
-uint32_t gp_reader_accounts (const struct gp_segment *segment, int ended_only,
-    struct gp_account_row *rows, uint32_t cap);
+uint32_t gp_reader_accounts (
+    const struct gp_segment *segment, int ended_only, struct gp_account_row *rows, uint32_t cap);
 
 /* Labels with CPU that no account holds. Returns their number; at most cap rows are written. */
-uint32_t gp_reader_overflows (const struct gp_segment *segment, struct gp_overflow_row *rows,
-    uint32_t cap);
+uint32_t gp_reader_overflows (const struct gp_segment *segment, struct gp_overflow_row *rows, uint32_t cap);
 
 /* Gives slots that the agent saw ENDED, and whose records and accounts it has read, back to the shim: first their
  * accounts, then the slots. */

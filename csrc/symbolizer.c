@@ -143,8 +143,7 @@ section_end (Dwfl_Module *module, uint64_t address)
   Dwarf_Addr offset = address, bias;
   GElf_Shdr header;
   Elf_Scn *section = dwfl_module_address_section (module, &offset, &bias);
-  if (section == NULL || gelf_getshdr (section, &header) == NULL
-      || !(header.sh_flags & SHF_EXECINSTR))
+  if (section == NULL || gelf_getshdr (section, &header) == NULL || !(header.sh_flags & SHF_EXECINSTR))
     return address;
   return address - offset + header.sh_size;
 }
@@ -163,16 +162,16 @@ read_functions (struct gp_elf *elf)
     GElf_Sym symbol;
     GElf_Addr start;
     GElf_Word section;
-    const char *name =
-        dwfl_module_getsym_info (elf->module, i, &symbol, &start, &section, NULL, NULL);
+    const char *name = dwfl_module_getsym_info (elf->module, i, &symbol, &start, &section, NULL, NULL);
     if (!names_code (&symbol, name, section))
       continue;
     bool sized = symbol.st_size > 0;
     uint64_t end = sized ? start + symbol.st_size : section_end (elf->module, start);
+    if (GELF_ST_BIND (symbol.st_info) == STB_LOCAL)
+      elf->has_locals = true;
     if (end > start)
-      elf->functions[elf->function_count++] = (struct gp_function) {
-        .range = {start, end},.name = name,.sized = sized,
-        .binding = (uint8_t) GELF_ST_BIND (symbol.st_info)
+      elf->functions[elf->function_count++] = (struct gp_function){
+        .range = { start, end }, .name = name, .sized = sized, .binding = (uint8_t) GELF_ST_BIND (symbol.st_info)
       };
   }
   qsort (elf->functions, elf->function_count, sizeof *elf->functions, by_start_and_rank);
@@ -185,7 +184,8 @@ read_functions (struct gp_elf *elf)
 }
 
 /* The innermost symbol with a size around the address; else the nearest one before it without a size, unless a function
- * is known to begin or end in between. */
+ * is known to begin or end in between. Without local symbols most functions are missing, and the nearest means nothing:
+ * one exported routine of x264's assembly would name 200 KB of others. */
 static const struct gp_function *
 find_function (const struct gp_elf *elf, uint64_t address, const struct gp_range *known)
 {
@@ -204,7 +204,7 @@ find_function (const struct gp_elf *elf, uint64_t address, const struct gp_range
       return function;
   }
   const struct gp_function *nearest = low > 0 ? &elf->functions[low - 1] : NULL;
-  if (nearest != NULL && !nearest->sized && address < nearest->range.end
+  if (nearest != NULL && !nearest->sized && elf->has_locals && address < nearest->range.end
       && nearest->range.start >= known->start)
     return nearest;
   return NULL;

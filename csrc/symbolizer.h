@@ -18,30 +18,30 @@ struct gp_elf;
 enum gp_elf_status
 {
   GP_ELF_OK = 0,
-  GP_ELF_GONE = 1,              /* no file there, or not readable */
-  GP_ELF_CHANGED = 2,           /* another build than the one that was loaded */
-  GP_ELF_BROKEN = 3             /* no ELF file that libdwfl takes */
+  GP_ELF_GONE = 1,    /* no file there, or not readable */
+  GP_ELF_CHANGED = 2, /* another build than the one that was loaded */
+  GP_ELF_BROKEN = 3   /* no ELF file that libdwfl takes */
 };
 
 enum
 {
-  GP_SYMBOL_FRAMES = 64         /* one function and the calls inlined into it; the outermost of more are left out */
+  GP_SYMBOL_FRAMES = 64 /* one function and the calls inlined into it; the outermost of more are left out */
 };
 
 /* One frame. Strings belong to the gp_elf and live until the next lookup in it. */
 struct gp_symbol
 {
-  const char *name;             /* as in the file (mangled); NULL: none known */
-  const char *file;             /* NULL: none known */
-  uint32_t line;                /* of the call into the frame before, or of the address itself; 0: not known */
-  uint32_t inlined;             /* 1: into the next one */
+  const char *name; /* as in the file (mangled); NULL: none known */
+  const char *file; /* NULL: none known */
+  uint32_t line;    /* of the call into the frame before, or of the address itself; 0: not known */
+  uint32_t inlined; /* 1: into the next one */
 };
 
 struct gp_symbols
 {
-  uint32_t count;               /* innermost first; at least 1: the last one is the function itself */
+  uint32_t count; /* innermost first; at least 1: the last one is the function itself */
   uint32_t reserved;
-  uint64_t start;               /* ELF address at which the function begins; the asked one where nothing is known */
+  uint64_t start; /* ELF address at which the function begins; the asked one where nothing is known */
   struct gp_symbol frames[64];
 };
 
@@ -51,8 +51,7 @@ struct gp_elf *gp_elf_open (const char *path, const char *build_id, uint32_t *st
 void gp_elf_close (struct gp_elf *elf);
 
 /* Looks an ELF address up. symbols_only: do not read DWARF (it may take long the first time). MT-Unsafe heap */
-void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only,
-    struct gp_symbols *out);
+void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp_symbols *out);
 
 /* 1 where DWARF was read for it: it then holds much memory. */
 int gp_elf_has_dwarf (const struct gp_elf *elf);

@@ -13,7 +13,7 @@
 
 enum
 {
-  MAX_NESTING = 64              /* of namespaces, blocks and inlined calls */
+  MAX_NESTING = 64 /* of namespaces, blocks and inlined calls */
 };
 
 static void
@@ -27,7 +27,7 @@ add_range (struct gp_die_ranges *ranges, uint64_t start, uint64_t end, Dwarf_Off
     ranges->rows = rows;
     ranges->capacity = capacity;
   }
-  ranges->rows[ranges->count++] = (struct gp_die_range) { {start, end}, die };
+  ranges->rows[ranges->count++] = (struct gp_die_range){ { start, end }, die };
 }
 
 static void
@@ -84,17 +84,17 @@ collect_functions (struct gp_die_ranges *functions, Dwarf_Die *parent, int nesti
     return;
   do {
     switch (dwarf_tag (&child)) {
-      case DW_TAG_subprogram:
-        add_ranges_of (functions, &child);
-        break;
-      case DW_TAG_namespace:
-      case DW_TAG_module:
-      case DW_TAG_class_type:
-      case DW_TAG_structure_type:
-        collect_functions (functions, &child, nesting + 1);
-        break;
-      default:
-        break;
+    case DW_TAG_subprogram:
+      add_ranges_of (functions, &child);
+      break;
+    case DW_TAG_namespace:
+    case DW_TAG_module:
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+      collect_functions (functions, &child, nesting + 1);
+      break;
+    default:
+      break;
     }
   } while (dwarf_siblingof (&child, &child) == 0);
 }
@@ -121,8 +121,7 @@ find_unit (struct gp_elf *elf, uint64_t address, Dwarf_Die *unit)
     sort_ranges (&elf->units);
   }
   Dwarf_Off offset;
-  return find_range (&elf->units, address, &offset)
-      && dwarf_offdie (elf->dwarf, offset, unit) != NULL;
+  return find_range (&elf->units, address, &offset) && dwarf_offdie (elf->dwarf, offset, unit) != NULL;
 }
 
 static struct gp_unit *
@@ -170,8 +169,8 @@ inlined_chain (Dwarf_Die *function, uint64_t address, Dwarf_Die chain[GP_SYMBOL_
       break;
     do {
       int tag = dwarf_tag (&child);
-      if (tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block
-          || tag == DW_TAG_try_block || tag == DW_TAG_catch_block)
+      if (tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block || tag == DW_TAG_try_block
+          || tag == DW_TAG_catch_block)
         found = dwarf_haspc (&child, address) > 0;
     } while (!found && dwarf_siblingof (&child, &child) == 0);
     if (!found)
@@ -218,7 +217,7 @@ gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
   int count = inlined_chain (&function, address, chain);
   for (int i = 0; i < count; i++) {
     struct gp_symbol *frame = &out->frames[i];
-    *frame = (struct gp_symbol) {.name = die_name (&chain[count - 1 - i]),.inlined = i < count - 1 };
+    *frame = (struct gp_symbol){ .name = die_name (&chain[count - 1 - i]), .inlined = i < count - 1 };
     if (i > 0)
       call_site (&unit, &chain[count - i], frame);
   }

@@ -12,7 +12,7 @@
 
 enum
 {
-  HEADER_BYTES = 12,            /* version, three encodings, eh_frame pointer (4 bytes), count (4 bytes) */
+  HEADER_BYTES = 12, /* version, three encodings, eh_frame pointer (4 bytes), count (4 bytes) */
   ROW_BYTES = 8,
   ENCODING_UDATA4 = 0x03,
   ENCODING_DATAREL_SDATA4 = 0x3b
@@ -21,7 +21,7 @@ enum
 struct cursor
 {
   const struct gp_fde_table *table;
-  uint64_t at;                  /* address */
+  uint64_t at; /* address */
   bool failed;
 };
 
@@ -31,8 +31,7 @@ take (struct cursor *cursor, unsigned bytes)
   const struct gp_fde_table *table = cursor->table;
   uint64_t value = 0;
   uint64_t offset = cursor->at - table->address;
-  if (cursor->failed || cursor->at < table->address || offset > table->length
-      || table->length - offset < bytes) {
+  if (cursor->failed || cursor->at < table->address || offset > table->length || table->length - offset < bytes) {
     cursor->failed = true;
     return 0;
   }
@@ -61,18 +60,18 @@ static unsigned
 pointer_bytes (uint64_t encoding)
 {
   switch (encoding & 0x0f) {
-    case 0x00:
-    case 0x04:
-    case 0x0c:
-      return 8;
-    case 0x02:
-    case 0x0a:
-      return 2;
-    case 0x03:
-    case 0x0b:
-      return 4;
-    default:
-      return 0;
+  case 0x00:
+  case 0x04:
+  case 0x0c:
+    return 8;
+  case 0x02:
+  case 0x0a:
+    return 2;
+  case 0x03:
+  case 0x0b:
+    return 4;
+  default:
+    return 0;
   }
 }
 
@@ -80,7 +79,7 @@ pointer_bytes (uint64_t encoding)
 static unsigned
 cie_pointer_bytes (const struct gp_fde_table *table, uint64_t address)
 {
-  struct cursor cursor = {.table = table,.at = address };
+  struct cursor cursor = { .table = table, .at = address };
   char augmentation[8];
   if (take (&cursor, 4) == UINT32_MAX || take (&cursor, 4) != 0)
     return 0;
@@ -91,15 +90,15 @@ cie_pointer_bytes (const struct gp_fde_table *table, uint64_t address)
   } while (augmentation[length] != 0 && !cursor.failed && ++length < sizeof augmentation);
   if (cursor.failed || length == sizeof augmentation)
     return 0;
-  take_leb (&cursor);           /* code alignment */
-  take_leb (&cursor);           /* data alignment */
+  take_leb (&cursor); /* code alignment */
+  take_leb (&cursor); /* data alignment */
   if (version == 1)
     take (&cursor, 1);
   else
-    take_leb (&cursor);         /* return address column */
+    take_leb (&cursor); /* return address column */
   if (augmentation[0] != 'z')
     return augmentation[0] == 0 && !cursor.failed ? 8 : 0;
-  take_leb (&cursor);           /* length of the augmentation data */
+  take_leb (&cursor); /* length of the augmentation data */
   for (size_t i = 1; augmentation[i] != 0; i++) {
     if (augmentation[i] == 'R') {
       unsigned bytes = pointer_bytes (take (&cursor, 1));
@@ -130,38 +129,35 @@ gp_fde_open (struct gp_fde_table *table, Elf *elf)
   if (header.p_type == PT_NULL)
     return;
   for (size_t i = 0; i < count; i++)
-    if (gelf_getphdr (elf, (int) i, &segment) != NULL && segment.p_type == PT_LOAD
-        && header.p_vaddr >= segment.p_vaddr
+    if (gelf_getphdr (elf, (int) i, &segment) != NULL && segment.p_type == PT_LOAD && header.p_vaddr >= segment.p_vaddr
         && header.p_vaddr - segment.p_vaddr < segment.p_filesz)
       break;
     else
       segment.p_type = PT_NULL;
   if (segment.p_type == PT_NULL)
     return;
-  Elf_Data *data =
-      elf_getdata_rawchunk (elf, (int64_t) segment.p_offset, segment.p_filesz, ELF_T_BYTE);
+  Elf_Data *data = elf_getdata_rawchunk (elf, (int64_t) segment.p_offset, segment.p_filesz, ELF_T_BYTE);
   if (data == NULL)
     return;
   table->bytes = data->d_buf;
   table->address = segment.p_vaddr;
   table->length = data->d_size;
   table->header = header.p_vaddr;
-  struct cursor cursor = {.table = table,.at = header.p_vaddr };
+  struct cursor cursor = { .table = table, .at = header.p_vaddr };
   uint64_t head = take (&cursor, 4);
   take (&cursor, pointer_bytes (head >> 8));
   table->count = take (&cursor, 4);
   table->first = cursor.at;
   uint64_t room = table->address + table->length - table->first;
-  if (cursor.failed || (head & 0xff) != 1 || pointer_bytes (head >> 8) == 0
-      || (head >> 16 & 0xff) != ENCODING_UDATA4 || head >> 24 != ENCODING_DATAREL_SDATA4
-      || table->count > room / ROW_BYTES)
+  if (cursor.failed || (head & 0xff) != 1 || pointer_bytes (head >> 8) == 0 || (head >> 16 & 0xff) != ENCODING_UDATA4
+      || head >> 24 != ENCODING_DATAREL_SDATA4 || table->count > room / ROW_BYTES)
     table->bytes = NULL;
 }
 
 static void
 read_row (const struct gp_fde_table *table, uint64_t index, uint64_t *start, uint64_t *fde)
 {
-  struct cursor cursor = {.table = table,.at = table->first + index * ROW_BYTES };
+  struct cursor cursor = { .table = table, .at = table->first + index * ROW_BYTES };
   *start = table->header + (uint64_t) (int32_t) take (&cursor, 4);
   *fde = table->header + (uint64_t) (int32_t) take (&cursor, 4);
 }
@@ -170,7 +166,7 @@ read_row (const struct gp_fde_table *table, uint64_t index, uint64_t *start, uin
 static uint64_t
 fde_length (const struct gp_fde_table *table, uint64_t fde)
 {
-  struct cursor cursor = {.table = table,.at = fde };
+  struct cursor cursor = { .table = table, .at = fde };
   if (take (&cursor, 4) == UINT32_MAX)
     return 0;
   uint64_t pointer_at = cursor.at;
@@ -190,7 +186,7 @@ gp_fde_find (const struct gp_fde_table *table, uint64_t address, struct gp_range
   range->end = UINT64_MAX;
   if (table->bytes == NULL || table->count == 0)
     return false;
-  uint64_t low = 0;             /* rows below begin at or before the address, rows from high on behind it */
+  uint64_t low = 0; /* rows below begin at or before the address, rows from high on behind it */
   uint64_t high = table->count;
   uint64_t start, fde;
   while (low < high) {

@@ -95,8 +95,7 @@ open_if_right (const char *path, Dwfl_Module *module, GElf_Word crc, char **name
 
 /* The places that gdb's manual names, "Separate Debug Files". */
 static int
-find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debuglink, GElf_Word crc,
-    char **name)
+find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debuglink, GElf_Word crc, char **name)
 {
   char folder[PATH_MAX];
   char path[PATH_MAX * 2];
@@ -117,12 +116,11 @@ find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debug
 }
 
 int
-gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
-    const char *file_name, const char *debuglink, GElf_Word crc, char **debuginfo_name)
+gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, const char *file_name,
+    const char *debuglink, GElf_Word crc, char **debuginfo_name)
 {
   /* Also finds the alternate file (dwz) of debug information that is open already. */
-  int fd = dwfl_build_id_find_debuginfo (module, userdata, name, base, file_name, debuglink, crc,
-      debuginfo_name);
+  int fd = dwfl_build_id_find_debuginfo (module, userdata, name, base, file_name, debuglink, crc, debuginfo_name);
   if (fd >= 0 || debuglink == NULL || file_name == NULL)
     return fd;
   return find_by_debuglink (module, file_name, debuglink, crc, debuginfo_name);

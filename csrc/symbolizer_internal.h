@@ -26,20 +26,20 @@ struct gp_range
 struct gp_function
 {
   struct gp_range range;
-  uint64_t reach;               /* greatest end of this and all before it */
+  uint64_t reach; /* greatest end of this and all before it */
   const char *name;
-  bool sized;                   /* false: its end is where its section or the next symbol begins */
-  uint8_t binding;              /* STB_* */
+  bool sized;      /* false: its end is where its section or the next symbol begins */
+  uint8_t binding; /* STB_* */
 };
 
 /* Where .eh_frame_hdr and .eh_frame are: the loaded segment that holds them. */
 struct gp_fde_table
 {
-  const uint8_t *bytes;         /* of the segment; NULL: there is no table that we can read */
-  uint64_t address;             /* of bytes[0] */
+  const uint8_t *bytes; /* of the segment; NULL: there is no table that we can read */
+  uint64_t address;     /* of bytes[0] */
   uint64_t length;
-  uint64_t header;              /* address of .eh_frame_hdr */
-  uint64_t first;               /* address of the table's first row */
+  uint64_t header; /* address of .eh_frame_hdr */
+  uint64_t first;  /* address of the table's first row */
   uint64_t count;
 };
 
@@ -52,7 +52,7 @@ struct gp_die_range
 
 struct gp_die_ranges
 {
-  struct gp_die_range *rows;    /* by start */
+  struct gp_die_range *rows; /* by start */
   size_t count;
   size_t capacity;
 };
@@ -69,29 +69,28 @@ struct gp_elf
 {
   Dwfl *dwfl;
   Dwfl_Module *module;
-  char *path;                   /* also tells the debug file lookup where to start */
+  char *path; /* also tells the debug file lookup where to start */
   struct gp_function *functions;
   size_t function_count;
   struct gp_fde_table fdes;
   bool functions_read;
+  bool has_locals; /* symbols of static functions are there, not only exported ones */
   bool dwarf_tried;
-  Dwarf *dwarf;                 /* NULL: none */
+  Dwarf *dwarf; /* NULL: none */
   Dwarf_Addr dwarf_bias;
-  struct gp_die_ranges units;   /* for units that .debug_aranges leaves out */
+  struct gp_die_ranges units; /* for units that .debug_aranges leaves out */
   bool units_read;
   struct gp_unit *unit_list;
 };
 
 /* symbolizer_files.c: opens what is to be read. */
 GP_INTERNAL int gp_files_open_vdso (void);
-GP_INTERNAL int gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, const char *name,
-    Dwarf_Addr base, const char *file_name, const char *debuglink, GElf_Word crc,
-    char **debuginfo_name);
+GP_INTERNAL int gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+    const char *file_name, const char *debuglink, GElf_Word crc, char **debuginfo_name);
 
 /* symbolizer_fde.c: false: no FDE covers the address; then *range is the gap around it, as far as known. */
 GP_INTERNAL void gp_fde_open (struct gp_fde_table *table, Elf *elf);
-GP_INTERNAL bool gp_fde_find (const struct gp_fde_table *table, uint64_t address,
-    struct gp_range *range);
+GP_INTERNAL bool gp_fde_find (const struct gp_fde_table *table, uint64_t address, struct gp_range *range);
 
 /* symbolizer_dwarf.c: fills frames with lines and inlined calls; leaves out->count at 0 where it knows nothing. */
 GP_INTERNAL void gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out);

@@ -69,6 +69,12 @@ class NothingSampledError(GstPyroError):
     exit_code = 10
 
 
+class SegmentError(GstPyroError):
+    """What the agent was given is no memory of a shim of this version."""
+
+    exit_code = 11
+
+
 class CommandNotRunnableError(GstPyroError):
     """The command given to `run` exists but cannot be executed."""
 

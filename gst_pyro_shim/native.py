@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""The typed face of the extension `_native`: the only module that sees what cffi returns.
+
+Each call releases the GIL. Layouts and meanings are those of csrc/abi.h, reader.h and symbolizer.h.
+
+Context: agent. Needs nothing but the extension: importing it costs a millisecond.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from gst_pyro_shim import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_lib: Any = _native.lib
+_ffi: Any = _native.ffi
+
+
+class CEnum(Protocol):
+    """An enum type as cffi describes it."""
+
+    @property
+    def elements(self) -> dict[int, str]:
+        """Name by value."""
+
+
+def enum_names(name: str, prefix: str) -> dict[int, str]:
+    """Wire names of an enum of abi.h: value -> enumerator, lowered, without its prefix."""
+    kind = cast("CEnum", _ffi.typeof(f"enum {name}"))
+    return {
+        value: text.removeprefix(prefix).lower()
+        for value, text in kind.elements.items()
+        if text.startswith(prefix)
+    }
+
+
+def constant(name: str) -> int:
+    """Value of an enumerator."""
+    return int(getattr(_lib, name))
+
+
+class CLabel(Protocol):
+    """struct gp_label."""
+
+    kind: int
+    name: int
+    path: int
+    factory: int
+    pipeline: int
+
+
+class CModule(Protocol):
+    """struct gp_module."""
+
+    start: int
+    end: int
+    bias: int
+    path: int
+    build_id: int
+    added: int
+    removed: int
+
+
+class CSegment(Protocol):
+    """struct gp_segment: what is read from Python."""
+
+    host_pid: int
+    sample_rate_hz: int
+    start_mono_ns: int
+    start_real_ns: int
+    agent_home: int
+    stop_on_dispose: int
+    host_state: int
+    agent_state: int
+    wake: int
+    clock: int
+    close_mono_ns: int
+    process_cpu_ns: int
+    label_count: int
+    module_count: int
+    generation: int
+    strings_used: int
+    threads_seen: int
+    counters: list[int]
+    labels: list[CLabel]
+    modules: list[CModule]
+
+
+_ACCOUNT_ROW: Final = struct.Struct("=IIIIQ")
+_THREAD_ROW: Final = struct.Struct("=IIIi16s")
+_OVERFLOW_ROW: Final = struct.Struct("=QQ")
+
+
+class Reader:
+    """One mapped segment.
+
+    Attributes:
+        raw: its fields.
+    """
+
+    def __init__(self, pointer: Any, *, owned: bool) -> None:
+        """Wraps a checked `struct gp_segment *`; `owned`: it is unmapped by `close`."""
+        self.raw = cast("CSegment", pointer)
+        self._pointer = pointer
+        self._owned = owned
+        self._buffer = _ffi.new("char[]", max(1 << 20, _lib.gp_reader_buffer_bytes()))
+        self._drained = _ffi.new("struct gp_drained *")
+
+    @classmethod
+    def from_fd(cls, fd: int) -> Reader | str:
+        """Maps the segment of a descriptor; a sentence where that cannot be."""
+        error = _ffi.new("const char **")
+        pointer = _lib.gp_reader_map(fd, error)
+        if pointer == _ffi.NULL:
+            return str(_ffi.string(error[0]).decode())
+        return cls(pointer, owned=True)
+
+    @classmethod
+    def from_address(cls, address: int, size: int) -> Reader | str:
+        """The segment that this very process has mapped; a sentence where it is none."""
+        pointer = _ffi.cast("struct gp_segment *", address)
+        error = _lib.gp_reader_check(pointer, size)
+        if error != _ffi.NULL:
+            return str(_ffi.string(error).decode())
+        return cls(pointer, owned=False)
+
+    def close(self) -> None:
+        """Unmaps it. Nothing else may be called afterwards."""
+        if self._owned:
+            self._owned = False
+            _lib.gp_reader_unmap(self._pointer)
+
+    def text(self, offset: int) -> str:
+        """The interned string at an offset, "" for one that is out of bounds."""
+        size = constant("GP_STRINGS")
+        if not 0 < offset < size:
+            return ""
+        raw: bytes = _ffi.string(self._pointer.strings + offset, size - offset)
+        return raw.decode("utf-8", "replace")
+
+    def program(self) -> str:
+        """The host's executable, without folders."""
+        raw: bytes = _ffi.string(self._pointer.program)
+        return raw.decode("utf-8", "replace")
+
+    def params(self) -> bytes:
+        """The tracer's parameters: key NUL value NUL … NUL."""
+        return bytes(_ffi.buffer(self._pointer.params))
+
+    def head(self) -> int:
+        """Words reserved by writers so far."""
+        return int(_lib.gp_reader_head(self._pointer))
+
+    def tail(self) -> int:
+        """Words drained so far."""
+        return int(self._pointer.tail)
+
+    def drain(self, *, final: bool) -> tuple[bytes, int, int, int]:
+        """The next records, up to a MiB: bytes, number of records, unfinished ones, corrupt words."""
+        out = self._drained
+        _lib.gp_reader_drain(self._pointer, self._buffer, len(self._buffer), final, out)
+        data = bytes(_ffi.buffer(self._buffer, out.bytes)) if out.bytes else b""
+        return data, out.records, out.unfinished, out.corrupt_words
+
+    def _rows(self, call: Any, kind: str, *arguments: object) -> memoryview:
+        cap = 256
+        while True:
+            rows = _ffi.new(f"{kind}[]", cap)
+            count: int = call(self._pointer, *arguments, rows, cap)
+            if count <= cap:
+                return memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
+            cap = count + count // 4
+
+    def threads(self, *, ended_only: bool) -> Iterator[tuple[int, int, int, int, bytes]]:
+        """Slots in use: (slot, state, serial, tid, comm)."""
+        rows = self._rows(_lib.gp_reader_threads, "struct gp_thread_row", ended_only)
+        return cast("Iterator[tuple[int, int, int, int, bytes]]", _THREAD_ROW.iter_unpack(rows))
+
+    def accounts(self, *, ended_only: bool) -> Iterator[tuple[int, int, int, int, int]]:
+        """Accounts in use: (state, label, slot, serial, total ns)."""
+        rows = self._rows(_lib.gp_reader_accounts, "struct gp_account_row", ended_only)
+        return cast("Iterator[tuple[int, int, int, int, int]]", _ACCOUNT_ROW.iter_unpack(rows))
+
+    def overflows(self) -> Iterator[tuple[int, int]]:
+        """CPU that no account holds: (label, total ns)."""
+        rows = self._rows(_lib.gp_reader_overflows, "struct gp_overflow_row")
+        return cast("Iterator[tuple[int, int]]", _OVERFLOW_ROW.iter_unpack(rows))
+
+    def free(self, slots: list[int]) -> None:
+        """Gives slots and their accounts back to the shim."""
+        _lib.gp_reader_free(self._pointer, slots, len(slots))
+
+    def wait(self, seen: int, timeout_ms: int) -> int:
+        """Waits until `wake` differs from `seen`, at most `timeout_ms`; returns `wake`."""
+        return int(_lib.gp_reader_wait(self._pointer, seen, timeout_ms))
+
+    def request_close(self, timeout_ms: int) -> bool:
+        """Asks the shim to close all accounts; False where it did not within the time."""
+        return bool(_lib.gp_reader_request_close(self._pointer, timeout_ms))
+
+    def host_state(self) -> int:
+        """One of enum gp_host_state."""
+        return int(_lib.gp_reader_host_state(self._pointer))
+
+    def set_agent_state(self, state: int) -> None:
+        """Sets it and wakes who waits for it."""
+        _lib.gp_reader_set_agent_state(self._pointer, state)
+
+    def log(self, level: int, text: str) -> None:
+        """A line for GStreamer's debug log. MT-safe."""
+        clean = text.encode("utf-8", "replace").replace(b"\0", b" ")
+        _lib.gp_reader_log(self._pointer, level, clean)
+
+
+class ElfFile:
+    """One ELF file that is open for lookups."""
+
+    def __init__(self, pointer: Any) -> None:
+        """Wraps a `struct gp_elf *`, which it owns."""
+        self._pointer = pointer
+        self._symbols = _ffi.new("struct gp_symbols *")
+
+    @classmethod
+    def open(cls, path: str, build_id: str) -> ElfFile | None:
+        """The file, if it is there and of this build ("": not known)."""
+        status = _ffi.new("uint32_t *")
+        raw = path.encode("utf-8", "surrogateescape")
+        pointer = _lib.gp_elf_open(raw, build_id.encode(), status)
+        return cls(pointer) if pointer != _ffi.NULL else None
+
+    def close(self) -> None:
+        """Gives its memory back. Nothing else may be called afterwards."""
+        _lib.gp_elf_close(self._pointer)
+        self._pointer = _ffi.NULL
+
+    @property
+    def has_dwarf(self) -> bool:
+        """DWARF was read: it holds much memory."""
+        return bool(_lib.gp_elf_has_dwarf(self._pointer))
+
+    def lookup(self, address: int, *, symbols_only: bool) -> tuple[int, list[tuple[str, str, int]]]:
+        """Start of the function at an ELF address, and (mangled name, file, line), innermost first."""
+        out = self._symbols
+        _lib.gp_elf_lookup(self._pointer, address, symbols_only, out)
+        return out.start, [
+            (_text(one.name), _text(one.file), one.line) for one in out.frames[0 : out.count]
+        ]
+
+
+def _text(pointer: Any) -> str:
+    if pointer == _ffi.NULL:
+        return ""
+    raw: bytes = _ffi.string(pointer)
+    return raw.decode("utf-8", "replace")
+
+
+def demangle(name: str) -> str:
+    """A C++ name (`_Z…`) made readable; "" where it is none, or there is no libstdc++ to ask."""
+    pointer = _lib.gp_demangle(name.encode("utf-8", "replace"))
+    if pointer == _ffi.NULL:
+        return ""
+    try:
+        return _text(pointer)
+    finally:
+        _lib.gp_demangle_free(pointer)
