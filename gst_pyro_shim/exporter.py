@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+"""Delivers profiles: pushes, retries, spools, and makes a last flush that never outlives its deadline.
+
+    submit ──> queue in memory ──> worker ──> server
+                     ^               │  not stored, and may be stored later
+                     └── no spool ───┴──> spool on disk, survives the host
+
+One profile a request: a batch is not atomic. A push that was sent but never answered has most likely been stored, and
+the server removes no duplicates: it is tried once more at most.
+
+Context: agent. `submit` never blocks; everything that does runs on threads of the exporter's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim.outbox import Item, Outbox
+from gst_pyro_shim.push import SPY_NAME, Answer, Fate, Pusher, Target
+from gst_pyro_shim.spool import MAX_AGE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.outbox import Log
+
+PUSH_TIMEOUT_S: Final = 10.0
+"""A healthy server answers within 0.5 s, its worst normal case is 4.5 s; below 5 s one gives up on stored profiles."""
+FLUSH_CONNECTIONS: Final = 32
+BACKOFF_FIRST_S: Final = 1.0
+BACKOFF_MOST_S: Final = 60.0
+MAX_ERRORS: Final = 6
+"""Answers of the kind "500" that one profile meets before it counts as its own fault."""
+
+
+class Exporter:
+    """Pushes profiles to the server that the settings name.
+
+    Counters: `pushed_profiles`, `pushed_bytes` (on the wire), `from_spool` (of the pushed, those that had waited on
+    disk), `spooled` (written to disk), `failed_pushes` (attempts), `unconfirmed` (attempts without an answer),
+    `dropped_<reason>`.
+    """
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        """Opens the spool and starts the worker, which first delivers what an earlier run left.
+
+        Raises:
+            ConfigError: the server's URL or a header cannot be used.
+        """
+        self._pusher = Pusher(Target.of(settings))
+        self._labels = {**settings.tags, "service_name": settings.tracer_name, "pyroscope_spy": SPY_NAME}
+        self._box = Outbox(log, settings.spool_dir, self._pusher.target.identity)
+        self._changed = self._box.changed
+        self._in_flight: dict[Item, socket.socket | None] = {}
+        self._failures = 0  # in a row
+        self._resume_at = 0.0  # monotonic; no attempt before
+        self._silent = False  # the last failure was silence: an attempt costs its whole timeout
+        self._closing = False
+        self._given_up = False  # close() pushes no more
+        self._start(self._work, "gst-pyro-push")
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """A copy of all counts so far."""
+        return self._box.counters
+
+    def warm_up(self) -> None:
+        """Loads OpenSSL where https is spoken. Call it before an exit handler that calls `close` is registered."""
+        self._pusher.warm_up()
+
+    def submit(self, profile_bytes: bytes, *, name: str = "process_cpu", start_ns: int) -> None:
+        """Takes a profile for delivery; returns at once.
+
+        Args:
+            profile_bytes: plain pprof within the server's limits (`profile.split`).
+            name: the series' `__name__`.
+            start_ns: wall clock at the window's start; decides when it is too old.
+        """
+        self._box.put(Item(start_ns, {**self._labels, "__name__": name}, profile_bytes))
+
+    def close(self, deadline_s: float) -> None:
+        """Pushes what is left, all at once, and puts what the server does not take in time on disk.
+
+        Returns after at most `deadline_s` seconds, however dead server or disk are.
+        """
+        end = time.monotonic() + deadline_s
+        push_until = end - min(0.2, deadline_s / 4)  # the rest is for the disk
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._box.close()
+            # A server known to be silent would cost the host the whole deadline for nothing.
+            self._given_up = self._silent and self._box.has_spool
+            wanted = 0 if self._given_up else len(self._box.queue) + len(self._box.own)
+            wait_s = 0.0 if self._given_up else push_until - time.monotonic()
+        for _ in range(min(FLUSH_CONNECTIONS, wanted)):
+            if not self._start(lambda: self._flush(push_until), "gst-pyro-flush"):
+                break
+        with self._changed:
+            self._changed.wait_for(self._flushed, wait_s)
+            left = self._abandon()
+        if left and not self._start(lambda: self._keep_all(left), "gst-pyro-spool"):
+            self._keep_all(left)
+        with self._changed:
+            self._changed.wait_for(lambda: not left and not self._in_flight, max(0.0, end - time.monotonic()))
+            if left:
+                self._box.drop("not_delivered", "the disk did not take it before the end", len(left))
+                left.clear()
+
+    def _flushed(self) -> bool:
+        """Lock held. What is under way is waited for even where nothing new is begun."""
+        rest = not self._given_up and (self._box.queue or self._box.own)
+        return not (rest or self._in_flight)
+
+    def _abandon(self) -> list[Item]:
+        """Lock held. Ends the flush: what nobody has settled yet is close()'s, to be kept on disk."""
+        self._given_up = True
+        left = []
+        while (waiting := self._box.next_in_memory()) is not None:
+            left.append(waiting)
+        for item, connection in list(self._in_flight.items()):
+            if item.settled:
+                continue
+            item.abandoned = True
+            left.append(item)
+            del self._in_flight[item]
+            if connection is not None:
+                item.unconfirmed = True
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        return sorted(left, key=lambda item: item.start_ns)
+
+    def _keep_all(self, left: list[Item]) -> None:
+        """The newest first: should the disk be too slow, the oldest are lost."""
+        while True:
+            with self._changed:
+                if not left:
+                    self._changed.notify_all()
+                    return
+                item = left.pop()
+                self._in_flight[item] = None
+            self._box.keep(item)
+            self._landed(item)
+
+    def _start(self, body: Callable[[], None], name: str) -> bool:
+        try:
+            threading.Thread(target=body, name=name, daemon=True).start()
+        except RuntimeError:
+            self._box.say("thread", "warning", "no thread can be started for pushing")
+            return False
+        return True
+
+    def _work(self) -> None:
+        """The worker: one profile after the other, until close() begins."""
+        self._box.sweep()
+        while (item := self._next()) is not None:
+            self._deliver(item, PUSH_TIMEOUT_S)
+
+    def _next(self) -> Item | None:
+        """Waits for the next profile to try; None once close() has begun.
+
+        While the server is away, what comes in goes straight to disk, where a crash of the host cannot take it.
+        """
+        while True:
+            with self._changed:
+                if self._closing:
+                    return None
+                away_s = self._resume_at - time.monotonic()
+                if away_s > 0 and not (self._box.queue and self._box.has_spool):
+                    self._changed.wait(away_s)
+                    continue
+                if away_s > 0:
+                    item = self._take()
+                newest = None if away_s > 0 else self._box.peek()
+            if away_s > 0:
+                if item is not None and self._settle_first(item):
+                    self._box.keep(item)
+                    self._landed(item)
+                continue
+            item = self._box.next_on_disk(newest)
+            with self._changed:
+                if item is not None:
+                    self._in_flight[item] = None
+                else:
+                    item = self._take()
+                if item is not None:
+                    return item
+                if not self._closing:
+                    # Another process may leave something in the spool: look now and then.
+                    self._changed.wait(BACKOFF_MOST_S)
+
+    def _take(self) -> Item | None:
+        """Lock held."""
+        item = self._box.next_in_memory()
+        if item is not None:
+            self._in_flight[item] = None
+        return item
+
+    def _flush(self, until: float) -> None:
+        """One of the threads of close()."""
+        while True:
+            with self._changed:
+                if self._given_up or time.monotonic() >= until:
+                    return
+                item = self._take()
+            if item is None:
+                item = self._box.next_of_own()
+                if item is None:
+                    return
+                with self._changed:
+                    self._in_flight[item] = None
+            self._deliver(item, until - time.monotonic())
+
+    def _deliver(self, item: Item, timeout_s: float) -> None:
+        """One attempt, and what follows from it."""
+        answer = self._attempt(item, timeout_s)
+        if self._settle_first(item):
+            self._note(answer)
+            self._settle(item, answer)
+        self._landed(item)
+
+    def _settle_first(self, item: Item) -> bool:
+        """Whether the item's fate is the caller's to decide: close() may have been before."""
+        with self._changed:
+            item.settled = not item.abandoned
+            return item.settled
+
+    def _landed(self, item: Item) -> None:
+        with self._changed:
+            self._in_flight.pop(item, None)
+            self._changed.notify_all()
+
+    def _attempt(self, item: Item, timeout_s: float) -> Answer:
+        if item.too_old:
+            return Answer(Fate.REFUSED, "too_old", "older than 55 minutes")
+
+        def opened(connection: socket.socket) -> None:
+            with self._changed:
+                if item in self._in_flight:
+                    self._in_flight[item] = connection
+
+        try:
+            return self._pusher.push(item.body(), timeout_s, opened)
+        except Exception as error:  # noqa: BLE001  the worker must outlive whatever this is
+            return Answer(Fate.SERVER_ERROR, "internal", f"{type(error).__name__}: {error}")
+
+    def _note(self, answer: Answer) -> None:
+        """What an answer says about the server, as opposed to the profile."""
+        if answer.reason == "too_old":
+            return  # the server was not asked
+        with self._changed:
+            if answer.fate in {Fate.STORED, Fate.REFUSED}:
+                if self._failures and answer.fate is Fate.STORED:
+                    self._box.say_well(f"{self._pusher.target.url} takes profiles again")
+                self._failures, self._resume_at, self._silent = 0, 0.0, False
+                return
+            self._failures += 1
+            self._silent = answer.reason in {"timeout", "unconfirmed"}
+            # At the end nobody needs to find out for himself that nobody is there.
+            if self._closing and answer.fate in {Fate.RETRY, Fate.PAUSE}:
+                self._given_up = True
+            most_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(self._failures, 16))
+            # Full jitter: a fleet that lost its server must not come back as one.
+            wait_s = most_s * int.from_bytes(os.urandom(4), "big") / 2**32
+            if answer.fate is Fate.PAUSE:
+                wait_s = BACKOFF_MOST_S
+            self._resume_at = time.monotonic() + max(wait_s, min(answer.wait_s, MAX_AGE_S))
+
+    def _settle(self, item: Item, answer: Answer) -> None:
+        """Books the outcome. The lock is not held: the spool is the disk."""
+        box = self._box
+        if answer.fate is Fate.STORED:
+            size = len(item.body())
+            box.count("pushed_profiles")
+            box.count("pushed_bytes", size)
+            box.count("from_spool", int(item.claim is not None))
+            box.say_debug(f"pushed a profile of {size} bytes to {self._pusher.target.url}")
+            box.forget(item)
+            return
+        reason, text, refused = answer.reason, answer.text, answer.fate is Fate.REFUSED
+        if not refused:
+            box.count("failed_pushes")
+        if answer.fate is Fate.UNCONFIRMED:
+            box.count("unconfirmed")
+            refused, text = item.unconfirmed, f"sent twice without an answer: {text}" if item.unconfirmed else text
+            item.unconfirmed = True
+        elif answer.fate is Fate.SERVER_ERROR:
+            item.errors += 1
+            refused = item.errors >= MAX_ERRORS
+        if refused:
+            box.drop(reason, text)
+            box.forget(item)
+            return
+        level = "error" if answer.fate is Fate.PAUSE else "warning"
+        box.say(reason, level, f"cannot push to {self._pusher.target.url}: {text}; profiles wait in {box.place}")
+        box.keep(item)

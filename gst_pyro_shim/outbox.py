@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT
+"""Where profiles wait for delivery: a bounded queue in memory, the spool behind it, and the books about both.
+
+Every profile that comes in leaves in exactly one way: forgotten after a push that succeeded, kept in the spool, or
+dropped, which is counted by reason and said once.
+
+Context: agent. `put` is for the agent's loop and never touches the disk; the rest is for the exporter's threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim.push import encode_push
+from gst_pyro_shim.spool import MAX_AGE_S, Claim, Entry, Spool, SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Log = Callable[[str, str], None]
+    """Takes a level (error, warning, info, debug) and a line."""
+
+QUEUE_BYTES: Final = 16 * 1024 * 1024
+SPOOL_REST_S: Final = 60.0
+"""How long a disk that failed is left alone."""
+
+
+class Item:
+    """A profile on its way; belongs to the outbox, or to the thread that took it.
+
+    Attributes:
+        unconfirmed: it was sent once without an answer.
+        errors: answers that left open whose fault it was.
+        claim: its place in the spool, where it came from there.
+        settled: its fate is decided by the thread that pushed it.
+        abandoned: its fate is decided by `Exporter.close`; that thread has no say any more.
+    """
+
+    __slots__ = (
+        "_body",
+        "_labels",
+        "_profile",
+        "abandoned",
+        "claim",
+        "errors",
+        "settled",
+        "size",
+        "start_ns",
+        "unconfirmed",
+    )
+
+    def __init__(self, start_ns: int, labels: Mapping[str, str], profile: bytes) -> None:
+        self.start_ns = start_ns
+        self.size = len(profile)
+        self.unconfirmed = False
+        self.errors = 0
+        self.claim: Claim | None = None
+        self.settled = False
+        self.abandoned = False
+        self._labels = labels
+        self._profile = profile
+        self._body = b""
+
+    @classmethod
+    def of_claim(cls, claim: Claim) -> Item:
+        """A profile that waited in the spool."""
+        item = cls(claim.entry.start_ns, {}, b"")
+        item._body = claim.body
+        item.unconfirmed = claim.entry.unconfirmed
+        item.errors = claim.entry.errors
+        item.claim = claim
+        return item
+
+    def again(self) -> Item:
+        """The same profile for another attempt; threads that know this object have no claim to that one."""
+        item = Item(self.start_ns, self._labels, self._profile)
+        item._body = self._body
+        item.size = self.size
+        item.unconfirmed = self.unconfirmed
+        item.errors = self.errors
+        return item
+
+    def body(self) -> bytes:
+        """As it goes on the wire; made when first asked for, since whoever hands a profile in must not wait."""
+        if not self._body:
+            self._body = encode_push(self._labels, self._profile)
+            self._profile = b""
+        return self._body
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Order of delivery: what met the fewest troubles, then the oldest; a poisoned profile holds up nobody."""
+        return (self.errors + self.unconfirmed, self.start_ns)
+
+    @property
+    def too_old(self) -> bool:
+        """Whether the server would refuse it for its age."""
+        return time.time() - self.start_ns / 1e9 > MAX_AGE_S
+
+
+def _rank(entry: Entry) -> tuple[int, int]:
+    return (entry.errors + entry.unconfirmed, entry.start_ns)
+
+
+class Outbox:
+    """Queue, spool, counters, and what has been said.
+
+    Attributes:
+        changed: guards the queue and the counters; notified at every change that a thread may wait for.
+        queue: profiles in memory.
+        own: what this process put into the spool and has not seen delivered, by key.
+    """
+
+    def __init__(self, log: Log, spool_dir: str | None, identity: str) -> None:
+        self.changed = threading.Condition()
+        self.queue: list[Item] = []
+        self.own: dict[str, Entry] = {}
+        self._log = log
+        self._bytes = 0
+        self._closed = False
+        self._counters: Counter[str] = Counter(pushed_profiles=0, pushed_bytes=0, spooled=0)
+        self._said: set[str] = set()
+        self._rest_until = 0.0
+        self._spool: Spool | None = None
+        if spool_dir:
+            try:
+                self._spool = Spool(spool_dir, identity)
+            except SpoolError as error:
+                self.say("spool", "warning", f"no spool, profiles wait in memory only: {error}")
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """A copy of all counts."""
+        with self.changed:
+            return dict(self._counters)
+
+    @property
+    def place(self) -> str:
+        """Where profiles wait, for messages."""
+        return self._spool.path if self._spool is not None else "memory"
+
+    @property
+    def has_spool(self) -> bool:
+        """Whether there is a disk to put things on that did not fail lately."""
+        return self._spool is not None and time.monotonic() >= self._rest_until
+
+    def put(self, item: Item) -> None:
+        """Takes a profile into memory; the oldest goes where there is no room."""
+        with self.changed:
+            if self._closed:
+                self.drop("closed", "handed in after the end")
+                return
+            self._bytes += item.size
+            self.queue.append(item)
+            while self._bytes > QUEUE_BYTES and len(self.queue) > 1:
+                self._take(min(self.queue, key=lambda waiting: waiting.start_ns))
+                self.drop("queue_full", "profiles come faster than the server takes them")
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Takes nothing in any more; what cannot be kept on disk is dropped from now on."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+
+    def _take(self, item: Item) -> Item:
+        self.queue.remove(item)
+        self._bytes -= item.size
+        return item
+
+    def next_in_memory(self) -> Item | None:
+        """The next of the queue, which it leaves."""
+        with self.changed:
+            item = self.peek()
+            return self._take(item) if item is not None else None
+
+    def peek(self) -> Item | None:
+        """The next of the queue, which keeps it."""
+        with self.changed:
+            return min(self.queue, key=lambda item: item.rank, default=None)
+
+    def next_on_disk(self, before: Item | None) -> Item | None:
+        """The next of the spool, claimed; None where there is none, or `before` ranks before all."""
+        if not self.has_spool or self._spool is None:
+            return None
+        for entry in sorted(self._spool.entries(), key=_rank):
+            if before is not None and before.rank <= _rank(entry):
+                return None
+            item = self._claimed(entry)
+            if item is not None:
+                return item
+        return None
+
+    def next_of_own(self) -> Item | None:
+        """The next of what this process itself had to put on disk, claimed."""
+        while True:
+            with self.changed:
+                if not self.own:
+                    return None
+                _, entry = self.own.popitem()
+            item = self._claimed(entry)
+            if item is not None:
+                return item
+
+    def _claimed(self, entry: Entry) -> Item | None:
+        assert self._spool is not None
+        try:
+            claim = self._spool.claim(entry)
+        except ValueError as error:
+            self.drop("spool_damaged", str(error))
+            return None
+        return Item.of_claim(claim) if claim is not None else None
+
+    def sweep(self) -> None:
+        """Clears the spool of what no server takes any more."""
+        removed = self._spool.sweep() if self._spool is not None else 0
+        if removed:
+            self.drop("too_old", "left in the spool by an earlier run, older than 55 minutes", removed)
+
+    def keep(self, item: Item) -> None:
+        """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all."""
+        if self._spool is not None and item.claim is not None:
+            entry = self._spool.release(item.claim, unconfirmed=item.unconfirmed, errors=item.errors)
+            with self.changed:
+                if entry.written_here and not self._closed:
+                    self.own[entry.key] = entry
+            return
+        if self.has_spool and self._to_disk(item):
+            return
+        if self._closed:
+            self.drop("not_delivered", "the server did not take it before the end, and it could not be spooled")
+        else:
+            self.put(item.again())
+
+    def _to_disk(self, item: Item) -> bool:
+        assert self._spool is not None
+        try:
+            entry, evicted = self._spool.add(
+                item.body(), item.start_ns, unconfirmed=item.unconfirmed, errors=item.errors
+            )
+        except SpoolError as error:
+            self._rest_until = time.monotonic() + SPOOL_REST_S
+            self.say("spool", "warning", f"no profile can be kept on disk: {error}")
+            return False
+        with self.changed:
+            if not self._closed:  # else the last flush would take it up again and again
+                self.own[entry.key] = entry
+            self._counters["spooled"] += 1
+        if evicted:
+            self.drop("spool_full", f"{self._spool.path} is full; the oldest go first", evicted)
+        return True
+
+    def forget(self, item: Item) -> None:
+        """Its fate is sealed: delivered, or dropped and counted."""
+        if self._spool is not None and item.claim is not None:
+            with self.changed:
+                self.own.pop(item.claim.entry.key, None)
+            self._spool.remove(item.claim)
+
+    def count(self, counter: str, number: int = 1) -> None:
+        """Adds to a counter."""
+        with self.changed:
+            self._counters[counter] += number
+
+    def drop(self, reason: str, text: str, number: int = 1) -> None:
+        """Counts profiles that are given up, and says so once for each reason."""
+        self.count(f"dropped_{reason}", number)
+        self.say(f"dropped_{reason}", "warning", f"profile dropped ({reason}): {text}")
+
+    def say(self, what: str, level: str, text: str) -> None:
+        """Logs the first of its kind, until the server has been well again."""
+        with self.changed:
+            if what in self._said:
+                return
+            self._said.add(what)
+        self._log(level, text)
+
+    def say_well(self, text: str) -> None:
+        """Logs that the trouble is over; it may be spoken of again."""
+        with self.changed:
+            self._said.clear()
+        self._log("info", text)
+
+    def say_debug(self, text: str) -> None:
+        """Logs one of many."""
+        self._log("debug", text)

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Profiles that wait on disk for their server: bounded, oldest dropped first, shared by concurrent processes.
+
+    <spool_dir>/<host>_<port>-<crc32>/        one directory a server and tenant, mode 0700
+        <start_ns>-u<0|1>-e<errors>-<pid>-<n>.push   one profile, mode 0600
+
+A file holds a line with the format, one with the identity of its server, one with length and crc32 of the body, then
+the body of the push as it goes on the wire: no credential is in it, and whoever delivers it needs nothing else. The
+name carries what is known of it: start of the window (its age), whether it may have been stored already, and how many
+errors it met. A file is claimed by flock, which ends with its holder; it is renamed and removed under that lock, but
+for those that are too old for any server.
+
+Context: agent (the exporter's threads). All calls may block on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import threading
+import time
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+SPOOL_BYTES: Final = 64 * 1024 * 1024
+MAX_AGE_S: Final = 55 * 60.0
+"""The server refuses profiles that began more than 60 minutes ago."""
+
+_FORMAT: Final = b"gst-pyro-spool 1\n"
+_NAME: Final = re.compile(r"(\d{20})-u([01])-e(\d+)-(\d+)-(\d+)\.push")
+_TEMPORARY: Final = re.compile(r"\.\d+-\d+\.part")
+_PART_AGE_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in the spool, as its name tells it.
+
+    Attributes:
+        start_ns: wall clock at the start of the profile's window.
+        unconfirmed: it was sent once without an answer, so it may have been stored.
+        errors: answers that left open whose fault it was.
+        key: pid and serial: the same through all renames.
+    """
+
+    name: str
+    start_ns: int
+    unconfirmed: bool
+    errors: int
+    key: str
+
+    @property
+    def written_here(self) -> bool:
+        """Whether this very process wrote it."""
+        return self.key.startswith(f"{os.getpid()}-")
+
+
+@dataclass(slots=True)
+class Claim:
+    """An entry that this process alone may deliver, until `Spool.remove`, `Spool.release` or the process's end."""
+
+    entry: Entry
+    body: bytes
+    lock: int
+
+
+class SpoolError(Exception):
+    """The spool cannot be used, or could not take a profile; the text says why."""
+
+
+def _parse(name: str) -> Entry | None:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    return Entry(name, int(found[1]), found[2] == "1", int(found[3]), f"{found[4]}-{found[5]}")
+
+
+def _too_old(start_ns: int) -> bool:
+    return time.time() - start_ns / 1e9 > MAX_AGE_S
+
+
+class Spool:
+    """The spool of one server and tenant.
+
+    Attributes:
+        path: for messages.
+    """
+
+    def __init__(self, directory: str, identity: str, *, max_bytes: int = SPOOL_BYTES) -> None:
+        """Makes the directories where they are missing.
+
+        Args:
+            directory: the setting; relative to the working directory of now.
+            identity: of the server and tenant, `push.Target.identity`.
+            max_bytes: of all files together. Processes that write at the same instant may exceed it by one file each.
+
+        Raises:
+            SpoolError: it cannot be used.
+        """
+        self._identity = identity.encode()
+        readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.split("//")[-1]).strip("_")[:100]
+        self._root = os.path.abspath(directory)  # noqa: PTH100  pathlib is not loaded in the agent for this alone
+        self.path = f"{self._root}/{readable}-{zlib.crc32(self._identity):08x}"
+        self._max_bytes = max_bytes
+        self._serial = 0
+        self._mutex = threading.Lock()
+        try:
+            os.makedirs(self._root, mode=0o700, exist_ok=True)  # noqa: PTH103
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path, mode=0o700)  # noqa: PTH102
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if os.fstat(self._fd).st_uid != os.geteuid():
+                os.close(self._fd)
+                raise SpoolError(f"{self.path} belongs to another user")
+            os.fchmod(self._fd, 0o700)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error.strerror}") from error
+
+    def add(self, body: bytes, start_ns: int, *, unconfirmed: bool = False, errors: int = 0) -> tuple[Entry, int]:
+        """Writes a profile so that it is there as a whole or not at all, and makes room for it first.
+
+        Returns:
+            The entry, and how many older ones had to go for it.
+
+        Raises:
+            SpoolError: full disk, directory gone, or a body larger than the whole spool.
+        """
+        head = b"%s%s\n%d %08x\n" % (_FORMAT, self._identity, len(body), zlib.crc32(body))
+        with self._mutex:
+            self._serial += 1
+            key = f"{os.getpid()}-{self._serial}"
+        entry = Entry("", start_ns, unconfirmed, errors, key)
+        entry = Entry(_name(entry), start_ns, unconfirmed, errors, key)
+        part = f".{key}.part"
+        try:
+            evicted = self._make_room(len(head) + len(body))
+            try:
+                self._write(part, head + body)
+                os.rename(part, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)  # noqa: PTH104
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(part, dir_fd=self._fd)  # noqa: PTH108
+                raise
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error.strerror}") from error
+        return entry, evicted
+
+    def _write(self, name: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        # Not synced: a crash of the process loses nothing, and what a power cut halves is known by its crc.
+        with open(os.open(name, flags, 0o600, dir_fd=self._fd), "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) or 0 :]
+
+    def _make_room(self, wanted: int) -> int:
+        if wanted > self._max_bytes:
+            raise SpoolError(f"{self.path}: a profile of {wanted} bytes is larger than the spool")
+        sizes: list[tuple[str, int]] = []
+        for entry in self.entries():
+            with contextlib.suppress(OSError):
+                sizes.append((entry.name, os.stat(entry.name, dir_fd=self._fd).st_size))  # noqa: PTH116
+        excess = sum(size for _, size in sizes) + wanted - self._max_bytes
+        evicted = 0
+        for name, size in sizes:
+            if excess <= 0:
+                break
+            if self._remove_unclaimed(name):
+                evicted += 1
+                excess -= size
+        if excess > 0:
+            raise SpoolError(f"{self.path}: full of profiles that are being delivered")
+        return evicted
+
+    def _remove_unclaimed(self, name: str) -> bool:
+        lock = self._lock(name)
+        if lock is None:
+            return False
+        try:
+            os.unlink(name, dir_fd=self._fd)  # noqa: PTH108
+        except OSError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def entries(self) -> list[Entry]:
+        """All there are, whoever wrote them, oldest first; empty where the directory cannot be read."""
+        try:
+            names = os.listdir(self._fd)  # noqa: PTH208
+        except OSError:
+            return []
+        found = (_parse(name) for name in names)
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.name)
+
+    def _lock(self, name: str) -> int | None:
+        """A locked descriptor of the file that has this name; None where somebody else holds it or it is gone."""
+        try:
+            lock = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between open and flock its holder may have removed or renamed it.
+            if os.fstat(lock).st_ino == os.stat(name, dir_fd=self._fd).st_ino:  # noqa: PTH116
+                return lock
+        except OSError:
+            pass
+        os.close(lock)
+        return None
+
+    def claim(self, entry: Entry) -> Claim | None:
+        """The profile, for this caller alone.
+
+        Returns:
+            None where another process or thread has it, or it is gone.
+
+        Raises:
+            ValueError: it is damaged or belongs to another server; the file has been removed.
+        """
+        lock = self._lock(entry.name)
+        if lock is None:
+            return None
+        try:
+            with open(lock, "rb", closefd=False) as file:
+                data = file.read()
+            body = self._body(data)
+        except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError):
+                os.unlink(entry.name, dir_fd=self._fd)  # noqa: PTH108
+            os.close(lock)
+            raise ValueError(f"{self.path}/{entry.name}: {error}") from None
+        return Claim(entry, body, lock)
+
+    def _body(self, data: bytes) -> bytes:
+        written, _, rest = data.removeprefix(_FORMAT).partition(b"\n")
+        if not data.startswith(_FORMAT) or written != self._identity:
+            raise ValueError("not written for this server")
+        sizes, _, body = rest.partition(b"\n")
+        if sizes != b"%d %08x" % (len(body), zlib.crc32(body)):
+            raise ValueError("damaged")
+        return body
+
+    def remove(self, claim: Claim) -> None:
+        """Takes a claimed entry away: delivered, or given up."""
+        with contextlib.suppress(OSError):
+            os.unlink(claim.entry.name, dir_fd=self._fd)  # noqa: PTH108
+        os.close(claim.lock)
+
+    def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
+        """Puts a claimed entry back under a name that tells what happened."""
+        old = claim.entry
+        entry = Entry("", old.start_ns, unconfirmed, errors, old.key)
+        entry = Entry(_name(entry), old.start_ns, unconfirmed, errors, old.key)
+        try:
+            os.rename(old.name, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)  # noqa: PTH104
+        except OSError:
+            entry = old
+        os.close(claim.lock)
+        return entry
+
+    def sweep(self) -> int:
+        """Removes what no server takes any more, of all servers: profiles too old, and halves left by a crash.
+
+        Returns:
+            How many profiles went.
+        """
+        removed = 0
+        with contextlib.suppress(OSError):
+            for place in os.scandir(self._root):
+                if place.is_dir(follow_symlinks=False):
+                    removed += _sweep_directory(place.path)
+        return removed
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.start_ns:020d}-u{int(entry.unconfirmed)}-e{entry.errors}-{entry.key}.push"
+
+
+def _sweep_directory(path: str) -> int:
+    removed = 0
+    with contextlib.suppress(OSError):
+        for file in os.scandir(path):
+            entry = _parse(file.name)
+            with contextlib.suppress(OSError):
+                if entry is not None and _too_old(entry.start_ns):
+                    os.unlink(file.path)  # noqa: PTH108
+                    removed += 1
+                elif _TEMPORARY.fullmatch(file.name) and time.time() - file.stat().st_mtime > _PART_AGE_S:
+                    os.unlink(file.path)  # noqa: PTH108
+    return removed
