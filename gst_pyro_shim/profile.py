@@ -178,7 +178,7 @@ def split(
         chunk = chunks.pop(0)
         data = encode(replace(profile, samples=chunk))
         depth = len(chunk[0].frames) if len(chunk) == 1 else 0
-        if len(data) <= max_bytes or not chunk or (len(chunk) == 1 and depth <= 3):  # noqa: PLR2004
+        if len(data) <= max_bytes or not chunk or (len(chunk) == 1 and depth <= 3):
             out.append(data)
         elif len(chunk) > 1:
             middle = len(chunk) // 2

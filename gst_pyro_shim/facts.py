@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""What `run` saw of a target from outside: enough to say why nothing was sampled.
+
+Context: controller. It travels in the file as a comment, `gst-pyro-run {json}`, so that `report`
+can say it again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PREFIX: Final = "gst-pyro-run "
+_ELF_HEADER: Final = 64
+_PT_INTERP: Final = 3
+_MAX_PROGRAM_HEADERS: Final = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """One run of one target.
+
+    Attributes:
+        program: name of the command, without folders and without its arguments (URLs hold secrets).
+        end: how it ended, "ended with status 0".
+        wall_s: from start to end.
+        cpu_s: user + system CPU, by rusage.
+        registry_update_off: GST_REGISTRY_UPDATE=no stood in its environment.
+        registry_written: GStreamer wrote its plugin registry meanwhile, so it was initialized.
+        registry_has_tracer: that registry knows our plugin.
+        preload_ignored: why the loader ignores LD_PRELOAD for this program; "" where it does not.
+        problems: what went wrong on the way.
+    """
+
+    program: str
+    end: str
+    wall_s: float
+    cpu_s: float
+    registry_update_off: bool = False
+    registry_written: bool = False
+    registry_has_tracer: bool = False
+    preload_ignored: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    def to_comment(self) -> str:
+        """The comment to put into the file."""
+        return _PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_comment(cls, comment: str) -> RunFacts | None:
+        """The facts in `comment`; None where it is another comment, or of another version."""
+        if not comment.startswith(_PREFIX):
+            return None
+        try:
+            return cls(**json.loads(comment[len(_PREFIX) :]))
+        except (ValueError, TypeError):
+            return None
+
+    def why_nothing_came(self) -> list[str]:
+        """Sentences: why no agent reported, and what to do about it."""
+        name = self.program
+        if self.preload_ignored:
+            why = f"{name} {self.preload_ignored}: the loader ignores LD_PRELOAD for it."
+            do = "Load the tracer as a plugin: `python -m gst_pyro_shim env` prints the variables."
+        elif self.registry_has_tracer:
+            why = (
+                f"GStreamer found the tracer in {name}, but no agent reported: it refused its"
+                " settings or could not start."
+            )
+            do = "Its messages stand above; GST_DEBUG=GST_TRACER:5,pyro:5 shows more."
+        elif self.registry_update_off:
+            why = "GST_REGISTRY_UPDATE=no keeps GStreamer from finding the tracer."
+            do = "Run once without GST_REGISTRY_UPDATE."
+        elif self.registry_written:
+            why = f"{name} uses GStreamer, but the tracer's plugin could not be loaded."
+            do = "GST_DEBUG=GST_REGISTRY:4,GST_PLUGIN_LOADING:4 says why."
+        else:
+            why = (
+                f"The tracer was not loaded: {name} is no GStreamer program, or it {self.end}"
+                " before it initialized GStreamer, or LD_PRELOAD was lost on the way (sudo, env -i,"
+                " containers, sandboxes)."
+            )
+            do = "Put `run --` in front of the GStreamer program itself."
+        return [why, do]
+
+
+def why_preload_is_ignored(program: Path) -> str:
+    """Reason, as the rest of a sentence that begins with the program's name; "" where it works."""
+    try:
+        status = program.stat()
+        with program.open("rb") as file:
+            head = file.read(_ELF_HEADER)
+            if head[:5] != b"\x7fELF\x02":
+                return ""
+            at = int.from_bytes(head[32:40], "little")
+            size = int.from_bytes(head[54:56], "little")
+            count = int.from_bytes(head[56:58], "little")
+            file.seek(at)
+            headers = file.read(min(size * count, _MAX_PROGRAM_HEADERS))
+    except OSError:
+        return ""
+    if os.geteuid() != 0 and status.st_mode & 0o6000:
+        return "is set-user-ID or set-group-ID"
+    if os.geteuid() != 0 and "security.capability" in _attributes(program):
+        return "has file capabilities"
+    kinds = {int.from_bytes(headers[at : at + 4], "little") for at in range(0, len(headers), size)}
+    return "" if _PT_INTERP in kinds else "is linked statically"
+
+
+def _attributes(path: Path) -> list[str]:
+    try:
+        return os.listxattr(path)
+    except OSError:
+        return []

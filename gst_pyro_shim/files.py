@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Profiles on disk: .pb.gz in, .pb.gz out.
+
+Context: controller, and an agent that writes its own file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
+from gst_pyro_shim.profile import decode, encode
+
+if TYPE_CHECKING:
+    from gst_pyro_shim.model import Profile
+
+_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+
+
+def read(path: Path) -> Profile:
+    """The profile in a file.
+
+    Raises:
+        ProfileFormatError: it is no profile; names the file.
+        GstPyroError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise GstPyroError(f"Cannot read {path}: {error.strerror}.") from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise ProfileFormatError(f"{path} holds more than {_MAX_FILE_BYTES >> 20} MiB.")
+    try:
+        return decode(data)
+    except ProfileFormatError as error:
+        raise ProfileFormatError(f"{path}: {error.message}", error.hint) from error
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Says why `path` is not written to.
+
+    Raises:
+        GstPyroError: it is a directory, or it exists and `force` is not given.
+    """
+    if path.is_dir():
+        raise GstPyroError(f"{path} is a directory.", "Name a file: run -o FILE.pb.gz")
+    if not force:
+        raise GstPyroError(f"File already exists, will not overwrite without --force: {path}")
+
+
+def write(path: Path, profile: Profile, *, force: bool) -> None:
+    """Writes `profile` as .pb.gz, readable by its owner alone, all of it or nothing.
+
+    Raises:
+        GstPyroError: the file exists and `force` is not given.
+        OSError: it cannot be written.
+    """
+    data = gzip.compress(encode(profile), compresslevel=6, mtime=0)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        if force:
+            temporary.replace(path)
+            return
+        try:
+            path.hardlink_to(temporary)  # unlike a rename it never replaces a file
+        except FileExistsError:
+            refuse_existing(path, force=False)
+        except OSError:  # a file system without hard links
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

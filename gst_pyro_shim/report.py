@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""`report`: a profile as a table by element, with what says how far it can be trusted.
+
+Context: controller. `run` prints the same table on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import StringIO
+from typing import TYPE_CHECKING, Final, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gst_pyro_shim import files
+from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.summary import STACK_ENDS, Summary, summarize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gst_pyro_shim.model import Profile
+
+_NS: Final = 1e9
+_WIDE: Final = 10_000
+_NARROW: Final = 60
+
+_CLOCKS: Final = {
+    "perf": "perf task-clock",
+    "perf_user": "perf task-clock, user only: kernel time is not sampled",
+    "timer": (
+        "CPU timers, bound to the kernel's tick: in live pipelines the shares of functions inside"
+        " an element keep the tick's bias"
+    ),
+    "none": "none: no signal was free, or no timer could be had. Times are exact, stacks missing",
+}
+_ENDS: Final = {
+    "cfi": "by CFI",
+    "scan": "by verified scan",
+    "guessed": "guessed",
+    "boundary": "resumed at an element's boundary",
+    "truncated": "truncated",
+    "leaf_only": "leaf only",
+}
+# Counters that mean trouble when they are not 0, in words; {} is the number.
+_WARNINGS: Final = {
+    "signal_taken": "The program took the sampling signal over in {} windows: stacks are missing.",
+    "unarmed": "{} threads could not be sampled: neither perf event nor timer was to be had.",
+    "labels_full": "Too many elements: {} calls count under [too many labels].",
+    "threads_full": "Too many threads at once: {} count by element only, without stacks.",
+    "accounts_full": "Too many threads times elements: {} accounts count by element only.",
+}
+
+
+def main(file: Path, *, as_json: bool = False) -> int:
+    """Prints the table, or the numbers as JSON, on stdout.
+
+    Raises:
+        GstPyroError: the file cannot be read, is no profile, or none of ours.
+    """
+    summary = summarize(files.read(file))
+    if not summary.stats and summary.facts is None:
+        raise ProfileFormatError(
+            f"{file} is a pprof profile, but none of gst-pyro: it says nothing of elements.",
+            f"`go tool pprof {file}` shows it.",
+        )
+    text = json.dumps(summary.as_json(), indent=2) if as_json else render(summary, sys.stdout)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+    return 0
+
+
+def table(profile: Profile, file: TextIO) -> str:
+    """The table of `profile`, as fits `file`."""
+    return render(summarize(profile), file)
+
+
+def render(summary: Summary, file: TextIO) -> str:
+    """Text for `file`: colours and folded lines on a terminal; else plain, names in full length."""
+    is_terminal = file.isatty()
+    out = StringIO()
+    console = Console(
+        file=out,
+        force_terminal=is_terminal,
+        width=max(_NARROW, Console(file=file).width) if is_terminal else _WIDE,
+        no_color=None if is_terminal else True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    if any(row.self_ns for row in summary.rows):
+        console.print(_table(summary))
+        console.print(_footer(summary))
+    for line in _explanations(summary):
+        console.print(Text(_printable(line), style="bold"))
+    for note in summary.notes:
+        console.print(Text(f"note: {_printable(note)}"))
+    lines = [line.rstrip() for line in out.getvalue().strip("\n").splitlines()]
+    encoding = file.encoding or "utf-8"
+    return "\n".join(lines).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _table(summary: Summary) -> Table:
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    total_s = summary.accounted_s
+    threads = set().union(*(row.threads for row in summary.rows))
+    grid.add_column("ELEMENT", "total", overflow="fold")
+    grid.add_column("FACTORY", "", overflow="fold")
+    grid.add_column("SELF CPU s", f"{total_s:.3f}", justify="right", no_wrap=True)
+    grid.add_column("%", "100.0", justify="right", no_wrap=True)
+    grid.add_column("TOTAL CPU s", "", justify="right", no_wrap=True)
+    grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
+    grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
+    names = [row.name for row in summary.rows]
+    for row in summary.rows:
+        shown = row.path if names.count(row.name) > 1 and row.path else row.name
+        grid.add_row(
+            Text(_printable(shown), style="bold" if row.factory else "dim"),
+            Text(_printable(row.factory)),
+            f"{row.self_ns / _NS:.3f}",
+            f"{row.self_ns / _NS / total_s:.1%}".rstrip("%"),
+            f"{row.total_ns / _NS:.3f}",
+            str(len(row.threads)),
+            str(row.samples),
+        )
+    return grid
+
+
+def _footer(summary: Summary) -> Table:
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in _footer_lines(summary):
+        grid.add_row(name, Text(_printable(value)))
+    return grid
+
+
+def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
+    rates = sorted({one.sample_rate for one in summary.stats if one.sample_rate})
+    clocks = "; ".join(_CLOCKS.get(clock, clock) for clock in summary.sample_clocks) or "unknown"
+    at = f" at {', '.join(map(str, rates))} Hz of CPU time" if rates else ""
+    samples, profiles = summary.dropped()
+    lines = [
+        ("samples", f"{summary.samples}{at}, clock: {clocks}"),
+        ("dropped", f"{sum(samples.values())}{_reasons(samples)}"),
+    ]
+    cpu_s = summary.process_cpu_s
+    if cpu_s:
+        share = summary.accounted_s / cpu_s
+        text = f"{share:.1%} of {cpu_s:.3f} s, the process's user + system time".replace("%", " %")
+        lines.append(("CPU accounted", text))
+    stacks = summary.stacks
+    if any(stacks.values()):
+        lines.append(("stacks complete", _stacks_text(stacks)))
+    if summary.named_fraction is not None:
+        lines.append(("leaf frames named", f"{summary.named_fraction * 100:.1f} % of samples"))
+    lines += _pushes(summary, profiles)
+    agent_s = sum(one.agent_cpu_s for one in summary.stats)
+    if agent_s:
+        lines.append(("agent", f"{agent_s:.3f} s CPU in a process of its own"))
+    if len(summary.stats) > 1:
+        names = ", ".join(f"{one.program} ({one.pid})" for one in summary.stats)
+        lines.append(("processes", names))
+    return lines
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    words = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in counts.items())
+    return f" ({words})" if words else ""
+
+
+def _stacks_text(stacks: dict[str, int]) -> str:
+    whole = sum(stacks.values())
+    complete = stacks["cfi"] + stacks["scan"]
+    parts = [f"{_ENDS[end]} {stacks[end]}" for end in STACK_ENDS if stacks[end]]
+    return f"{complete / whole * 100:.1f} % of {whole} ({', '.join(parts)})"
+
+
+def _pushes(summary: Summary, dropped: dict[str, int]) -> list[tuple[str, str]]:
+    counters = summary.counters
+    words = []
+    if counters["pushed_profiles"]:
+        size = counters["pushed_bytes"] / 1024
+        words.append(f"{counters['pushed_profiles']} profiles, {size:.0f} KiB")
+    if counters["spooled"]:
+        words.append(f"{counters['spooled']} kept on disk for later")
+    if dropped:
+        words.append(f"{sum(dropped.values())} dropped{_reasons(dropped)}")
+    return [("pushed", ", ".join(words))] if words else []
+
+
+def _explanations(summary: Summary) -> list[str]:
+    """Sentences on what is missing; empty where all is well."""
+    if not summary.stats:
+        return [
+            "Nothing was sampled.",
+            *(summary.facts.why_nothing_came() if summary.facts else ()),
+        ]
+    if not any(row.self_ns for row in summary.rows):
+        return ["Nothing was sampled: the tracer was there, but no CPU time was reported."]
+    counters = summary.counters
+    lines = [text.format(counters[name]) for name, text in _WARNINGS.items() if counters[name]]
+    if not any(row.factory and row.self_ns for row in summary.rows):
+        lines.append(
+            "No element used CPU time: no pipeline reached PLAYING, or it ended at once. All of"
+            " the CPU above belongs to no element."
+        )
+    elif not summary.samples and summary.sample_clocks != ["none"]:
+        lines.append(
+            "No stack was sampled: the run was too short for a tick. Times by element are exact."
+        )
+    if any(not one.final for one in summary.stats):
+        lines.append("The last moments are missing: a process was killed, or is still running.")
+    return lines
+
+
+def _printable(text: str) -> str:
+    """`text` without what would move a terminal's cursor or break a line."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""`run`: starts a target, gathers what its agents send, writes the profile, prints the table.
+
+Until the target has ended nothing of ours appears on the terminal; then all of it goes to stderr.
+
+Context: controller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim import environment, files, paths, report
+from gst_pyro_shim.collector import Collector
+from gst_pyro_shim.config import Settings
+from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
+from gst_pyro_shim.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gst_pyro_shim.profile import Profile
+    from gst_pyro_shim.target import End
+
+# An agent in a process of its own may outlive its host by up to a second.
+_LAST_PUSH_WAIT_S: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where the profile goes.
+
+    Attributes:
+        pattern: as given, "" for a name of our own in the working directory; %p is the pid.
+        force: an existing file may be replaced.
+    """
+
+    pattern: str
+    force: bool
+
+    def check(self) -> None:
+        """Refuses, before the target starts, what could not be written after it.
+
+        Raises:
+            GstPyroError: the file exists, or its folder takes no file.
+        """
+        path = Path(self.pattern or "x")
+        if self.pattern and "%p" not in self.pattern and path.exists():
+            files.refuse_existing(path, force=self.force)
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise GstPyroError(
+                f"Cannot write into {path.parent.absolute()}: {error.strerror}.",
+                "Name another place: run -o FILE.pb.gz",
+            ) from error
+
+    def path(self, program: str, pid: int) -> Path:
+        """The file for this run; of a name made by us one that is free."""
+        if self.pattern:
+            return Path(self.pattern.replace("%p", str(pid)))
+        path = Path(f"gst-pyro-{program}.{pid}.pb.gz")
+        number = 1
+        while path.exists():
+            number += 1
+            path = Path(f"gst-pyro-{program}.{pid}.{number}.pb.gz")
+        return path
+
+
+def run(
+    command: Sequence[str],
+    flags: Mapping[str, str],
+    *,
+    force: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> int:
+    """Runs `command` under the profiler. Ends this process by the signal that ended the target.
+
+    Args:
+        command: program and arguments, at least the program.
+        flags: settings given on the command line, field of `Settings` to text.
+        force: an existing output file may be replaced.
+        environ: the user's environment.
+
+    Returns:
+        The target's exit status; 3 where it was 0 but the profile could not be written.
+
+    Raises:
+        GstPyroError: nothing was started: a wrong setting, no place for the output, no such
+            command, native parts not built.
+    """
+    user = environment.with_flags(environ, flags)
+    settings = Settings.load({}, user)
+    output = _Output(settings.output or "", force)
+    output.check()
+    shim = paths.shim_path()
+    paths.write_record()
+    # Before the collector's threads: they inherit the signals that it blocks.
+    with Target() as target, Collector() as collector:
+        with environment.Registry(user) as registry:
+            started = time.monotonic()
+            link = registry.place(user, shim)
+            target.start(command, environment.for_target(user, collector, link))
+            end = target.wait()
+            wall_s = time.monotonic() - started
+            collector.wait_final(_LAST_PUSH_WAIT_S)
+            found = shutil.which(command[0])
+            facts = RunFacts(
+                program=Path(command[0]).name,
+                end=end.text,
+                wall_s=round(wall_s, 3),
+                cpu_s=round(end.cpu_s, 6),
+                registry_update_off=user.get("GST_REGISTRY_UPDATE") == "no",
+                registry_written=registry.was_written,
+                registry_has_tracer=registry.has_tracer,
+                preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
+                problems=collector.problems,
+            )
+        profile = collector.merge.profile()
+    profile = replace(profile, comments=[*profile.comments, facts.to_comment()])
+    is_written = _tell(profile, output, facts.program, target.pid, end)
+    code = end.repeat()
+    return code if is_written else code or GstPyroError.exit_code
+
+
+def _tell(profile: Profile, output: _Output, program: str, pid: int, end: End) -> bool:
+    """Writes the file and prints everything; False where the file could not be written."""
+    path = output.path(program, pid)
+    is_written = True
+    _say(f"Writing profile results into {path}")
+    try:
+        files.write(path, profile, force=output.force)
+    except (OSError, GstPyroError) as error:
+        is_written = False
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        _say(f"gst-pyro: {path} could not be written: {reason}")
+    if end.status:
+        _say(f"{program} {end.text}.")
+    _say(report.table(profile, sys.stderr))
+    if is_written:
+        _say(_next_commands(path))
+    return is_written
+
+
+def _say(text: str) -> None:
+    """Prints on stderr; one that is closed or full loses the text, not the profile."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _next_commands(path: Path) -> str:
+    file = shlex.quote(str(path))
+    return (
+        f"\nThis table again:   python -m gst_pyro_shim report {file}"
+        f"\nFlame graph:        python -m gst_pyro_shim flamegraph {file}"
+        f"\nIn other tools:     go tool pprof {file}  (or drop it on speedscope)"
+    )

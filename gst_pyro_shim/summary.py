@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+"""What a profile says, as numbers: CPU by element, and how far they can be trusted.
+
+Context: controller. No I/O. `as_json` is an interface for machines: keys are added, never renamed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from gst_pyro_shim.facts import RunFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gst_pyro_shim.model import Profile, Sample
+    from gst_pyro_shim.stats import RunStats
+
+_NS: Final = 1e9
+
+# The reasons of csrc/abi.h for which the shim gives a sample up. Any other dropped_* is a profile
+# that the exporter gave up.
+SAMPLE_DROPS: Final[tuple[str, ...]] = ("ring_full", "no_thread", "nested", "inert")
+STACK_ENDS: Final[tuple[str, ...]] = (
+    "cfi",
+    "scan",
+    "guessed",
+    "boundary",
+    "truncated",
+    "leaf_only",
+)
+_COMPLETE_ENDS: Final = ("cfi", "scan")
+
+
+@dataclass(slots=True)
+class Row:
+    """One element, or CPU that belongs to none.
+
+    Attributes:
+        name: of the element, or what the CPU was used for, in brackets.
+        path: `/pipeline0/bin0/x264enc0`, "" where it is no element.
+        factory: "" where it is no element.
+        self_ns: CPU while it was the innermost element.
+        total_ns: CPU of all stacks that hold it: what it called downstream included.
+        samples: ticks behind `self_ns`.
+        threads: (pid, tid) that used `self_ns`.
+    """
+
+    name: str
+    path: str
+    factory: str
+    self_ns: int = 0
+    total_ns: int = 0
+    samples: int = 0
+    threads: set[tuple[int, int]] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A profile in numbers.
+
+    Attributes:
+        rows: most CPU first.
+        stats: of each process that reported.
+        facts: what `run` saw; None for a profile that came another way.
+        duration_s: from the first tracer's start to the last window's end.
+    """
+
+    rows: list[Row]
+    stats: list[RunStats]
+    facts: RunFacts | None
+    duration_s: float
+
+    @property
+    def accounted_s(self) -> float:
+        """CPU of all rows together."""
+        return sum(row.self_ns for row in self.rows) / _NS
+
+    @property
+    def process_cpu_s(self) -> float:
+        """User + system CPU of the processes that reported, from their birth on."""
+        return sum(one.process_cpu_s for one in self.stats)
+
+    @property
+    def samples(self) -> int:
+        """Ticks behind all rows."""
+        return sum(row.samples for row in self.rows)
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Of all processes together, by wire name."""
+        total: Counter[str] = Counter()
+        for one in self.stats:
+            total.update(one.counters)
+        return total
+
+    @property
+    def sample_clocks(self) -> list[str]:
+        """What paced the samples; several where processes differ."""
+        return list(dict.fromkeys(one.sample_clock for one in self.stats if one.sample_clock))
+
+    @property
+    def stacks(self) -> dict[str, int]:
+        """Samples by how their stack ended."""
+        counters = self.counters
+        return {end: counters[f"stacks_{end}"] for end in STACK_ENDS}
+
+    @property
+    def named_fraction(self) -> float | None:
+        """Share of sample weight whose leaf frame has a name; None without samples."""
+        total = sum(one.total_weight for one in self.stats)
+        return sum(one.named_weight for one in self.stats) / total if total else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the agents and `run` have to say, each once."""
+        said = [note for one in self.stats for note in one.notes]
+        return list(dict.fromkeys(said + (self.facts.problems if self.facts else [])))
+
+    def dropped(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Samples, and profiles, that were given up, by reason; without those that never applied."""
+        given_up = {
+            name.removeprefix("dropped_"): number
+            for name, number in self.counters.items()
+            if name.startswith("dropped_") and number
+        }
+        samples = {name: given_up[name] for name in SAMPLE_DROPS if name in given_up}
+        return samples, {name: given_up[name] for name in given_up if name not in samples}
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        samples_dropped, profiles_dropped = self.dropped()
+        stacks = self.stacks
+        return {
+            "duration_s": self.duration_s,
+            "process_cpu_s": self.process_cpu_s,
+            "accounted_cpu_s": self.accounted_s,
+            "samples": self.samples,
+            "sample_clock": ", ".join(self.sample_clocks),
+            "sample_rate": max((one.sample_rate for one in self.stats), default=0),
+            "elements": [_row_json(row) for row in self.rows],
+            "dropped": samples_dropped,
+            "dropped_profiles": profiles_dropped,
+            "stacks": {
+                "complete": sum(stacks[end] for end in _COMPLETE_ENDS),
+                "truncated": stacks["truncated"],
+                "by_how": stacks,
+            },
+            "named_fraction": self.named_fraction,
+            "agent_cpu_s": sum(one.agent_cpu_s for one in self.stats),
+            "counters": dict(self.counters),
+            "processes": [
+                {"pid": one.pid, "program": one.program, "cpu_s": one.process_cpu_s}
+                for one in self.stats
+            ],
+            "notes": self.notes,
+        }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "path": row.path,
+        "factory": row.factory or None,
+        "self_cpu_s": row.self_ns / _NS,
+        "total_cpu_s": row.total_ns / _NS,
+        "threads": len(row.threads),
+        "samples": row.samples,
+    }
+
+
+def summarize(profile: Profile) -> Summary:
+    """Adds a profile up by element."""
+    rows: dict[tuple[str, str, str], Row] = {}
+    stats = profile.stats()
+    lone_pid = stats[0].pid if len(stats) == 1 else 0
+    for sample in profile.samples:
+        keys = _elements(sample)
+        for key in keys:
+            if key not in rows:
+                rows[key] = Row(*key)
+        for key in dict.fromkeys(keys):
+            rows[key].total_ns += sample.cpu_ns
+        own = rows[keys[0]]
+        own.self_ns += sample.cpu_ns
+        own.samples += sample.samples
+        if sample.cpu_ns:
+            own.threads.add((sample.pid or lone_pid, sample.tid))
+    return Summary(
+        rows=sorted(
+            rows.values(), key=lambda row: (-row.self_ns, -row.total_ns, row.path, row.name)
+        ),
+        stats=stats,
+        facts=_facts(profile.comments),
+        duration_s=_duration_s(profile, stats),
+    )
+
+
+def _elements(sample: Sample) -> list[tuple[str, str, str]]:
+    """(name, path, factory) of the elements in a stack, innermost first; at least one."""
+    found = [(one.name, one.path, one.factory) for one in sample.frames if one.kind == "element"]
+    if found:
+        return found
+    labels = dict(sample.labels)
+    name = labels.get("element", "[no element]")
+    factory = labels.get("factory", "")
+    above = f"/{labels['pipeline']}/{name}" if factory and "pipeline" in labels else ""
+    return [(name, labels.get("path", above), factory)]
+
+
+def _facts(comments: Iterable[str]) -> RunFacts | None:
+    return next(filter(None, map(RunFacts.from_comment, comments)), None)
+
+
+def _duration_s(profile: Profile, stats: list[RunStats]) -> float:
+    if not stats:
+        return profile.duration_ns / _NS
+    start_ns = min(one.start_ns for one in stats)
+    return max((one.start_ns - start_ns) / _NS + one.duration_s for one in stats)
