@@ -23,9 +23,7 @@ def libdir(tmp_path, monkeypatch):
 
     def ldconfig(*arguments: str) -> str:
         if "-p" in arguments:
-            return "".join(
-                f"\t{name} (libc6) => {directory}/{name}\n" for name in os.listdir(directory)
-            )
+            return "".join(f"\t{name} (libc6) => {directory}/{name}\n" for name in tree(directory))
         return f"{directory}: (from /etc/ld.so.conf)\n\tlibx.so -> libx.so.1\n"
 
     monkeypatch.setattr(install, "_ldconfig", ldconfig)
