@@ -45,7 +45,7 @@ from setuptools.build_meta import (  # noqa: F401
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-from gst_pyro_shim import paths
+from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import BuildError, GstPyroError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ PACKAGE = ROOT / "gst_pyro_shim"
 
 AGENT_MODULE = "_gstpyro_agent"
 AGENT_SOURCE = CSRC / "agent_embed.c"
+AGENT_HEADER = CSRC / "agent_embed.h"
 NATIVE_SOURCES = (CSRC / "reader.c", *sorted(CSRC.glob("symbolizer*.c")))
 NATIVE_HEADERS = (CSRC / "abi.h", CSRC / "reader.h", CSRC / "symbolizer.h")
 
@@ -66,7 +67,12 @@ WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes", "-Wm
 GENERATED_WARNINGS = ("-Wall", "-Wno-unused-function")
 # initial-exec: a handler must not meet __tls_get_addr, which may allocate. No fortification and no stack
 # protector: their helpers would be calls out of the handler that nobody wrote.
-SHIM_FLAGS = ("-ftls-model=initial-exec", "-U_FORTIFY_SOURCE", "-fno-stack-protector")
+SHIM_FLAGS = (
+    "-ftls-model=initial-exec",
+    "-U_FORTIFY_SOURCE",
+    "-fno-stack-protector",
+    f'-DGP_VERSION="{__version__}"',
+)
 # now: no lazy binding inside the handler. nodelete: a handler may be in flight when a plugin is unloaded.
 LINK_FLAGS = ("-Wl,-z,now", "-Wl,-z,relro", "-Wl,--as-needed")
 # Of the three, only _native may leave names open: the interpreter that imports it has them.
@@ -297,9 +303,9 @@ def _build_agent(tools: Toolchain, target: Path) -> None:
     if not AGENT_SOURCE.exists():
         return
     ffi = cffi.FFI()
-    ffi.embedding_api(_declarations(AGENT_SOURCE.with_suffix(".h")))
+    ffi.embedding_api(_declarations(AGENT_HEADER))
     ffi.embedding_init_code((CSRC / "agent_init.py").read_text(encoding="utf-8"))
-    ffi.set_source(AGENT_MODULE, f'#include "{AGENT_SOURCE.name}"\n')
+    ffi.set_source(AGENT_MODULE, f'#include "{AGENT_HEADER.name}"\n#include "{AGENT_SOURCE.name}"\n')
     libpython = paths.libpython_path()
     # The run path serves where the record that names libpython is not there yet.
     flags = [CLOSED, str(libpython), f"-Wl,-rpath,{libpython.parent}"] if libpython else []
