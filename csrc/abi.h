@@ -157,7 +157,7 @@ struct gp_thread_slot
 struct gp_account
 {                               /* CPU of one thread under one label; cumulative ns */
   uint32_t state;               /* enum gp_slot_state */
-  uint32_t label;
+  uint32_t label;               /* 0: being filled, pass over. The agent sets 0 again before it frees the row */
   uint32_t thread;              /* index of its slot */
   uint32_t serial;
   uint64_t ns;                  /* written by the thread; final once ENDED */

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/* account.c: CPU time per thread and label.
+ *
+ * Context: hook (gp_account_switch), lifecycle (open, end), poller (close, calibrate).
+ */
+#define _GNU_SOURCE
+#include "account.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include "segment.h"
+#include "thread.h"
+
+#if defined (__x86_64__)
+#include <cpuid.h>
+#endif
+
+/* A stretch shorter than this has hardly slept: a wake-up alone takes tens of microseconds on an idle machine. */
+#define SHORT_NS 50000
+/* Once short stretches were found to have slept after all, only shorter ones than this go by the counter... */
+#define SHORT_IF_SLEEPY_NS 2000
+/* ...for so many switches. */
+#define EXACT_SWITCHES 256
+/* What may pass by the counter alone before the clock is read; bounds how far off an account can be. */
+#define UNREAD_NS 1000000
+
+static bool g_counter_invariant;
+static uint64_t g_start_cycles, g_start_ns;
+static uint64_t g_ns_per_cycle; /* 32.32 fixed point; written by the poller, read by all */
+static uint64_t g_short_cycles, g_sleepy_cycles, g_unread_cycles;
+static uint32_t g_free_hint;    /* where to look for a free row next; races are harmless */
+
+static inline uint64_t
+read_cycles (void)
+{
+#if defined (__x86_64__)
+  if (__builtin_expect (g_counter_invariant, 1))
+    return __builtin_ia32_rdtsc ();
+#elif defined (__aarch64__)
+  uint64_t cycles;
+  __asm__ volatile ("mrs %0, cntvct_el0":"=r" (cycles));
+  return cycles;
+#endif
+  return gp_clock_ns (CLOCK_MONOTONIC);
+}
+
+static inline uint64_t
+cycles_to_ns (uint64_t cycles)
+{
+  return (uint64_t) (((unsigned __int128) cycles * gp_load (&g_ns_per_cycle)) >> 32);
+}
+
+static void
+set_rate (uint64_t cycles, uint64_t ns)
+{
+  if (cycles == 0 || ns == 0)
+    return;
+  uint64_t rate = (uint64_t) (((unsigned __int128) ns << 32) / cycles);
+  if (rate == 0)
+    return;
+  gp_store (&g_ns_per_cycle, rate);
+  gp_store (&g_short_cycles, ((uint64_t) SHORT_NS << 32) / rate);
+  gp_store (&g_sleepy_cycles, ((uint64_t) SHORT_IF_SLEEPY_NS << 32) / rate);
+  gp_store (&g_unread_cycles, ((uint64_t) UNREAD_NS << 32) / rate);
+}
+
+void
+gp_account_calibrate (void)
+{
+  if (g_start_ns != 0) {
+    set_rate (read_cycles () - g_start_cycles, gp_clock_ns (CLOCK_MONOTONIC) - g_start_ns);
+    return;
+  }
+#if defined (__x86_64__)
+  unsigned eax, ebx, ecx, edx;
+  g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
+#endif
+  g_start_ns = gp_clock_ns (CLOCK_MONOTONIC);
+  g_start_cycles = read_cycles ();
+  uint64_t ns;
+  do
+    ns = gp_clock_ns (CLOCK_MONOTONIC) - g_start_ns;
+  while (ns < 1000000);
+  set_rate (read_cycles () - g_start_cycles, ns);
+}
+
+/* Takes a free row; its label is 0, which readers pass over, until the row is filled. */
+static struct gp_account *
+claim_account (struct gp_thread *thread, uint32_t label, uint32_t index)
+{
+  struct gp_account *account = &g_segment->accounts[index];
+  uint32_t expected = GP_SLOT_FREE;
+  if (!__atomic_compare_exchange_n (&account->state, &expected, GP_SLOT_LIVE, false, __ATOMIC_ACQUIRE,
+          __ATOMIC_RELAXED))
+    return NULL;
+  account->thread = gp_thread_slot (thread);
+  account->serial = g_segment->threads[account->thread].serial;
+  gp_store (&account->ns, 0);
+  gp_store (&account->closed_ns, 0);
+  gp_store_release (&account->label, label);    /* publishes the row; pairs with the agent's acquire */
+  return account;
+}
+
+/* A row, or NULL. Rows come back from the agent, those of one thread side by side: look near the last one found first,
+ * everywhere only when the table is full. */
+static struct gp_account *
+take_account (struct gp_thread *thread, uint32_t label)
+{
+  struct gp_account *account = NULL;
+  uint32_t used = gp_load (&g_segment->accounts_used);
+  uint32_t start = gp_load (&g_free_hint);
+  uint32_t tries = used < GP_ACCOUNTS ? (used < 64 ? used : 64) : GP_ACCOUNTS;
+  for (uint32_t i = 0; i < tries && account == NULL; i++) {
+    account = claim_account (thread, label, (start + i) % used);
+    gp_store (&g_free_hint, (start + i + 1) % used);
+  }
+  while (account == NULL && used < GP_ACCOUNTS)
+    if (__atomic_compare_exchange_n (&g_segment->accounts_used, &used, used + 1, false,
+            __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+      account = claim_account (thread, label, used++);
+  if (account == NULL)
+    gp_count (GP_COUNTER_ACCOUNTS_FULL);
+  return account;
+}
+
+static struct gp_tally *
+find_tally (struct gp_thread *thread, uint32_t label)
+{
+  struct gp_tally **bucket = &thread->meter.buckets[label % GP_TALLY_BUCKETS];
+  for (struct gp_tally *tally = *bucket; tally != NULL; tally = tally->next)
+    if (tally->label == label)
+      return tally;
+  struct gp_tally *tally = calloc (1, sizeof *tally);
+  if (tally == NULL)
+    return thread->meter.current;       /* out of memory: the time stays where it is */
+  tally->label = label;
+  tally->account = take_account (thread, label);
+  tally->next = *bucket;
+  __atomic_store_n (bucket, tally, __ATOMIC_RELEASE);   /* pairs with the acquire in gp_account_close() */
+  return tally;
+}
+
+/* The one place where time is added. A row has one writer; the overflow of a label has many. */
+static void
+add_ns (struct gp_tally *tally, int64_t ns)
+{
+  if (tally->account != NULL)
+    gp_store (&tally->account->ns, tally->account->ns + (uint64_t) ns);
+  else
+    gp_add (&g_segment->labels[tally->label].overflow_ns, (uint64_t) ns);
+}
+
+static void
+drop_estimates (struct gp_meter *meter, uint64_t true_ns, uint64_t estimated_ns)
+{
+  while (meter->estimated != NULL) {
+    struct gp_tally *tally = meter->estimated;
+    if (true_ns < estimated_ns) {
+      uint64_t keep = (uint64_t) ((unsigned __int128) tally->estimate_ns * true_ns / estimated_ns);
+      add_ns (tally, (int64_t) (keep - tally->estimate_ns));
+    }
+    tally->estimate_ns = 0;
+    meter->estimated = tally->next_estimated;
+  }
+}
+
+/* Reads the thread's clock: what the counter did not see is the current label's; what it saw too much of (a thread
+ * that slept or was preempted in short stretches) is taken back from the short ones, in proportion. */
+static void
+close_exactly (struct gp_meter *meter, uint64_t cpu_ns)
+{
+  uint64_t true_ns = cpu_ns > meter->cpu_ns ? cpu_ns - meter->cpu_ns : 0;
+  uint64_t estimated_ns = meter->estimate_ns;
+  gp_store (&meter->sequence, meter->sequence + 1);
+  atomic_thread_fence (memory_order_release);   /* pairs with the poller's acquire in gp_account_close() */
+  drop_estimates (meter, true_ns, estimated_ns);
+  if (true_ns > estimated_ns)
+    add_ns (meter->current, (int64_t) (true_ns - estimated_ns));
+  else if (estimated_ns - true_ns > SHORT_IF_SLEEPY_NS + estimated_ns / 32)
+    meter->exact_switches = EXACT_SWITCHES;
+  gp_store (&meter->cpu_ns, cpu_ns);
+  gp_store (&meter->estimate_ns, 0);
+  gp_store_release (&meter->sequence, meter->sequence + 1);
+  meter->unread_cycles = 0;
+}
+
+static void
+close_by_counter (struct gp_meter *meter, uint64_t cycles)
+{
+  struct gp_tally *tally = meter->current;
+  uint64_t ns = cycles_to_ns (cycles);
+  if (tally->estimate_ns == 0 && ns != 0) {
+    tally->next_estimated = meter->estimated;
+    meter->estimated = tally;
+  }
+  tally->estimate_ns += ns;
+  gp_store (&meter->sequence, meter->sequence + 1);
+  atomic_thread_fence (memory_order_release);   /* pairs with the poller's acquire in gp_account_close() */
+  add_ns (tally, (int64_t) ns);
+  gp_store (&meter->estimate_ns, meter->estimate_ns + ns);
+  gp_store_release (&meter->sequence, meter->sequence + 1);
+}
+
+void
+gp_account_switch (struct gp_thread *thread, uint32_t label)
+{
+  struct gp_meter *meter = &thread->meter;
+  uint64_t now = read_cycles ();
+  uint64_t cycles = now - meter->cycles;
+  meter->cycles = now;
+  meter->unread_cycles += cycles;
+  uint64_t limit = gp_load (&g_short_cycles);
+  if (meter->exact_switches > 0) {
+    meter->exact_switches--;
+    limit = gp_load (&g_sleepy_cycles);
+  }
+  if (cycles < limit && meter->unread_cycles < gp_load (&g_unread_cycles))
+    close_by_counter (meter, cycles);
+  else
+    close_exactly (meter, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  if (label != meter->current->label)
+    __atomic_store_n (&meter->current, find_tally (thread, label), __ATOMIC_RELEASE);
+}
+
+void
+gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
+{
+  static struct gp_tally nowhere;       /* out of memory at a thread's birth: its time goes unaccounted, into [unseen] */
+  struct gp_meter *meter = &thread->meter;
+  meter->current = &nowhere;
+  meter->current = find_tally (thread, cpu_ns != 0 ? before : label);
+  if (cpu_ns != 0) {
+    add_ns (meter->current, (int64_t) cpu_ns);
+    meter->cpu_ns = cpu_ns;
+    meter->current = find_tally (thread, label);
+  }
+  meter->cycles = read_cycles ();
+}
+
+void
+gp_account_close (struct gp_thread *thread)
+{
+  struct gp_meter *meter = &thread->meter;
+  struct gp_account *open = NULL;
+  uint64_t open_total = 0;
+  for (int tries = 0; tries < 8; tries++) {
+    uint32_t sequence = gp_load_acquire (&meter->sequence);
+    struct gp_tally *current = __atomic_load_n (&meter->current, __ATOMIC_ACQUIRE);
+    uint64_t counted = gp_load (&meter->cpu_ns) + gp_load (&meter->estimate_ns);
+    uint64_t ns = current->account != NULL ? gp_load (&current->account->ns) : 0;
+    uint64_t cpu_ns = gp_clock_ns (thread->cpu_clock);
+    atomic_thread_fence (memory_order_acquire);
+    if ((sequence & 1) == 0 && gp_load (&meter->sequence) == sequence) {
+      open = current->account;
+      open_total = ns + (cpu_ns > counted ? cpu_ns - counted : 0);
+      break;
+    }
+  }
+  /* A thread that switches faster than we can look has no open stretch worth the name. */
+  for (int i = 0; i < GP_TALLY_BUCKETS; i++)
+    for (struct gp_tally *tally = __atomic_load_n (&meter->buckets[i], __ATOMIC_ACQUIRE); tally != NULL;
+        tally = tally->next)
+      if (tally->account != NULL)
+        gp_store (&tally->account->closed_ns,
+            tally->account == open ? open_total : gp_load (&tally->account->ns));
+}
+
+void
+gp_account_end (struct gp_thread *thread, bool own)
+{
+  struct gp_meter *meter = &thread->meter;
+  if (own)
+    close_exactly (meter, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  for (int i = 0; i < GP_TALLY_BUCKETS; i++) {
+    while (meter->buckets[i] != NULL) {
+      struct gp_tally *tally = meter->buckets[i];
+      meter->buckets[i] = tally->next;
+      if (tally->account != NULL) {
+        /* One that vanished leaves what the last close saw of its open stretch. */
+        if (!own && tally->account->closed_ns > tally->account->ns)
+          gp_store (&tally->account->ns, tally->account->closed_ns);
+        gp_store_release (&tally->account->state, GP_SLOT_ENDED);
+      }
+      free (tally);
+    }
+  }
+  meter->current = NULL;
+}

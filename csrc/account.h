@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* account.h: how much CPU a thread has spent under each label.
+ *
+ * The stretch behind a switch of label is closed by the cycle counter where it is short, for then the thread has hardly
+ * slept in it, and by the thread's CPU clock (a system call) where it is long. Each such read corrects the short
+ * stretches since the one before, so that the sum of a thread's accounts is its CPU time.
+ *
+ * Context: hook, on the thread itself; gp_account_close() is the poller's; nothing here is for the handler.
+ */
+#ifndef GP_ACCOUNT_H
+#define GP_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gp_thread;
+struct gp_account;
+
+enum { GP_TALLY_BUCKETS = 32 };
+
+/* One account of this thread, and what of it rests on the cycle counter alone. */
+struct gp_tally
+{
+  uint32_t label;
+  uint64_t estimate_ns;
+  struct gp_account *account;   /* in the segment; NULL: no row was free, the label's overflow takes it */
+  struct gp_tally *next;        /* in its bucket */
+  struct gp_tally *next_estimated;
+};
+
+struct gp_meter
+{
+  /* owned by the thread */
+  uint64_t cycles;              /* at the last switch */
+  uint64_t unread_cycles;       /* since the clock was last read */
+  uint32_t exact_switches;      /* switches still to be closed by the clock: short stretches were found to have slept */
+  struct gp_tally *estimated;   /* tallies with an estimate */
+  struct gp_tally *buckets[GP_TALLY_BUCKETS];
+  /* written by the thread between two raises of sequence (odd: in between); read by the poller */
+  uint32_t sequence;
+  uint64_t cpu_ns;              /* the thread's clock when it was last read */
+  uint64_t estimate_ns;         /* added to accounts since, by the cycle counter */
+  struct gp_tally *current;
+};
+
+/* Finds the rate of the cycle counter; takes a millisecond. Called again by the poller, over an ever longer base.
+ * MT-Unsafe | AS-Unsafe */
+void gp_account_calibrate (void) __attribute__ ((visibility ("hidden")));
+
+/* Opens the accounts of a thread that has used cpu_ns so far, of which all before goes to label `before`.
+ * Lifecycle; the thread itself, or the poller before it publishes the thread. MT-Safe | AS-Unsafe heap */
+void gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before,
+    uint32_t label) __attribute__ ((visibility ("hidden")));
+
+/* Closes the stretch behind and goes on under label. MT-Safe | AS-Unsafe heap (first use of a label by a thread) */
+void gp_account_switch (struct gp_thread *thread,
+    uint32_t label) __attribute__ ((visibility ("hidden")));
+
+/* From outside: publishes closed_ns of the thread's accounts, open stretch included. cpu_ns is the thread's clock now.
+ * Requires: the registry lock. MT-Safe | AS-Unsafe */
+void gp_account_close (struct gp_thread *thread) __attribute__ ((visibility ("hidden")));
+
+/* The last close, by the thread itself or, with own = false, for one that vanished; marks its accounts ended and frees
+ * the tallies. Requires: the registry lock. MT-Safe | AS-Unsafe heap */
+void gp_account_end (struct gp_thread *thread, bool own) __attribute__ ((visibility ("hidden")));
+
+#endif

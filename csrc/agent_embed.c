@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* agent_embed.c: an interpreter of our own in the host, isolated from whatever is set for Python there.
+ *
+ * Not cffi's default start: it calls Py_InitializeEx(0), which ends the *host* where PYTHONHOME or PYTHONHASHSEED are
+ * nonsense, changes its LC_CTYPE, and finds the base Python's packages before the virtual environment's.
+ *
+ * Context: agent, on the thread that the shim has made for it.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include "agent_embed.h"
+
+/* cffi's own; static, hence this file is part of what it generates. */
+static int cffi_start_python (void);
+
+__attribute__ ((visibility ("default")))
+int gp_agent_main (int memory_fd, const char *python, const char *entries, char *why, unsigned long why_bytes);
+
+static bool
+initialize (const char *python, char *why, unsigned long why_bytes)
+{
+  PyPreConfig early;
+  PyConfig config;
+  /* The pre-configuration decides on locale and allocator: isolated, UTF-8, nothing of the environment. */
+  PyPreConfig_InitIsolatedConfig (&early);
+  early.utf8_mode = 1;
+  early.configure_locale = 0;
+  PyStatus status = Py_PreInitialize (&early);
+  PyConfig_InitIsolatedConfig (&config);
+  config.install_signal_handlers = 0;
+  config.write_bytecode = 0;
+  if (!PyStatus_Exception (status))
+    status = PyConfig_SetBytesString (&config, &config.executable, python);
+  if (!PyStatus_Exception (status))
+    status = PyConfig_SetBytesString (&config, &config.program_name, python);
+  if (!PyStatus_Exception (status))
+    status = Py_InitializeFromConfig (&config);
+  PyConfig_Clear (&config);
+  if (!PyStatus_Exception (status))
+    return true;
+  snprintf (why, why_bytes, "Python does not start: %s", status.err_msg != NULL ? status.err_msg : "no reason given");
+  return false;
+}
+
+/* Where the package is not installed in that Python (a source tree), the record says where it and its needs are. */
+static void
+extend_path (const char *entries)
+{
+  PyObject *path = PySys_GetObject ("path");
+  for (const char *entry = entries; path != NULL && *entry != '\0';) {
+    size_t bytes = strcspn (entry, ":");
+    PyObject *text = PyUnicode_DecodeFSDefaultAndSize (entry, (Py_ssize_t) bytes);
+    if (text != NULL && PySequence_Contains (path, text) == 0)
+      PyList_Append (path, text);
+    Py_XDECREF (text);
+    entry += bytes + (entry[bytes] == ':');
+  }
+  PyErr_Clear ();
+}
+
+int
+gp_agent_main (int memory_fd, const char *python, const char *entries, char *why, unsigned long why_bytes)
+{
+  struct sigaction before[NSIG];
+  bool known[NSIG] = { false };
+  for (int i = 1; i < NSIG; i++)
+    known[i] = sigaction (i, NULL, &before[i]) == 0;
+  if (Py_IsInitialized ()) {
+    snprintf (why, why_bytes, "there is a Python in this process already");
+    return 0;
+  }
+  if (!initialize (python, why, why_bytes))
+    return 0;
+  /* The module's own start-up takes SIGINT for Python, whoever imports it later: now, and undone. */
+  PyRun_SimpleString ("import signal");
+  for (int i = 1; i < NSIG; i++) {
+    struct sigaction now;
+    if (known[i] && sigaction (i, NULL, &now) == 0 && now.sa_handler != before[i].sa_handler
+        && now.sa_handler != SIG_DFL)
+      sigaction (i, &before[i], NULL);
+  }
+  extend_path (entries);
+  if (cffi_start_python () != 0) {
+    snprintf (why, why_bytes, "cffi does not start");
+    return 0;
+  }
+  PyEval_SaveThread ();
+  int done = gp_agent_run (memory_fd);
+  if (done == 0)
+    snprintf (why, why_bytes, "the agent's Python code failed, see above");
+  return done != 0;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* agent_embed.h: what cffi generates for the embedded agent. Read by cffi: plain declarations only.
+ *
+ * Context: agent.
+ */
+
+/* agent.run(fd, "embedded"), in Python; 0 where it raised. */
+int gp_agent_run (int fd);

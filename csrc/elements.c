@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* elements.c: names an element: itself, its factory, its path and its pipeline.
+ *
+ * Context: the slow path of hooks; takes GStreamer's object locks for a moment, and references.
+ */
+#include "elements.h"
+
+#include <string.h>
+#include "label.h"
+
+enum { PATH_BYTES = 4096 };
+
+_Atomic uint32_t g_shape = 1;
+
+/* Prepends "/name" to the path that ends at path[PATH_BYTES - 1]; what no longer fits is left out at the root's side. */
+static char *
+prepend (char *path, char *start, const char *name)
+{
+  size_t bytes = strlen (name);
+  if ((size_t) (start - path) < bytes + 1)
+    return start;
+  start -= bytes;
+  memcpy (start, name, bytes);
+  *--start = '/';
+  return start;
+}
+
+uint32_t
+gp_elements_label (GstElement *element)
+{
+  char path[PATH_BYTES], pipeline[PATH_BYTES] = "";
+  char *start = path + sizeof path - 1;
+  *start = '\0';
+  gchar *name = GST (gst_object_get_name) (GST_OBJECT_CAST (element));
+  if (name == NULL)
+    return 0;
+  start = prepend (path, start, name);
+  /* Each parent is held while its own parent is asked for: bins may be taken apart meanwhile. */
+  GstObject *parent = GST (gst_object_get_parent) (GST_OBJECT_CAST (element));
+  while (parent != NULL) {
+    gchar *parent_name = GST (gst_object_get_name) (parent);
+    if (parent_name != NULL) {
+      start = prepend (path, start, parent_name);
+      strncpy (pipeline, parent_name, sizeof pipeline - 1);
+    }
+    GST (g_free) (parent_name);
+    GstObject *next = GST (gst_object_get_parent) (parent);
+    GST (gst_object_unref) (parent);
+    parent = next;
+  }
+  GstElementFactory *factory = GST (gst_element_get_factory) (element); /* the class's: not ours to unref */
+  bool bin = GST (g_type_check_instance_is_a) ((GTypeInstance *) element, GST (gst_bin_get_type) ());
+  if (bin && pipeline[0] == '\0')
+    strncpy (pipeline, name, sizeof pipeline - 1);
+  uint32_t label = gp_label_intern (bin ? GP_LABEL_STATE_CHANGE : GP_LABEL_ELEMENT, name, start,
+      factory != NULL ? GST_OBJECT_NAME (factory) : "", pipeline);
+  GST (g_free) (name);
+  return label;
+}
+
+uint32_t
+gp_elements_look_up (GstPad *pad, bool peer)
+{
+  GstPad *target = peer ? GST (gst_pad_get_peer) (pad) : GST (gst_object_ref) (pad);
+  if (target == NULL)
+    return 0;
+  uint32_t label = 0;
+  if (!GST (g_type_check_instance_is_a) ((GTypeInstance *) target, GST (gst_proxy_pad_get_type) ())) {
+    GstObject *parent = GST (gst_object_get_parent) (GST_OBJECT_CAST (target));
+    if (parent != NULL) {
+      if (GST (g_type_check_instance_is_a) ((GTypeInstance *) parent, GST (gst_element_get_type) ()))
+        label = gp_elements_label (GST_ELEMENT_CAST (parent));
+      GST (gst_object_unref) (parent);
+    }
+  }
+  GST (gst_object_unref) (target);
+  return label;
+}

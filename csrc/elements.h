@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* elements.h: from pads and elements to labels.
+ *
+ * Context: hook. A hit in the thread's pad cache takes no lock and no reference; a miss takes both.
+ */
+#ifndef GP_ELEMENTS_H
+#define GP_ELEMENTS_H
+
+#include "gst.h"
+#include "thread.h"
+
+/* Raised by every change to the shape of a pipeline: what pads were cached before it is void. */
+extern GP_INTERNAL _Atomic uint32_t g_shape;
+
+/* The element's label; of a bin or pipeline: its state change. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
+
+/* Misses of the two below. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL uint32_t gp_elements_look_up (GstPad *pad, bool peer);
+
+/* The label of the pad's own element, or of its peer's; 0: none (ghost and proxy pads push again on a real one).
+ * The pad must be the caller's; its peer need not live. */
+static inline uint32_t
+gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, bool peer)
+{
+  uintptr_t key = (uintptr_t) pad | peer;
+  uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire);      /* pairs with gp_elements_reshaped() */
+  struct gp_pad_cache *entry = &thread->pads[(key >> 4 ^ key) % GP_PAD_CACHE];
+  if (__builtin_expect (entry->key != key || entry->generation != shape, 0)) {
+    uint32_t label = gp_elements_look_up (pad, peer);
+    *entry = (struct gp_pad_cache) {key, shape, label};
+  }
+  return entry->label;
+}
+
+static inline void
+gp_elements_reshaped (void)
+{
+  atomic_fetch_add_explicit (&g_shape, 1, memory_order_release);
+}
+
+#endif

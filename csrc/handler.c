@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* handler.c: what one tick does.
+ *
+ * Context: signal. Runs on any armed thread, anywhere, also inside malloc, dlopen or thread start. Everything in this
+ * file is AS-Safe: nothing outside tests/native/as_safe_symbols.txt, no lock, no allocation. Its ordinary half is
+ * sampler.c.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <ucontext.h>
+#include "label.h"
+#include "modules.h"
+#include "ring.h"
+#include "sampler.h"
+
+static void
+read_registers (const ucontext_t *context, struct gp_regs *regs)
+{
+#if defined (__x86_64__)
+  regs->pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
+  regs->sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
+  regs->bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
+  regs->lr = 0;
+#else
+  regs->pc = context->uc_mcontext.pc;
+  regs->sp = context->uc_mcontext.sp;
+  regs->bp = context->uc_mcontext.regs[29];
+  regs->lr = context->uc_mcontext.regs[30];
+#endif
+  regs->context = context;
+}
+
+/* The thread's own stack and, where a handler of the host's was interrupted on one, its alternate stack. */
+static struct gp_stack
+find_stack (const struct gp_thread *thread, const ucontext_t *context)
+{
+  struct gp_stack stack = {.lo = gp_load_acquire (&thread->stack.lo),.hi = gp_load (&thread->stack.hi) };
+  if ((context->uc_stack.ss_flags & SS_DISABLE) == 0) {
+    stack.alt_lo = (uintptr_t) context->uc_stack.ss_sp;
+    stack.alt_hi = stack.alt_lo + context->uc_stack.ss_size;
+  }
+  return stack;
+}
+
+/* Of a thread of glibc's: just above its stack. */
+static uintptr_t
+thread_pointer (void)
+{
+  uintptr_t pointer;
+#if defined (__x86_64__)
+  __asm__ ("mov %%fs:0, %0":"=r" (pointer));
+#else
+  __asm__ ("mrs %0, tpidr_el0":"=r" (pointer));
+#endif
+  return pointer;
+}
+
+static void
+count_stack (enum gp_stack_end end)
+{
+  static const enum gp_counter counters[] = {
+    [GP_STACK_CFI] = GP_COUNTER_STACKS_CFI,[GP_STACK_SCAN] = GP_COUNTER_STACKS_SCAN,
+    [GP_STACK_GUESSED] = GP_COUNTER_STACKS_GUESSED,[GP_STACK_BOUNDARY] = GP_COUNTER_STACKS_BOUNDARY,
+    [GP_STACK_TRUNCATED] = GP_COUNTER_STACKS_TRUNCATED,[GP_STACK_LEAF_ONLY] = GP_COUNTER_STACKS_LEAF_ONLY,
+  };
+  gp_count (counters[end]);
+}
+
+static void
+take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weight)
+{
+  struct gp_regs regs;
+  read_registers (context, &regs);
+  struct gp_stack stack = find_stack (thread, context);
+  /* Armed from outside: the poller finds the rest of the stack by this (on the main thread it needs no help). */
+  if (thread->stack.hi == 0)
+    gp_store (&thread->stack.hi, thread_pointer ());
+  struct gp_boundary root = thread->root;
+  root.label = thread->base;
+  struct gp_walk_result walk = {.depth = 1,.end = GP_STACK_LEAF_ONLY };
+  uint32_t generation = gp_modules_generation ();
+  if (stack.lo != 0)
+    gp_unwind (&regs, &stack, thread->entries, thread->depth, root.sp != 0 ? &root : NULL, thread->frames,
+        GP_MAX_FRAMES, &walk);
+  else
+    thread->frames[0] = regs.pc;
+  struct gp_record *record = gp_ring_reserve (walk.depth);
+  if (record == NULL) {
+    gp_count (GP_COUNTER_DROPPED_RING_FULL);
+    return;
+  }
+  uint32_t slot = gp_thread_slot (thread);
+  record->thread = slot;
+  record->serial = g_segment->threads[slot].serial;
+  record->label = gp_label_current (thread, regs.sp);
+  record->weight = weight;
+  record->generation = generation;
+  record->stack_end = (uint16_t) walk.end;
+  record->depth = (uint16_t) walk.depth;
+  for (uint32_t i = 0; i < walk.depth; i++)
+    record->frames[i] = thread->frames[i];
+  gp_ring_commit (record);
+  gp_count (GP_COUNTER_SAMPLES);
+  count_stack (walk.end);
+}
+
+static void
+pass_on (int number, siginfo_t *info, void *context)
+{
+  gp_count (GP_COUNTER_FOREIGN_SIGNALS);
+  if (g_previous_action.sa_handler == SIG_DFL || g_previous_action.sa_handler == SIG_IGN)
+    return;
+  if (g_previous_action.sa_flags & SA_SIGINFO)
+    g_previous_action.sa_sigaction (number, info, context);
+  else
+    g_previous_action.sa_handler (number);
+}
+
+/* Records one sample of the interrupted thread. In order: keep errno; pass foreign signals on; refuse after the stop, on
+ * half-built threads and in itself; label, unwind, commit. Each refusal counts one reason. Bounded: at most
+ * GP_MAX_FRAMES frames, a bounded scan, no loop over shared data. */
+void
+gp_handler (int number, siginfo_t *info, void *context)
+{
+  int saved_errno = errno;
+  struct gp_thread *thread = NULL;
+  uint32_t weight = 1;
+  bool ours = true;
+  if (info->si_code == SI_TIMER) {
+    thread = gp_thread_from_cookie (info->si_value.sival_ptr);
+    ours = thread != NULL;
+    if (info->si_overrun > 0) {
+      weight += (uint32_t) info->si_overrun;
+      gp_add (&g_segment->counters[GP_COUNTER_TICKS_OVERRUN], (uint64_t) info->si_overrun);
+    }
+  } else if (info->si_code == POLL_IN || info->si_code == POLL_HUP) {
+    thread = gp_thread_from_perf_fd (info->si_fd);
+    ours = thread != NULL;
+  } else {
+    ours = false;
+  }
+  if (!ours) {
+    pass_on (number, info, context);
+  } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
+    gp_count (GP_COUNTER_DROPPED_INERT);
+  } else if (!atomic_load_explicit (&thread->ready, memory_order_acquire)) {    /* pairs with the release at attach */
+    gp_count (GP_COUNTER_DROPPED_NO_THREAD);
+  } else if (thread->in_handler) {
+    gp_count (GP_COUNTER_DROPPED_NESTED);
+  } else {
+    thread->in_handler = true;
+    ucontext_t *interrupted = context;
+    if (thread->first_tick) {
+      thread->first_tick = false;
+      if (thread->perf_fd >= 0)
+        ioctl (thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
+    }
+    take_sample (thread, interrupted, weight);
+    /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be undone
+     * by the return. */
+    if ((interrupted->uc_stack.ss_flags & SS_DISABLE) && thread->signal_stack.lo != 0) {
+      interrupted->uc_stack.ss_sp = (void *) thread->signal_stack.lo;
+      interrupted->uc_stack.ss_size = thread->signal_stack.hi - thread->signal_stack.lo;
+      interrupted->uc_stack.ss_flags = 0;
+    }
+    thread->in_handler = false;
+  }
+  errno = saved_errno;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* hooks.c: GStreamer's tracer hooks -> labels.
+ *
+ * Context: hook. On the steady path no lock, no allocation, no reference, no log. Every hook asks g_active first: tracers
+ * cannot be taken out, and a forked child keeps them. GP_CALLER must be expanded in the hook itself.
+ */
+#include "hooks.h"
+
+#include "elements.h"
+#include "label.h"
+
+static inline struct gp_thread *
+active_thread (void)
+{
+  return atomic_load_explicit (&g_active, memory_order_relaxed) ? gp_thread_current () : NULL;
+}
+
+/* A GStreamer task that posts no stream-status shows whose it is by its first push. */
+static void
+adopt_task (struct gp_thread *thread, GstPad *pad, bool peer)
+{
+  uint32_t label = gp_elements_pad_label (thread, pad, peer);
+  if (label == 0)
+    return;
+  thread->task = false;
+  gp_label_set_base (thread, label);
+}
+
+/* One body for all hooks that enter the element of a pad; a macro, since GP_CALLER names the hook's own caller. */
+#define ENTER(thread_, label_) do { \
+    uint32_t label = (label_); \
+    if (label != 0) \
+      gp_label_push (thread_, GP_CALLER (label)); \
+  } while (0)
+
+static void
+do_leave (GObject *tracer, GstClockTime time, gpointer subject)
+{
+  (void) tracer, (void) time, (void) subject;
+  struct gp_thread *thread = active_thread ();
+  if (thread != NULL)
+    gp_label_pop (thread, GP_CALLER_SP ());
+}
+
+/* pad-chain-pre, pad-chain-list-pre (GStreamer >= 1.22): data arrives at a sink pad. */
+static void
+do_chain_pre (GObject *tracer, GstClockTime time, GstPad *pad, gpointer data)
+{
+  (void) tracer, (void) time, (void) data;
+  struct gp_thread *thread = active_thread ();
+  if (thread == NULL)
+    return;
+  if (__builtin_expect (thread->task, 0) && thread->depth == 0)
+    adopt_task (thread, pad, true);
+  ENTER (thread, gp_elements_pad_label (thread, pad, false));
+}
+
+/* pad-push-pre, pad-push-list-pre (GStreamer < 1.22): data leaves a source pad. */
+static void
+do_push_pre (GObject *tracer, GstClockTime time, GstPad *pad, gpointer data)
+{
+  (void) tracer, (void) time, (void) data;
+  struct gp_thread *thread = active_thread ();
+  if (thread == NULL)
+    return;
+  if (__builtin_expect (thread->task, 0) && thread->depth == 0)
+    adopt_task (thread, pad, false);
+  ENTER (thread, gp_elements_pad_label (thread, pad, true));
+}
+
+/* pad-pull-range-pre: a sink pad asks its peer for data. */
+static void
+do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offset, guint size)
+{
+  (void) tracer, (void) time, (void) offset, (void) size;
+  struct gp_thread *thread = active_thread ();
+  if (thread == NULL)
+    return;
+  if (__builtin_expect (thread->task, 0) && thread->depth == 0)
+    adopt_task (thread, pad, false);
+  ENTER (thread, gp_elements_pad_label (thread, pad, true));
+}
+
+/* pad-push-event-pre: an event leaves a pad, either way. */
+static void
+do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *event)
+{
+  (void) tracer, (void) time, (void) event;
+  struct gp_thread *thread = active_thread ();
+  if (thread != NULL)
+    ENTER (thread, gp_elements_pad_label (thread, pad, true));
+}
+
+/* pad-query-pre: the pad answers. */
+static void
+do_query_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstQuery *query)
+{
+  (void) tracer, (void) time, (void) query;
+  struct gp_thread *thread = active_thread ();
+  if (thread != NULL)
+    ENTER (thread, gp_elements_pad_label (thread, pad, false));
+}
+
+/* element-change-state-pre: not cached, an element's address may be another's by the next time. */
+static void
+do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, GstStateChange change)
+{
+  (void) tracer, (void) time, (void) change;
+  struct gp_thread *thread = active_thread ();
+  if (thread != NULL)
+    ENTER (thread, gp_elements_label (element));
+}
+
+/* element-post-message-pre: a task's thread says whose it is, and when no longer. */
+static void
+do_post_message_pre (GObject *tracer, GstClockTime time, GstElement *element, GstMessage *message)
+{
+  (void) tracer, (void) time, (void) element;
+  if (GST_MESSAGE_TYPE (message) != GST_MESSAGE_STREAM_STATUS)
+    return;
+  struct gp_thread *thread = active_thread ();
+  if (thread == NULL)
+    return;
+  GstStreamStatusType type;
+  GstElement *owner = NULL;
+  GST (gst_message_parse_stream_status) (message, &type, &owner);
+  if (type == GST_STREAM_STATUS_TYPE_ENTER && owner != NULL) {
+    thread->task = false;
+    gp_label_set_base (thread, gp_elements_label (owner));
+  } else if (type == GST_STREAM_STATUS_TYPE_LEAVE) {
+    gp_label_set_base (thread, gp_label_fixed (GP_LABEL_TASK));
+  }
+}
+
+/* Links, unlinks, pads and elements that come and go. */
+static void
+do_reshaped (GObject *tracer, GstClockTime time, gpointer subject)
+{
+  (void) tracer, (void) time, (void) subject;
+  gp_elements_reshaped ();
+}
+
+void
+gp_hooks_register (GstTracer *tracer)
+{
+  static const struct
+  {
+    const char *name;
+    GCallback hook;
+  } hooks[] = {
+    {"pad-pull-range-pre", G_CALLBACK (do_pull_range_pre)},
+    {"pad-pull-range-post", G_CALLBACK (do_leave)},
+    {"pad-push-event-pre", G_CALLBACK (do_push_event_pre)},
+    {"pad-push-event-post", G_CALLBACK (do_leave)},
+    {"pad-query-pre", G_CALLBACK (do_query_pre)},
+    {"pad-query-post", G_CALLBACK (do_leave)},
+    {"element-change-state-pre", G_CALLBACK (do_change_state_pre)},
+    {"element-change-state-post", G_CALLBACK (do_leave)},
+    {"element-post-message-pre", G_CALLBACK (do_post_message_pre)},
+    {"element-add-pad", G_CALLBACK (do_reshaped)},
+    {"element-remove-pad", G_CALLBACK (do_reshaped)},
+    {"pad-link-post", G_CALLBACK (do_reshaped)},
+    {"pad-unlink-post", G_CALLBACK (do_reshaped)},
+    {"bin-add-post", G_CALLBACK (do_reshaped)},
+    {"bin-remove-post", G_CALLBACK (do_reshaped)},
+  };
+  static const char *const data_hooks[2][4] = {
+    {"pad-push-pre", "pad-push-list-pre", "pad-push-post", "pad-push-list-post"},
+    {"pad-chain-pre", "pad-chain-list-pre", "pad-chain-post", "pad-chain-list-post"},
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS (hooks); i++)
+    GST (gst_tracing_register_hook) (tracer, hooks[i].name, hooks[i].hook);
+  /* Registering an unknown name would register for every hook there is: ask for the quark first. */
+  bool chain = GST (g_quark_try_string) ("pad-chain-list-pre") != 0;
+  for (int i = 0; i < 4; i++)
+    GST (gst_tracing_register_hook) (tracer, data_hooks[chain][i],
+        i >= 2 ? G_CALLBACK (do_leave) : chain ? G_CALLBACK (do_chain_pre) : G_CALLBACK (do_push_pre));
+}

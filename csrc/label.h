@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* label.h: who is running. Interned names, and the per-thread stack of them.
+ *
+ * A label is an id into g_segment->labels: never a pointer to an element, since elements die before their samples are
+ * read and addresses are reused. Who calls push and pop (tracer hooks, wrapped thread functions) is not this file's
+ * business.
+ *
+ * Context: push, pop and base are hook, on the thread's own stack; gp_label_current() is signal too; interning is
+ * lifecycle or the slow path of hooks.
+ */
+#ifndef GP_LABEL_H
+#define GP_LABEL_H
+
+#include "thread.h"
+
+/* The place a label begins: the frame that called the function this stands in. sp is that caller's stack pointer at
+ * the call, so frames of the label have a CFA at or below it. Must be expanded in the hook itself, which is compiled
+ * with a frame pointer. */
+#if defined (__x86_64__)
+#define GP_CALLER_BP() (((uintptr_t *) __builtin_frame_address (0))[0])
+#define GP_CALLER_SP() ((uintptr_t) __builtin_frame_address (0) + 16)
+#elif defined (__aarch64__)
+#define GP_CALLER_BP() (((uintptr_t *) __builtin_frame_address (0))[0])
+#define GP_CALLER_SP() ((uintptr_t) __builtin_dwarf_cfa ())
+#else
+#error "gst-pyro-shim knows x86-64 and aarch64 only"
+#endif
+#define GP_CALLER(label_) \
+  ((struct gp_boundary) {.pc = (uintptr_t) __builtin_extract_return_addr (__builtin_return_address (0)), \
+        .sp = GP_CALLER_SP (), .bp = GP_CALLER_BP (), .label = (label_) })
+
+/* Makes the fixed labels; once, before g_active. MT-Unsafe | AS-Unsafe */
+GP_INTERNAL void gp_label_init (void);
+
+/* The id of a label, made at its first call; [too many labels] once the table is full. name is shown, path tells
+ * namesakes apart. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL uint32_t gp_label_intern (enum gp_label_kind kind, const char *name, const char *path,
+    const char *factory, const char *pipeline);
+
+/* The one label of a kind that has no element. MT-Safe | AS-Safe */
+GP_INTERNAL uint32_t gp_label_fixed (enum gp_label_kind kind);
+
+/* Enters a label: closes the stretch behind, then publishes the entry to the handler. MT-Safe | AS-Unsafe (rare mmap) */
+GP_INTERNAL void gp_label_push (struct gp_thread *thread, struct gp_boundary boundary);
+
+/* Leaves the label entered from the frame whose stack pointer was sp; does nothing if none was. Entries below it are
+ * dead (GStreamer skips some post hooks) and dropped. MT-Safe | AS-Unsafe */
+GP_INTERNAL void gp_label_pop (struct gp_thread *thread, uintptr_t sp);
+
+/* Sets what the thread does outside every entry. MT-Safe | AS-Unsafe */
+GP_INTERNAL void gp_label_set_base (struct gp_thread *thread, uint32_t label);
+
+/* The label in force at stack pointer sp. Entries below sp are dead and passed over. MT-Safe | AS-Safe */
+static inline uint32_t
+gp_label_current (const struct gp_thread *thread, uintptr_t sp)
+{
+  for (uint32_t i = thread->depth; i > 0; i--)
+    if (thread->entries[i - 1].sp >= sp)
+      return thread->entries[i - 1].label;
+  return thread->base;
+}
+
+/* The label that work handed to another thread takes along: the element (or agent) in force, else 0. MT-Safe | AS-Safe */
+static inline uint32_t
+gp_label_to_inherit (const struct gp_thread *thread)
+{
+  uint32_t label = thread->depth ? thread->entries[thread->depth - 1].label : thread->base;
+  uint32_t kind = g_segment->labels[label].kind;
+  return kind == GP_LABEL_ELEMENT || kind == GP_LABEL_STATE_CHANGE || kind == GP_LABEL_AGENT ? label : 0;
+}
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* lifecycle.c: start and stop.
+ *
+ * Context: lifecycle; gp_lifecycle_stop() and on_termination() are signal too.
+ */
+#define _GNU_SOURCE
+#include "lifecycle.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "account.h"
+#include "gst.h"
+#include "hooks.h"
+#include "imports.h"
+#include "label.h"
+#include "modules.h"
+#include "poller.h"
+#include "sampler.h"
+#include "settings.h"
+#include "workers.h"
+
+enum { STOP_MS = 1000 };        /* the longest that the host's end may wait for us */
+
+static _Atomic bool g_ending;
+static _Atomic bool g_started;
+
+/* The child of a fork has neither poller nor agent, and its parent's segment: it goes on unprofiled. */
+static void
+in_forked_child (void)
+{
+  atomic_store (&g_active, false);
+}
+
+bool
+gp_lifecycle_is_ending (void)
+{
+  return atomic_load (&g_ending);
+}
+
+void
+gp_lifecycle_stop (void)
+{
+  if (!atomic_load (&g_active) && !atomic_load (&g_ending))
+    return;
+  if (g_segment->host_pid != getpid ())
+    return;
+  atomic_store (&g_ending, true);
+  gp_segment_signal (&g_segment->poll);
+  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull;
+  uint32_t state = gp_load_acquire (&g_segment->agent_state);
+  while (state != GP_AGENT_DONE && state != GP_AGENT_REFUSED) {
+    uint64_t now = gp_clock_ns (CLOCK_MONOTONIC);
+    if (now >= deadline)
+      return;
+    gp_segment_wait (&g_segment->agent_state, state, (unsigned) ((deadline - now) / 1000000 + 1));
+    state = gp_load_acquire (&g_segment->agent_state);
+  }
+}
+
+/* SIGINT or SIGTERM with nobody else to handle it: the last window goes out, then the host dies as it would have. */
+static void
+on_termination (int number)
+{
+  int saved_errno = errno;
+  gp_lifecycle_stop ();
+  struct sigaction action;
+  memset (&action, 0, sizeof action);
+  action.sa_handler = SIG_DFL;
+  sigaction (number, &action, NULL);
+  syscall (SYS_tgkill, getpid (), syscall (SYS_gettid), number);        /* delivered when this handler returns */
+  errno = saved_errno;
+}
+
+static void
+catch_termination (int number)
+{
+  struct sigaction ours, before;
+  memset (&ours, 0, sizeof ours);
+  ours.sa_handler = on_termination;
+  ours.sa_flags = SA_RESTART;
+  if (sigaction (number, NULL, &before) != 0 || before.sa_handler != SIG_DFL
+      || sigaction (number, &ours, &before) != 0)
+    return;
+  if (before.sa_handler != SIG_DFL)     /* the host was faster */
+    sigaction (number, &before, NULL);
+}
+
+void
+gp_lifecycle_agent_runs (void)
+{
+  /* Exit handlers run last come, first served: ours must come before OpenSSL's, which the agent has registered by now. */
+  atexit (gp_lifecycle_stop);
+  /* An agent beside the host outlives it and needs no signal caught. Pid 1 has no default action to fall back on. */
+  if (g_segment->agent_home == GP_HOME_EMBEDDED && getpid () != 1) {
+    catch_termination (SIGINT);
+    catch_termination (SIGTERM);
+  }
+}
+
+void
+gp_lifecycle_retire (void)
+{
+  atomic_store (&g_active, false);
+  gp_threads_disarm ();
+  gp_sampler_stop ();
+}
+
+void
+gp_lifecycle_dispose (void)
+{
+  if (g_segment != NULL && g_segment->stop_on_dispose)
+    gp_lifecycle_stop ();
+}
+
+static void
+give_up (const char *what, int error)
+{
+  gp_say ("cannot profile: %s: %s", what, strerror (error));
+  atomic_store (&g_active, false);
+}
+
+void
+gp_lifecycle_start (GstTracer *tracer, const char *params)
+{
+  /* One profile a process: a second tracer (GST_TRACERS names it twice) has nothing to add. */
+  if (getauxval (AT_SECURE) != 0 || atomic_exchange (&g_started, true))
+    return;
+  int memory = -1, error = gp_segment_create (&memory);
+  if (error != 0) {
+    give_up ("no shared memory", error);
+    return;
+  }
+  gp_label_init ();
+  if (!gp_settings_take (params))
+    return;
+  strncpy (g_segment->program, program_invocation_short_name, sizeof g_segment->program - 1);
+  g_segment->sample_rate_hz = gp_settings_sample_rate ();
+  g_segment->stop_on_dispose = gp_settings_stop_on_dispose ();
+  gp_account_calibrate ();
+  error = gp_threads_init ();
+  if (error != 0) {
+    give_up ("no room for threads", error);
+    return;
+  }
+  pthread_atfork (NULL, NULL, in_forked_child);
+  gp_modules_refresh ();
+  gp_sampler_start (g_segment->sample_rate_hz);
+  gp_thread_attach_self ();
+  gp_workers_init ();
+  atomic_store (&g_active, true);
+  gp_hooks_register (tracer);
+  gp_imports_pass ();
+  gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
+  atexit (gp_lifecycle_stop);
+  error = gp_poller_start (memory);
+  if (error != 0)
+    give_up ("no thread", error);
+}

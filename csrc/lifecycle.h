@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* lifecycle.h: the tracer comes up, and every way the host may end.
+ *
+ * Start, in this order: segment, labels, accounts, signal, this thread; g_active; hooks; import slots; the other threads;
+ * poller, which starts the agent. Stop, in this order: last close of all accounts; g_active off; disarm; the agent
+ * flushes; at most a second in all.
+ *
+ * Context: lifecycle, on the host's threads.
+ */
+#ifndef GP_LIFECYCLE_H
+#define GP_LIFECYCLE_H
+
+#include <gst/gst.h>
+#include "segment.h"
+
+/* The tracer was made. On failure one line is said and everything stays inert. */
+GP_INTERNAL void gp_lifecycle_start (GstTracer *tracer, const char *params);
+
+/* The tracer goes (gst_deinit): stops, unless it was set not to. */
+GP_INTERNAL void gp_lifecycle_dispose (void);
+
+/* Asks the poller for the last close and waits until the agent has delivered, at most a second. Idempotent.
+ * MT-Safe | AS-Safe */
+GP_INTERNAL void gp_lifecycle_stop (void);
+
+/* Poller: the agent is up, at home in this process or beside it: takes what it needs to end well. */
+GP_INTERNAL void gp_lifecycle_agent_runs (void);
+
+/* Poller: whether gp_lifecycle_stop() asked for the end. */
+GP_INTERNAL bool gp_lifecycle_is_ending (void);
+
+/* Poller: no hook, no handler and no trampoline of ours does anything from here on. AS-Unsafe */
+GP_INTERNAL void gp_lifecycle_retire (void);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* poller.c: housekeeping from outside the host's threads.
+ *
+ * Context: poller.
+ */
+#define _GNU_SOURCE
+#include "poller.h"
+
+#include <string.h>
+#include <time.h>
+#include "account.h"
+#include "gst.h"
+#include "imports.h"
+#include "label.h"
+#include "lifecycle.h"
+#include "modules.h"
+#include "sampler.h"
+#include "spawn.h"
+#include "thread.h"
+#include "workers.h"
+
+enum { PERIOD_MS = 100, CALIBRATE_PERIODS = 20 };
+
+static void
+log_sample_clock (void)
+{
+  static const char *const clocks[] = {
+    [GP_CLOCK_NONE] = "none: no signal was free, accounts only",
+    [GP_CLOCK_PERF] = "perf task-clock",
+    [GP_CLOCK_PERF_USER] = "perf task-clock, user only (perf_event_paranoid)",
+    [GP_CLOCK_TIMER] = "CPU timers (perf events are not allowed here)",
+  };
+  gp_gst_log (GST_LEVEL_INFO, "%u Hz, clock: %s, signal %u", g_segment->sample_rate_hz, clocks[g_segment->clock],
+      g_segment->signal);
+}
+
+/* The agent's lines: a level digit, text, '\n'. */
+static void
+pass_log_on (void)
+{
+  char line[1024];
+  size_t used = 0;
+  uint32_t read = g_segment->log_read;
+  uint32_t written = gp_load_acquire (&g_segment->log_written);  /* pairs with the release in gp_reader_log() */
+  for (; read != written; read++) {
+    char c = g_segment->log[read % GP_LOG];
+    if (c != '\n') {
+      if (used < sizeof line - 1)
+        line[used++] = c;
+      continue;
+    }
+    line[used] = '\0';
+    if (used > 1)
+      gp_gst_log ((GstDebugLevel) (line[0] - '0'), "%s", line + 1);
+    used = 0;
+    gp_store_release (&g_segment->log_read, read + 1);
+  }
+}
+
+static void
+close_window (bool names)
+{
+  uint32_t wanted = gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
+  bool asked = wanted != g_segment->close_done;
+  gp_threads_close (names || asked);
+  gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
+  gp_store (&g_segment->close_mono_ns, gp_clock_ns (CLOCK_MONOTONIC));
+  if (!asked)
+    return;
+  gp_sampler_check ();
+  __atomic_store_n (&g_segment->close_done, wanted - 1, __ATOMIC_RELEASE);
+  gp_segment_signal (&g_segment->close_done);   /* raises it to wanted: the closed accounts are visible then */
+}
+
+static bool
+agent_is_over (void)
+{
+  uint32_t state = gp_load_acquire (&g_segment->agent_state);
+  return state == GP_AGENT_REFUSED || state == GP_AGENT_DONE;
+}
+
+static void
+look_around (void)
+{
+  if (gp_imports_pending ())
+    gp_imports_settle ();
+  gp_modules_refresh ();
+  gp_threads_poll (0);
+}
+
+static void
+run (int memory_fd)
+{
+  bool announced = false;
+  unsigned periods = 0;
+  log_sample_clock ();
+  gp_spawn_agent (memory_fd);
+  while (!agent_is_over () && !gp_lifecycle_is_ending ()) {
+    uint32_t seen = gp_load_acquire (&g_segment->poll);
+    look_around ();
+    close_window (false);
+    pass_log_on ();
+    if (++periods % CALIBRATE_PERIODS == 0)
+      gp_account_calibrate ();
+    if (!announced && gp_load_acquire (&g_segment->agent_state) == GP_AGENT_RUNNING) {
+      announced = true;
+      gp_lifecycle_agent_runs ();
+    }
+    if (!gp_spawn_agent_lives () && !agent_is_over ()) {
+      gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+      gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
+      gp_segment_signal (&g_segment->wake);
+    }
+    if (!gp_lifecycle_is_ending ())
+      gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
+  }
+  look_around ();
+  close_window (true);
+  gp_lifecycle_retire ();
+  gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);
+  gp_segment_signal (&g_segment->wake);
+  /* The last lines of the agent; the host may end before they come. */
+  while (!agent_is_over ()) {
+    uint32_t seen = gp_load_acquire (&g_segment->poll);
+    pass_log_on ();
+    gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
+  }
+  pass_log_on ();
+}
+
+static void *
+poller_main (void *memory_fd)
+{
+  run ((int) (intptr_t) memory_fd);
+  return NULL;
+}
+
+int
+gp_poller_start (int memory_fd)
+{
+  return gp_workers_start_own (poller_main, (void *) (intptr_t) memory_fd, "gst-pyro");
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* sampler.h: ticks. One perf task-clock event a thread where the kernel allows it, else one CPU timer a thread.
+ *
+ * Context: lifecycle and poller, but for the handler itself (handler.c).
+ */
+#ifndef GP_SAMPLER_H
+#define GP_SAMPLER_H
+
+#include <signal.h>
+#include "thread.h"
+
+/* What was there before us; foreign signals of the same number go to it. Immutable while the handler stands. */
+extern GP_INTERNAL struct sigaction g_previous_action;
+/* ns between two ticks of a thread. Immutable after gp_sampler_start(). */
+extern GP_INTERNAL uint64_t g_interval_ns;
+
+/* Takes a signal whose default is to be ignored and that the host does not handle, and finds out which clock can be had.
+ * Without either, accounts go on alone (GP_CLOCK_NONE). MT-Unsafe | AS-Unsafe */
+GP_INTERNAL void gp_sampler_start (uint32_t rate_hz);
+
+/* Gives the signal back where it still is ours. MT-Unsafe | AS-Unsafe */
+GP_INTERNAL void gp_sampler_stop (void);
+
+/* Starts, or stops, the ticks of one thread, from wherever. Idempotent. Requires: the registry lock. AS-Unsafe */
+GP_INTERNAL void gp_sampler_arm (struct gp_thread *thread);
+GP_INTERNAL void gp_sampler_disarm (struct gp_thread *thread);
+
+/* Poller: whether our handler still stands; counts where not. */
+GP_INTERNAL void gp_sampler_check (void);
+
+/* The signal handler. AS-Safe */
+GP_INTERNAL void gp_handler (int number, siginfo_t *info, void *context);
+
+#endif

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/* thread.c: the registry of the host's threads.
+ *
+ * Threads come in three ways: through our trampoline (workers.c), by their first hook, or found by the poller in
+ * /proc/self/task. They go by a key destructor (pthread_exit and cancellation too), or vanish.
+ *
+ * Locking: g_registry is taken by attach, detach and the poller, never by hooks on their steady path, never by the
+ * handler. No call out to the host is made under it.
+ *
+ * Context: lifecycle and poller; gp_thread_from_*() and gp_thread_slot() are signal.
+ */
+#define _GNU_SOURCE
+#include "thread.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "label.h"
+#include "sampler.h"
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+
+#define ENDING ((struct gp_thread *) 1)
+#define DESTRUCTOR_ROUNDS 3     /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
+#define HANDLER_STACK_BYTES 16384       /* frame and handler; tests/native/test_stack_budget.py measures it */
+#define PERF_FDS 65536
+
+__thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
+
+static pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
+static struct gp_thread *g_threads;     /* GP_THREADS of them; index = slot */
+static uint32_t g_cursor;       /* where the next free slot is looked for; under g_registry */
+static uint16_t *g_perf_slots;  /* slot + 1 by descriptor */
+static pthread_key_t g_end_key;
+
+uint32_t
+gp_thread_slot (const struct gp_thread *thread)
+{
+  return (uint32_t) (thread - g_threads);
+}
+
+struct gp_thread *
+gp_thread_from_cookie (const void *cookie)
+{
+  uintptr_t offset = (uintptr_t) cookie - (uintptr_t) g_threads;
+  if (offset >= GP_THREADS * sizeof (struct gp_thread) || offset % sizeof (struct gp_thread) != 0)
+    return NULL;
+  return &g_threads[offset / sizeof (struct gp_thread)];
+}
+
+struct gp_thread *
+gp_thread_from_perf_fd (int fd)
+{
+  uint16_t slot = fd >= 0 && fd < PERF_FDS ? gp_load (&g_perf_slots[fd]) : 0;
+  return slot != 0 ? &g_threads[slot - 1] : NULL;
+}
+
+bool
+gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
+{
+  if (fd >= PERF_FDS)
+    return false;
+  if (thread->perf_fd >= 0)
+    gp_store (&g_perf_slots[thread->perf_fd], 0);
+  thread->perf_fd = fd;
+  if (fd >= 0)
+    gp_store (&g_perf_slots[fd], (uint16_t) (gp_thread_slot (thread) + 1));
+  return true;
+}
+
+/* What a slot needs besides itself, kept for its next user: alternate stack, first entries, the handler's scratch. */
+static bool
+make_room (struct gp_thread *thread)
+{
+  if (thread->frames != NULL)
+    return true;
+  size_t stack = HANDLER_STACK_BYTES + ((getauxval (AT_MINSIGSTKSZ) + 4095) & ~(size_t) 4095);
+  size_t entries = GP_FIRST_ENTRIES * sizeof (struct gp_boundary);
+  char *room = mmap (NULL, stack + entries + GP_MAX_FRAMES * sizeof (uint64_t), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED)
+    return false;
+  thread->signal_stack = (struct gp_stack) {.lo = (uintptr_t) room,.hi = (uintptr_t) room + stack };
+  thread->first_entries = (struct gp_boundary *) (room + stack);
+  thread->frames = (uint64_t *) (room + stack + entries);
+  return true;
+}
+
+/* A free slot, filled in but not ready. */
+static struct gp_thread *
+take_slot (pid_t tid, clockid_t clock, uint32_t base)
+{
+  for (uint32_t i = 0; i < GP_THREADS; i++) {
+    uint32_t index = (g_cursor + i) % GP_THREADS;
+    struct gp_thread *thread = &g_threads[index];
+    struct gp_thread_slot *slot = &g_segment->threads[index];
+    if (thread->tid != 0 || gp_load_acquire (&slot->state) != GP_SLOT_FREE)     /* pairs with the agent's release */
+      continue;
+    if (!make_room (thread))
+      break;
+    g_cursor = index + 1;
+    thread->entries = thread->first_entries;
+    thread->capacity = GP_FIRST_ENTRIES;
+    thread->depth = 0;
+    thread->base = base;
+    thread->task = thread->in_handler = thread->first_tick = false;
+    memset (&thread->root, 0, sizeof thread->root);
+    memset (&thread->stack, 0, sizeof thread->stack);
+    memset (thread->pads, 0, sizeof thread->pads);
+    memset (&thread->meter, 0, sizeof thread->meter);
+    thread->cpu_clock = clock;
+    thread->perf_fd = thread->timer = -1;
+    thread->exit_rounds = 0;
+    thread->seen = true;
+    slot->serial++;
+    slot->tid = tid;
+    if (index >= g_segment->threads_used)
+      gp_store (&g_segment->threads_used, index + 1);
+    gp_add (&g_segment->threads_seen, 1);
+    gp_store_release (&slot->state, GP_SLOT_LIVE);
+    thread->tid = tid;
+    return thread;
+  }
+  gp_count (GP_COUNTER_THREADS_FULL);
+  return NULL;
+}
+
+static void
+end_slot (struct gp_thread *thread, bool own)
+{
+  atomic_store_explicit (&thread->ready, false, memory_order_release);
+  gp_sampler_disarm (thread);
+  gp_account_end (thread, own);
+  if (thread->entries != thread->first_entries)
+    munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
+  thread->entries = thread->first_entries;
+  thread->depth = 0;
+  thread->tid = 0;
+  gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
+}
+
+static struct gp_thread *
+find_tid (pid_t tid, uint32_t *hint)
+{
+  uint32_t used = g_segment->threads_used;
+  for (uint32_t i = 0; i < used; i++) {
+    uint32_t index = (*hint + i) % used;
+    if (g_threads[index].tid == tid) {
+      *hint = index + 1;
+      return &g_threads[index];
+    }
+  }
+  return NULL;
+}
+
+/* Key destructor: the thread's last account. */
+static void
+on_thread_end (void *data)
+{
+  struct gp_thread *thread = data;
+  if (!atomic_load (&g_active) || t_thread != thread)
+    return;
+  if (++thread->exit_rounds < DESTRUCTOR_ROUNDS && pthread_setspecific (g_end_key, thread) == 0)
+    return;
+  t_thread = ENDING;
+  stack_t now;
+  if (sigaltstack (NULL, &now) == 0 && (uintptr_t) now.ss_sp == thread->signal_stack.lo) {
+    stack_t none = {.ss_flags = SS_DISABLE };
+    atomic_store_explicit (&thread->ready, false, memory_order_release);
+    sigaltstack (&none, NULL);
+  }
+  pthread_mutex_lock (&g_registry);
+  prctl (PR_GET_NAME, g_segment->threads[gp_thread_slot (thread)].comm);
+  end_slot (thread, true);
+  pthread_mutex_unlock (&g_registry);
+}
+
+static void
+learn_stack (struct gp_thread *thread)
+{
+  pthread_attr_t attr;
+  void *low;
+  size_t bytes;
+  if (pthread_getattr_np (pthread_self (), &attr) != 0)
+    return;
+  if (pthread_attr_getstack (&attr, &low, &bytes) == 0)
+    thread->stack = (struct gp_stack) {.lo = (uintptr_t) low,.hi = (uintptr_t) low + bytes };
+  pthread_attr_destroy (&attr);
+}
+
+static void
+lend_signal_stack (struct gp_thread *thread)
+{
+  stack_t now;
+  if (sigaltstack (NULL, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0)
+    return;
+  stack_t ours = {.ss_sp = (void *) thread->signal_stack.lo,
+    .ss_size = thread->signal_stack.hi - thread->signal_stack.lo
+  };
+  sigaltstack (&ours, NULL);
+}
+
+struct gp_thread *
+gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root)
+{
+  pid_t tid = (pid_t) syscall (SYS_gettid);
+  uint32_t hint = 0;
+  clockid_t clock;
+  if (pthread_getcpuclockid (pthread_self (), &clock) != 0)
+    return NULL;
+  t_thread = ENDING;            /* hooks that our own calls below run into find no half-built state */
+  pthread_mutex_lock (&g_registry);
+  struct gp_thread *thread = find_tid (tid, &hint);
+  bool found = thread != NULL;
+  if (!found)
+    thread = take_slot (tid, clock, base);
+  if (thread != NULL) {
+    atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
+    atomic_signal_fence (memory_order_seq_cst);
+    learn_stack (thread);
+    lend_signal_stack (thread);
+    if (root != NULL)
+      thread->root = *root;
+    if (!found)
+      gp_account_open (thread, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID), before, base);
+    else
+      gp_label_set_base (thread, base);
+    gp_sampler_arm (thread);
+    prctl (PR_GET_NAME, g_segment->threads[gp_thread_slot (thread)].comm);
+    atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
+    t_thread = thread;
+  }
+  pthread_mutex_unlock (&g_registry);
+  if (thread != NULL)
+    pthread_setspecific (g_end_key, thread);
+  return thread;
+}
+
+struct gp_thread *
+gp_thread_attach_self (void)
+{
+  bool main_thread = (pid_t) syscall (SYS_gettid) == g_segment->host_pid;
+  uint32_t base = gp_label_fixed (main_thread ? GP_LABEL_MAIN : GP_LABEL_THREAD);
+  return gp_thread_attach (base, main_thread ? gp_label_fixed (GP_LABEL_BEFORE) : base, NULL);
+}
+
+/* From /proc/self/maps: [start, end) of the mapping that holds address, or of the main thread's stack. */
+static struct gp_stack
+find_mapping (uintptr_t address)
+{
+  struct gp_stack found = {.lo = 0 };
+  char line[512];
+  FILE *maps = fopen ("/proc/self/maps", "re");
+  while (maps != NULL && found.lo == 0 && fgets (line, sizeof line, maps) != NULL) {
+    unsigned long lo, hi;
+    if (sscanf (line, "%lx-%lx", &lo, &hi) == 2
+        && (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL))
+      found = (struct gp_stack) {.lo = lo,.hi = hi };
+  }
+  if (maps != NULL)
+    fclose (maps);
+  return found;
+}
+
+/* A thread armed from outside tells its thread pointer at its first tick; its stack's mapping ends there. */
+static void
+learn_stack_from_outside (struct gp_thread *thread)
+{
+  uintptr_t hi = gp_load (&thread->stack.hi);
+  if (thread->stack.lo != 0 || (hi == 0 && thread->tid != g_segment->host_pid))
+    return;
+  struct gp_stack found = find_mapping (thread->tid == g_segment->host_pid ? 0 : hi - 1);
+  if (hi == 0)
+    gp_store (&thread->stack.hi, found.hi);
+  gp_store_release (&thread->stack.lo, found.lo);
+}
+
+static void
+attach_from_outside (pid_t tid, uint32_t before)
+{
+  /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
+  clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
+  uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
+  struct gp_thread *thread = take_slot (tid, clock, base);
+  if (thread == NULL)
+    return;
+  gp_count (GP_COUNTER_THREADS_FOUND);
+  gp_account_open (thread, gp_clock_ns (clock), before != 0 ? before : base, base);
+  gp_sampler_arm (thread);
+  atomic_store_explicit (&thread->ready, true, memory_order_release);   /* pairs with the acquire in gp_handler() */
+}
+
+static void
+read_name (struct gp_thread *thread)
+{
+  char path[64];
+  snprintf (path, sizeof path, "/proc/self/task/%d/comm", (int) thread->tid);
+  FILE *file = fopen (path, "re");
+  char name[GP_COMM + 1];
+  if (file == NULL)
+    return;
+  if (fgets (name, sizeof name, file) != NULL) {
+    name[strcspn (name, "\n")] = '\0';
+    memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
+  }
+  fclose (file);
+}
+
+void
+gp_threads_poll (uint32_t before)
+{
+  DIR *tasks = opendir ("/proc/self/task");
+  if (tasks == NULL)
+    return;
+  pthread_mutex_lock (&g_registry);
+  uint32_t used = g_segment->threads_used, hint = 0;
+  for (uint32_t i = 0; i < used; i++)
+    g_threads[i].seen = false;
+  for (struct dirent *entry = readdir (tasks); entry != NULL; entry = readdir (tasks)) {
+    pid_t tid = (pid_t) strtol (entry->d_name, NULL, 10);
+    if (tid <= 0)
+      continue;
+    struct gp_thread *thread = find_tid (tid, &hint);
+    if (thread != NULL)
+      thread->seen = true;
+    else
+      attach_from_outside (tid, before);
+  }
+  for (uint32_t i = 0; i < used; i++) {
+    struct gp_thread *thread = &g_threads[i];
+    if (thread->tid == 0)
+      continue;
+    /* A listing may miss a thread while others end: ask again before it is given up. */
+    if (!thread->seen && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0 && errno == ESRCH)
+      end_slot (thread, false);
+    else
+      learn_stack_from_outside (thread);
+  }
+  pthread_mutex_unlock (&g_registry);
+  closedir (tasks);
+}
+
+void
+gp_threads_close (bool names)
+{
+  pthread_mutex_lock (&g_registry);
+  for (uint32_t i = 0; i < g_segment->threads_used; i++) {
+    if (g_threads[i].tid == 0)
+      continue;
+    gp_account_close (&g_threads[i]);
+    if (names)
+      read_name (&g_threads[i]);
+  }
+  pthread_mutex_unlock (&g_registry);
+}
+
+void
+gp_threads_disarm (void)
+{
+  pthread_mutex_lock (&g_registry);
+  for (uint32_t i = 0; i < g_segment->threads_used; i++)
+    if (g_threads[i].tid != 0)
+      gp_sampler_disarm (&g_threads[i]);
+  pthread_mutex_unlock (&g_registry);
+}
+
+int
+gp_threads_init (void)
+{
+  void *threads = mmap (NULL, GP_THREADS * sizeof (struct gp_thread), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *slots = mmap (NULL, PERF_FDS * sizeof (uint16_t), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (threads == MAP_FAILED || slots == MAP_FAILED)
+    return ENOMEM;
+  g_threads = threads;
+  g_perf_slots = slots;
+  return pthread_key_create (&g_end_key, on_thread_end);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* thread.h: what we keep for each thread of the host, and how threads come under our eyes.
+ *
+ * One struct gp_thread a thread, out of one fixed array; its index is the thread's slot in the segment. A thread finds
+ * its own through one initial-exec TLS pointer (a plugin loaded late has little static TLS). The registry lock orders
+ * attach, detach and the poller; hooks and handler never take it.
+ *
+ * Context: said at each function.
+ */
+#ifndef GP_THREAD_H
+#define GP_THREAD_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "account.h"
+#include "segment.h"
+#include "unwind.h"
+
+enum
+{
+  GP_MAX_FRAMES = 8192,         /* of one stack; what is deeper is truncated and counted */
+  GP_FIRST_ENTRIES = 32,
+  GP_PAD_CACHE = 64
+};
+
+/* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape. */
+struct gp_pad_cache
+{
+  uintptr_t key;                /* the pad's address; bit 0: its peer is meant */
+  uint32_t generation;
+  uint32_t label;
+};
+
+struct gp_thread
+{
+  /* owned by the thread, read by its own handler */
+  struct gp_boundary *entries;
+  uint32_t depth;
+  uint32_t capacity;
+  uint32_t base;
+  bool task;                    /* runs a GStreamer task whose element is not known yet */
+  _Atomic bool ready;           /* false: half built or ending; the handler gives up */
+  bool in_handler;
+  bool first_tick;              /* the perf event still has its random first period */
+  struct gp_boundary root;      /* the frame that called the thread's function; sp 0: not known */
+  struct gp_stack stack;        /* lo 0: not known */
+  struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */
+  uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
+  struct gp_boundary *first_entries;
+  struct gp_pad_cache pads[GP_PAD_CACHE];
+  /* owned by the thread, closed by the poller: account.h */
+  struct gp_meter meter;
+  /* under the registry lock */
+  pid_t tid;                    /* 0: the slot is free */
+  clockid_t cpu_clock;
+  int perf_fd;                  /* -1: none */
+  int timer;                    /* kernel timer id, -1: none */
+  int exit_rounds;              /* rounds of key destructors seen */
+  bool seen;                    /* in the poller's current pass */
+};
+
+extern GP_INTERNAL __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
+
+/* The calling thread's state; made now where it has none. NULL: no slot was free, or the thread is ending.
+ * MT-Safe | AS-Unsafe lock heap (first call on a thread) */
+GP_INTERNAL struct gp_thread *gp_thread_attach_self (void);
+
+static inline struct gp_thread *
+gp_thread_current (void)
+{
+  struct gp_thread *thread = t_thread;
+  if (__builtin_expect (thread == NULL, 0))
+    return gp_thread_attach_self ();
+  return __builtin_expect ((uintptr_t) thread == 1, 0) ? NULL : thread;
+}
+
+/* Lifecycle, once, on the thread that makes the tracer. Returns an errno or 0. */
+GP_INTERNAL int gp_threads_init (void);
+
+/* Poller: takes in threads that came behind our back, ends those that vanished. before: what the CPU of new ones so
+ * far is labelled. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL void gp_threads_poll (uint32_t before);
+
+/* Poller: closes the accounts of every thread. names: reads their names anew too. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL void gp_threads_close (bool names);
+
+/* Lifecycle: disarms all threads; the handler may still run on some. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL void gp_threads_disarm (void);
+
+/* The thread a slot index or a handler's cookie names, or NULL. MT-Safe | AS-Safe */
+GP_INTERNAL struct gp_thread *gp_thread_from_cookie (const void *cookie);
+GP_INTERNAL struct gp_thread *gp_thread_from_perf_fd (int fd);
+
+/* Sets the thread's event; false: the number is beyond what we keep. Requires: the registry lock. AS-Unsafe */
+GP_INTERNAL bool gp_thread_set_perf_fd (struct gp_thread *thread, int fd);
+
+/* Index of its slot. MT-Safe | AS-Safe */
+GP_INTERNAL uint32_t gp_thread_slot (const struct gp_thread *thread);
+
+/* The calling thread's state, newly made or, where the poller found it first, taken over. base: its label outside every
+ * entry; before: what its CPU so far is labelled; root: the frame that called its function, or NULL. NULL: no slot was
+ * free. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before,
+    const struct gp_boundary *root);
+
+#endif
