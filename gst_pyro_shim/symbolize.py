@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""Addresses of the host become frames: which module, which function, which calls were inlined, which line.
+
+A function without a name keeps an identity, `module+0x<where it begins>`: never the raw address, which would make a
+frame of every instruction. Results are cached over windows; memory is bounded.
+
+Context: agent. Reads files; asks nothing over the network.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gst_pyro_shim.demangle import demangle
+from gst_pyro_shim.model import Frame
+from gst_pyro_shim.native import ElfFile
+
+if TYPE_CHECKING:
+    from gst_pyro_shim.segment import Module
+
+NO_MODULE: Final = Frame("[jit]", kind="marker")
+"""Code in no file: made at run time."""
+
+_MAX_ADDRESSES: Final = 50_000
+_MAX_FRAMES: Final = 100_000
+_MAX_FILES: Final = 64
+_MAX_DWARF_FILES: Final = 8
+_MAX_GENERATIONS: Final = 4
+
+
+class ModuleSource(Protocol):
+    """Where the list of modules comes from: a segment."""
+
+    @property
+    def generation(self) -> int:
+        """Of the list."""
+
+    def modules(self) -> list[Module]:
+        """All that ever were loaded, in an order that never changes."""
+
+
+class _Table:
+    """Modules of one generation, by address."""
+
+    def __init__(self, modules: list[Module], generation: int) -> None:
+        rows = sorted(
+            (one.start, one.end, index)
+            for index, one in enumerate(modules)
+            if one.added <= generation and not 0 < one.removed <= generation
+        )
+        self._starts = [start for start, _, _ in rows]
+        self._ends = [end for _, end, _ in rows]
+        self._indices = [index for _, _, index in rows]
+
+    def find(self, pc: int) -> int:
+        """Index of the module, -1 for none."""
+        at = bisect_right(self._starts, pc) - 1
+        return self._indices[at] if at >= 0 and pc < self._ends[at] else -1
+
+
+class Symbolizer:
+    """Names addresses by the files that the host had loaded.
+
+    Attributes:
+        symbols_only: read no more debug information: there is no time left.
+    """
+
+    def __init__(self, source: ModuleSource) -> None:
+        """Starts without anything read."""
+        self.symbols_only = False
+        self._source = source
+        self._modules: list[Module] = []
+        self._tables: dict[int, _Table] = {}
+        self._addresses: dict[tuple[int, int], tuple[Frame, ...]] = {}
+        self._frames: dict[Frame, Frame] = {}
+        self._files: dict[tuple[str, str], ElfFile | None] = {}
+        self._used: set[tuple[str, str]] = set()
+
+    def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
+        """The function at `pc` and what was inlined there, innermost first; equal frames are one object.
+
+        Args:
+            pc: run-time address in the function: of a return address, the byte before.
+            generation: of the module list, when the address was taken.
+        """
+        index = self._table(generation).find(pc)
+        if index < 0:
+            # The list is brought up to date after a library's first code has run.
+            index = self._table(self._source.generation).find(pc)
+        if index < 0:
+            return (NO_MODULE,)
+        module = self._modules[index]
+        key = (index, pc - module.bias)
+        known = self._addresses.get(key)
+        if known is None:
+            if len(self._addresses) >= _MAX_ADDRESSES:
+                for old in list(self._addresses)[: _MAX_ADDRESSES // 2]:
+                    del self._addresses[old]
+            known = self._addresses[key] = self._look_up(module, key[1])
+        return known
+
+    def end_window(self) -> None:
+        """Closes files that this window did not need, and, of those with debug information, all but a few."""
+        with_dwarf = 0
+        for key, file in reversed(list(self._files.items())):
+            is_big = file is not None and file.has_dwarf
+            with_dwarf += is_big
+            if key not in self._used or (is_big and with_dwarf > _MAX_DWARF_FILES):
+                del self._files[key]
+                if file is not None:
+                    file.close()
+        self._used.clear()
+
+    def _table(self, generation: int) -> _Table:
+        table = self._tables.get(generation)
+        if table is None:
+            self._modules = self._source.modules()
+            if len(self._tables) >= _MAX_GENERATIONS:
+                del self._tables[min(self._tables)]
+            table = self._tables[generation] = _Table(self._modules, generation)
+        return table
+
+    def _file(self, module: Module) -> ElfFile | None:
+        key = (module.path, module.build_id)
+        self._used.add(key)
+        if key in self._files:
+            file = self._files.pop(key)
+        else:
+            file = ElfFile.open(*key)
+            if len(self._files) >= _MAX_FILES:
+                oldest = self._files.pop(next(iter(self._files)))
+                if oldest is not None:
+                    oldest.close()
+        self._files[key] = file
+        return file
+
+    def _look_up(self, module: Module, address: int) -> tuple[Frame, ...]:
+        file = self._file(module)
+        if file is None:  # gone, or replaced by another build
+            return (self._frame(identity(module.path, address), module),)
+        start, rows = file.lookup(address, symbols_only=self.symbols_only)
+        return tuple(
+            self._frame(
+                demangle(name) if name else identity(module.path, start), module, source, line
+            )
+            for name, source, line in rows
+        )
+
+    def _frame(self, name: str, module: Module, source: str = "", line: int = 0) -> Frame:
+        frame = Frame(name, module.path, module.build_id, source, line)
+        if len(self._frames) >= _MAX_FRAMES:
+            self._frames.clear()
+        return self._frames.setdefault(frame, frame)
+
+
+def identity(path: str, start: int) -> str:
+    """What stands for the name of a function without one."""
+    return f"{path.rpartition('/')[2]}+{start:#x}"
+
+
+def is_named(frame: Frame) -> bool:
+    """Whether a frame has a function's name, as opposed to an identity or a marker."""
+    return frame.kind == "native" and not frame.name.startswith(
+        frame.module.rpartition("/")[2] + "+0x"
+    )
