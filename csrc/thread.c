@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.c: the registry of the host's threads.
+/* thread.c: the registry of the host's threads, and how a thread comes to it and leaves it by itself.
  *
- * Threads come in three ways: through our trampoline (workers.c), by their first hook, or found by the poller in
- * /proc/self/task. They go by a key destructor (pthread_exit and cancellation too), or vanish.
+ * Threads come in three ways: through our trampoline (workers.c), by their first hook, or found by the poller
+ * (thread_poll.c). They go by a key destructor (pthread_exit and cancellation too), or vanish.
  *
  * Locking: g_registry is taken by attach, detach and the poller, never by hooks on their steady path, never by the
  * handler. No call out to the host is made under it.
@@ -12,11 +12,8 @@
 #define _GNU_SOURCE
 #include "thread.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -38,8 +35,8 @@
 
 __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
-static pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
-static struct gp_thread *g_threads;     /* GP_THREADS of them; index = slot */
+pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
+struct gp_thread *g_threads;     /* GP_THREADS of them; index = slot */
 static uint32_t g_cursor;       /* where the next free slot is looked for; under g_registry */
 static uint16_t *g_perf_slots;  /* slot + 1 by descriptor */
 static pthread_key_t g_end_key;
@@ -98,8 +95,8 @@ make_room (struct gp_thread *thread)
 }
 
 /* A free slot, filled in but not ready. */
-static struct gp_thread *
-take_slot (pid_t tid, clockid_t clock, uint32_t base)
+struct gp_thread *
+gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
 {
   for (uint32_t i = 0; i < GP_THREADS; i++) {
     uint32_t index = (g_cursor + i) % GP_THREADS;
@@ -136,8 +133,8 @@ take_slot (pid_t tid, clockid_t clock, uint32_t base)
   return NULL;
 }
 
-static void
-end_slot (struct gp_thread *thread, bool own)
+void
+gp_thread_end_slot (struct gp_thread *thread, bool own)
 {
   atomic_store_explicit (&thread->ready, false, memory_order_release);
   gp_sampler_disarm (thread);
@@ -150,8 +147,8 @@ end_slot (struct gp_thread *thread, bool own)
   gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
 }
 
-static struct gp_thread *
-find_tid (pid_t tid, uint32_t *hint)
+struct gp_thread *
+gp_thread_find_tid (pid_t tid, uint32_t *hint)
 {
   uint32_t used = g_segment->threads_used;
   for (uint32_t i = 0; i < used; i++) {
@@ -182,7 +179,7 @@ on_thread_end (void *data)
   }
   pthread_mutex_lock (&g_registry);
   prctl (PR_GET_NAME, g_segment->threads[gp_thread_slot (thread)].comm);
-  end_slot (thread, true);
+  gp_thread_end_slot (thread, true);
   pthread_mutex_unlock (&g_registry);
 }
 
@@ -221,10 +218,10 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
     return NULL;
   t_thread = ENDING;            /* hooks that our own calls below run into find no half-built state */
   pthread_mutex_lock (&g_registry);
-  struct gp_thread *thread = find_tid (tid, &hint);
+  struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
   bool found = thread != NULL;
   if (!found)
-    thread = take_slot (tid, clock, base);
+    thread = gp_thread_take_slot (tid, clock, base);
   if (thread != NULL) {
     atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
     atomic_signal_fence (memory_order_seq_cst);
@@ -253,126 +250,6 @@ gp_thread_attach_self (void)
   bool main_thread = (pid_t) syscall (SYS_gettid) == g_segment->host_pid;
   uint32_t base = gp_label_fixed (main_thread ? GP_LABEL_MAIN : GP_LABEL_THREAD);
   return gp_thread_attach (base, main_thread ? gp_label_fixed (GP_LABEL_BEFORE) : base, NULL);
-}
-
-/* From /proc/self/maps: [start, end) of the mapping that holds address, or of the main thread's stack. */
-static struct gp_stack
-find_mapping (uintptr_t address)
-{
-  struct gp_stack found = {.lo = 0 };
-  char line[512];
-  FILE *maps = fopen ("/proc/self/maps", "re");
-  while (maps != NULL && found.lo == 0 && fgets (line, sizeof line, maps) != NULL) {
-    unsigned long lo, hi;
-    if (sscanf (line, "%lx-%lx", &lo, &hi) == 2
-        && (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL))
-      found = (struct gp_stack) {.lo = lo,.hi = hi };
-  }
-  if (maps != NULL)
-    fclose (maps);
-  return found;
-}
-
-/* A thread armed from outside tells its thread pointer at its first tick; its stack's mapping ends there. */
-static void
-learn_stack_from_outside (struct gp_thread *thread)
-{
-  uintptr_t hi = gp_load (&thread->stack.hi);
-  if (thread->stack.lo != 0 || (hi == 0 && thread->tid != g_segment->host_pid))
-    return;
-  struct gp_stack found = find_mapping (thread->tid == g_segment->host_pid ? 0 : hi - 1);
-  if (hi == 0)
-    gp_store (&thread->stack.hi, found.hi);
-  gp_store_release (&thread->stack.lo, found.lo);
-}
-
-static void
-attach_from_outside (pid_t tid, uint32_t before)
-{
-  /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
-  clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
-  uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
-  struct gp_thread *thread = take_slot (tid, clock, base);
-  if (thread == NULL)
-    return;
-  gp_count (GP_COUNTER_THREADS_FOUND);
-  gp_account_open (thread, gp_clock_ns (clock), before != 0 ? before : base, base);
-  gp_sampler_arm (thread);
-  atomic_store_explicit (&thread->ready, true, memory_order_release);   /* pairs with the acquire in gp_handler() */
-}
-
-static void
-read_name (struct gp_thread *thread)
-{
-  char path[64];
-  snprintf (path, sizeof path, "/proc/self/task/%d/comm", (int) thread->tid);
-  FILE *file = fopen (path, "re");
-  char name[GP_COMM + 1];
-  if (file == NULL)
-    return;
-  if (fgets (name, sizeof name, file) != NULL) {
-    name[strcspn (name, "\n")] = '\0';
-    memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
-  }
-  fclose (file);
-}
-
-void
-gp_threads_poll (uint32_t before)
-{
-  DIR *tasks = opendir ("/proc/self/task");
-  if (tasks == NULL)
-    return;
-  pthread_mutex_lock (&g_registry);
-  uint32_t used = g_segment->threads_used, hint = 0;
-  for (uint32_t i = 0; i < used; i++)
-    g_threads[i].seen = false;
-  for (struct dirent *entry = readdir (tasks); entry != NULL; entry = readdir (tasks)) {
-    pid_t tid = (pid_t) strtol (entry->d_name, NULL, 10);
-    if (tid <= 0)
-      continue;
-    struct gp_thread *thread = find_tid (tid, &hint);
-    if (thread != NULL)
-      thread->seen = true;
-    else
-      attach_from_outside (tid, before);
-  }
-  for (uint32_t i = 0; i < used; i++) {
-    struct gp_thread *thread = &g_threads[i];
-    if (thread->tid == 0)
-      continue;
-    /* A listing may miss a thread while others end: ask again before it is given up. */
-    if (!thread->seen && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0 && errno == ESRCH)
-      end_slot (thread, false);
-    else
-      learn_stack_from_outside (thread);
-  }
-  pthread_mutex_unlock (&g_registry);
-  closedir (tasks);
-}
-
-void
-gp_threads_close (bool names)
-{
-  pthread_mutex_lock (&g_registry);
-  for (uint32_t i = 0; i < g_segment->threads_used; i++) {
-    if (g_threads[i].tid == 0)
-      continue;
-    gp_account_close (&g_threads[i]);
-    if (names)
-      read_name (&g_threads[i]);
-  }
-  pthread_mutex_unlock (&g_registry);
-}
-
-void
-gp_threads_disarm (void)
-{
-  pthread_mutex_lock (&g_registry);
-  for (uint32_t i = 0; i < g_segment->threads_used; i++)
-    if (g_threads[i].tid != 0)
-      gp_sampler_disarm (&g_threads[i]);
-  pthread_mutex_unlock (&g_registry);
 }
 
 int

@@ -10,6 +10,7 @@
 #ifndef GP_THREAD_H
 #define GP_THREAD_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -105,5 +106,13 @@ GP_INTERNAL uint32_t gp_thread_slot (const struct gp_thread *thread);
  * free. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before,
     const struct gp_boundary *root);
+
+/* Between thread.c and thread_poll.c. All but the lock itself require it. take_slot returns a slot filled in but not
+ * ready, or NULL; end_slot with own = false is for a thread that vanished; hint: where to look first. */
+extern GP_INTERNAL pthread_mutex_t g_registry;
+extern GP_INTERNAL struct gp_thread *g_threads;
+GP_INTERNAL struct gp_thread *gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base);
+GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid, uint32_t *hint);
+GP_INTERNAL void gp_thread_end_slot (struct gp_thread *thread, bool own);
 
 #endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* thread_poll.c: what the poller does about threads: finds those made behind our back (raw clone, pthread_create by
+ * dlsym, all that were there before the tracer), ends those that vanished, closes the accounts of all.
+ *
+ * Context: poller; the first pass is lifecycle, on the thread that makes the tracer.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "label.h"
+#include "sampler.h"
+#include "thread.h"
+
+/* From /proc/self/maps: [start, end) of the mapping that holds address, or of the main thread's stack. */
+static struct gp_stack
+find_mapping (uintptr_t address)
+{
+  struct gp_stack found = {.lo = 0 };
+  char line[512];
+  FILE *maps = fopen ("/proc/self/maps", "re");
+  while (maps != NULL && found.lo == 0 && fgets (line, sizeof line, maps) != NULL) {
+    unsigned long lo, hi;
+    if (sscanf (line, "%lx-%lx", &lo, &hi) == 2
+        && (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL))
+      found = (struct gp_stack) {.lo = lo,.hi = hi };
+  }
+  if (maps != NULL)
+    fclose (maps);
+  return found;
+}
+
+/* A thread armed from outside tells its thread pointer at its first tick; its stack's mapping ends there. */
+static void
+learn_stack_from_outside (struct gp_thread *thread)
+{
+  uintptr_t hi = gp_load (&thread->stack.hi);
+  if (thread->stack.lo != 0 || (hi == 0 && thread->tid != g_segment->host_pid))
+    return;
+  struct gp_stack found = find_mapping (thread->tid == g_segment->host_pid ? 0 : hi - 1);
+  if (hi == 0)
+    gp_store (&thread->stack.hi, found.hi);
+  gp_store_release (&thread->stack.lo, found.lo);
+}
+
+static void
+attach_from_outside (pid_t tid, uint32_t before)
+{
+  /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
+  clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
+  uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
+  struct gp_thread *thread = gp_thread_take_slot (tid, clock, base);
+  if (thread == NULL)
+    return;
+  gp_count (GP_COUNTER_THREADS_FOUND);
+  gp_account_open (thread, gp_clock_ns (clock), before != 0 ? before : base, base);
+  gp_sampler_arm (thread);
+  atomic_store_explicit (&thread->ready, true, memory_order_release);   /* pairs with the acquire in gp_handler() */
+}
+
+static void
+read_name (struct gp_thread *thread)
+{
+  char path[64];
+  snprintf (path, sizeof path, "/proc/self/task/%d/comm", (int) thread->tid);
+  FILE *file = fopen (path, "re");
+  char name[GP_COMM + 1];
+  if (file == NULL)
+    return;
+  if (fgets (name, sizeof name, file) != NULL) {
+    name[strcspn (name, "\n")] = '\0';
+    memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
+  }
+  fclose (file);
+}
+
+void
+gp_threads_poll (uint32_t before)
+{
+  DIR *tasks = opendir ("/proc/self/task");
+  if (tasks == NULL)
+    return;
+  pthread_mutex_lock (&g_registry);
+  uint32_t used = g_segment->threads_used, hint = 0;
+  for (uint32_t i = 0; i < used; i++)
+    g_threads[i].seen = false;
+  for (struct dirent *entry = readdir (tasks); entry != NULL; entry = readdir (tasks)) {
+    pid_t tid = (pid_t) strtol (entry->d_name, NULL, 10);
+    if (tid <= 0)
+      continue;
+    struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
+    if (thread != NULL)
+      thread->seen = true;
+    else
+      attach_from_outside (tid, before);
+  }
+  for (uint32_t i = 0; i < used; i++) {
+    struct gp_thread *thread = &g_threads[i];
+    if (thread->tid == 0)
+      continue;
+    /* A listing may miss a thread while others end: ask again before it is given up. */
+    if (!thread->seen && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0 && errno == ESRCH)
+      gp_thread_end_slot (thread, false);
+    else
+      learn_stack_from_outside (thread);
+  }
+  pthread_mutex_unlock (&g_registry);
+  closedir (tasks);
+}
+
+void
+gp_threads_close (bool names)
+{
+  pthread_mutex_lock (&g_registry);
+  for (uint32_t i = 0; i < g_segment->threads_used; i++) {
+    if (g_threads[i].tid == 0)
+      continue;
+    gp_account_close (&g_threads[i]);
+    if (names)
+      read_name (&g_threads[i]);
+  }
+  pthread_mutex_unlock (&g_registry);
+}
+
+void
+gp_threads_disarm (void)
+{
+  pthread_mutex_lock (&g_registry);
+  for (uint32_t i = 0; i < g_segment->threads_used; i++)
+    if (g_threads[i].tid != 0)
+      gp_sampler_disarm (&g_threads[i]);
+  pthread_mutex_unlock (&g_registry);
+}
