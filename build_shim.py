@@ -16,6 +16,8 @@ Context: build. Environment: CC, CFLAGS and LDFLAGS as usual; GP_WERROR=1 makes 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import os
 import shlex
@@ -328,7 +330,8 @@ def _link_cffi(
 ) -> None:
     python = [f"-isystem{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
     generated = tools.work_dir / f"{target.name.split('.')[0]}.c"
-    ffi.emit_c_code(str(generated))
+    with contextlib.redirect_stdout(io.StringIO()):  # "generating ..."
+        ffi.emit_c_code(str(generated))
     objects = tools.compile([generated], flags=[f"-I{CSRC}", *python], warnings=GENERATED_WARNINGS)
     objects += tools.compile(files)
     tools.link(objects, target, flags=link_flags)

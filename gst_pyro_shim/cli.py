@@ -15,7 +15,7 @@ import shlex
 import sys
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import GstPyroError
@@ -235,7 +235,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     chosen = argv[0] if argv else ""
     for name, verb in VERBS.items():
         text = cleandoc(verb.__doc__ or "").replace("%", "%%")
-        listed = {} if name in _UNLISTED else {"help": text.splitlines()[0]}
+        listed: dict[str, Any] = {} if name in _UNLISTED else {"help": text.splitlines()[0]}
         sub = verbs.add_parser(
             name, description=text, allow_abbrev=False, formatter_class=_Help, **listed
         )
