@@ -77,7 +77,7 @@ $(STAMPS)/venv: $(STAMPS)/python | apt-build
 $(STAMPS)/native: $(STAMPS)/venv pyproject.toml build_shim.py $(wildcard csrc/*)
 	@if $(PY) -c 'import importlib.metadata as m; m.version("gst-pyro-shim")' 2>/dev/null; \
 	  then $(PY) build_shim.py; \
-	  else $(PY) -m pip install --quiet --no-build-isolation --editable .; fi
+	  else PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-build-isolation --editable .; fi
 	@$(PY) -m gst_pyro_shim path > /dev/null
 	@touch $@
 
