@@ -31,42 +31,19 @@
 #define ENDING ((struct gp_thread *) 1)
 #define DESTRUCTOR_ROUNDS 3     /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
 #define HANDLER_STACK_BYTES 16384       /* frame and handler; tests/native/test_stack_budget.py measures it */
-#define PERF_FDS 65536
 
 __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
 pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
 struct gp_thread *g_threads;     /* GP_THREADS of them; index = slot */
 static uint32_t g_cursor;       /* where the next free slot is looked for; under g_registry */
-static uint16_t *g_perf_slots;  /* slot + 1 by descriptor */
+uint16_t *g_perf_slots;
 static pthread_key_t g_end_key;
-
-uint32_t
-gp_thread_slot (const struct gp_thread *thread)
-{
-  return (uint32_t) (thread - g_threads);
-}
-
-struct gp_thread *
-gp_thread_from_cookie (const void *cookie)
-{
-  uintptr_t offset = (uintptr_t) cookie - (uintptr_t) g_threads;
-  if (offset >= GP_THREADS * sizeof (struct gp_thread) || offset % sizeof (struct gp_thread) != 0)
-    return NULL;
-  return &g_threads[offset / sizeof (struct gp_thread)];
-}
-
-struct gp_thread *
-gp_thread_from_perf_fd (int fd)
-{
-  uint16_t slot = fd >= 0 && fd < PERF_FDS ? gp_load (&g_perf_slots[fd]) : 0;
-  return slot != 0 ? &g_threads[slot - 1] : NULL;
-}
 
 bool
 gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
 {
-  if (fd >= PERF_FDS)
+  if (fd >= GP_PERF_FDS)
     return false;
   if (thread->perf_fd >= 0)
     gp_store (&g_perf_slots[thread->perf_fd], 0);
@@ -257,7 +234,7 @@ gp_threads_init (void)
 {
   void *threads = mmap (NULL, GP_THREADS * sizeof (struct gp_thread), PROT_READ | PROT_WRITE,
       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  void *slots = mmap (NULL, PERF_FDS * sizeof (uint16_t), PROT_READ | PROT_WRITE,
+  void *slots = mmap (NULL, GP_PERF_FDS * sizeof (uint16_t), PROT_READ | PROT_WRITE,
       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (threads == MAP_FAILED || slots == MAP_FAILED)
     return ENOMEM;

@@ -24,7 +24,8 @@ enum
 {
   GP_MAX_FRAMES = 8192,         /* of one stack; what is deeper is truncated and counted */
   GP_FIRST_ENTRIES = 32,
-  GP_PAD_CACHE = 64
+  GP_PAD_CACHE = 64,
+  GP_PERF_FDS = 65536           /* descriptors beyond it get a timer instead */
 };
 
 /* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape. */
@@ -63,6 +64,34 @@ struct gp_thread
   bool seen;                    /* in the poller's current pass */
 };
 
+/* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */
+extern GP_INTERNAL struct gp_thread *g_threads;
+/* Slot + 1 by descriptor of its perf event; written under the registry lock, read by handlers. */
+extern GP_INTERNAL uint16_t *g_perf_slots;
+
+/* MT-Safe | AS-Safe, these three. NULL: not ours. */
+static inline uint32_t
+gp_thread_slot (const struct gp_thread *thread)
+{
+  return (uint32_t) (thread - g_threads);
+}
+
+static inline struct gp_thread *
+gp_thread_from_cookie (const void *cookie)
+{
+  uintptr_t offset = (uintptr_t) cookie - (uintptr_t) g_threads;
+  if (offset >= GP_THREADS * sizeof (struct gp_thread) || offset % sizeof (struct gp_thread) != 0)
+    return NULL;
+  return &g_threads[offset / sizeof (struct gp_thread)];
+}
+
+static inline struct gp_thread *
+gp_thread_from_perf_fd (int fd)
+{
+  uint16_t slot = fd >= 0 && fd < GP_PERF_FDS ? gp_load (&g_perf_slots[fd]) : 0;
+  return slot != 0 ? &g_threads[slot - 1] : NULL;
+}
+
 extern GP_INTERNAL __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
 /* The calling thread's state; made now where it has none. NULL: no slot was free, or the thread is ending.
@@ -91,15 +120,8 @@ GP_INTERNAL void gp_threads_close (bool names);
 /* Lifecycle: disarms all threads; the handler may still run on some. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_threads_disarm (void);
 
-/* The thread a slot index or a handler's cookie names, or NULL. MT-Safe | AS-Safe */
-GP_INTERNAL struct gp_thread *gp_thread_from_cookie (const void *cookie);
-GP_INTERNAL struct gp_thread *gp_thread_from_perf_fd (int fd);
-
 /* Sets the thread's event; false: the number is beyond what we keep. Requires: the registry lock. AS-Unsafe */
 GP_INTERNAL bool gp_thread_set_perf_fd (struct gp_thread *thread, int fd);
-
-/* Index of its slot. MT-Safe | AS-Safe */
-GP_INTERNAL uint32_t gp_thread_slot (const struct gp_thread *thread);
 
 /* The calling thread's state, newly made or, where the poller found it first, taken over. base: its label outside every
  * entry; before: what its CPU so far is labelled; root: the frame that called its function, or NULL. NULL: no slot was
@@ -110,7 +132,6 @@ GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before,
 /* Between thread.c and thread_poll.c. All but the lock itself require it. take_slot returns a slot filled in but not
  * ready, or NULL; end_slot with own = false is for a thread that vanished; hint: where to look first. */
 extern GP_INTERNAL pthread_mutex_t g_registry;
-extern GP_INTERNAL struct gp_thread *g_threads;
 GP_INTERNAL struct gp_thread *gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base);
 GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid, uint32_t *hint);
 GP_INTERNAL void gp_thread_end_slot (struct gp_thread *thread, bool own);
