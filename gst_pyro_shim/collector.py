@@ -33,6 +33,7 @@ from gst_pyro_shim.profile import decode
 from gst_pyro_shim.schema import PushRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -131,17 +132,21 @@ class Collector:
             time.sleep(_POLL_S)
         return False
 
-    def enter_request(self) -> None:
-        """A request is being read: not the moment to close."""
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """While a request is handled it is not the moment to close."""
         with self._lock:
             self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
 
-    def leave_request(self, problem: str = "") -> None:
-        """It was answered; `problem` says why it was refused."""
+    def complain(self, problem: str) -> None:
+        """One more of `problems`."""
         with self._lock:
-            self._busy -= 1
-            if problem:
-                self._problems[problem] = None
+            self._problems[problem] = None
 
     def add(self, raw_profiles: list[bytes]) -> None:
         """Adds encoded profiles; one that cannot be read becomes one of `problems`."""
@@ -149,8 +154,7 @@ class Collector:
             try:
                 self.merge.add(decode(raw))
             except ProfileFormatError as error:
-                with self._lock:
-                    self._problems[error.message] = None
+                self.complain(error.message)
 
 
 def _cpu_profiles(request: Any) -> list[bytes]:
@@ -202,23 +206,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A push."""
         collector = self.server.collector
-        collector.enter_request()
-        problem = ""
-        try:
-            is_json = self._check()
-            profiles = _cpu_profiles(self._parse(self._body(), is_json=is_json))
+        with collector.request():
+            try:
+                is_json = self._check()
+                profiles = _cpu_profiles(self._parse(self._body(), is_json=is_json))
+            except _RefusedError as error:
+                collector.complain(str(error))
+                self._refuse(error)
+                return
             # Answered before it is read: at its end the agent has less than a second.
-            self._answer(
-                HTTPStatus.OK,
-                b"{}" if is_json else b"",
-                "application/json" if is_json else "application/proto",
-            )
+            kind = "application/json" if is_json else "application/proto"
+            self._answer(HTTPStatus.OK, b"{}" if is_json else b"", kind)
             collector.add(profiles)
-        except _RefusedError as error:
-            problem = str(error)
-            self._refuse(error)
-        finally:
-            collector.leave_request(problem)
 
     def _check(self) -> bool:
         """Who asks for what; True where the body is JSON."""

@@ -122,6 +122,9 @@ class _Encoder:
         message.time_nanos = profile.start_ns
         message.duration_nanos = profile.duration_ns
         message.period = profile.period_ns
+        # Tools take the first mapping for the program; ids stay as they are.
+        names = list(self._strings)
+        message.mapping.sort(key=lambda one: ".so" in names[one.filename].rpartition("/")[2])
         message.comment.extend(self.string(_clean(text, limit=None)) for text in profile.comments)
         message.string_table.extend(self._strings)
         return bytes(message.SerializeToString())

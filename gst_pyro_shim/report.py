@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gst_pyro_shim import files
-from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.summary import STACK_ENDS, Summary, summarize
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _NS: Final = 1e9
 _WIDE: Final = 10_000
-_NARROW: Final = 60
+_NARROW: Final = 78
+_NAME_WIDTH: Final = 12
 
 _CLOCKS: Final = {
     "perf": "perf task-clock",
@@ -69,8 +70,13 @@ def main(file: Path, *, as_json: bool = False) -> int:
             f"`go tool pprof {file}` shows it.",
         )
     text = json.dumps(summary.as_json(), indent=2) if as_json else render(summary, sys.stdout)
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise GstPyroError(f"Cannot write the report: {error.strerror}.") from error
     return 0
 
 
@@ -102,15 +108,18 @@ def render(summary: Summary, file: TextIO) -> str:
         console.print(Text(f"note: {_printable(note)}"))
     lines = [line.rstrip() for line in out.getvalue().strip("\n").splitlines()]
     encoding = file.encoding or "utf-8"
-    return "\n".join(lines).encode(encoding, "backslashreplace").decode(encoding)
+    text = "\n".join(lines)
+    if "─".encode(encoding, "ignore") == b"":
+        text = text.replace("─", "-")
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _table(summary: Summary) -> Table:
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_footer=True)
     total_s = summary.accounted_s
     threads = set().union(*(row.threads for row in summary.rows))
-    grid.add_column("ELEMENT", "total", overflow="fold")
-    grid.add_column("FACTORY", "", overflow="fold")
+    grid.add_column("ELEMENT", "total", overflow="fold", min_width=_NAME_WIDTH)
+    grid.add_column("FACTORY", "", overflow="fold", min_width=_NAME_WIDTH)
     grid.add_column("SELF CPU s", f"{total_s:.3f}", justify="right", no_wrap=True)
     grid.add_column("%", "100.0", justify="right", no_wrap=True)
     grid.add_column("TOTAL CPU s", "", justify="right", no_wrap=True)

@@ -148,7 +148,7 @@ def _tell(profile: Profile, output: _Output, program: str, pid: int, end: End) -
     if end.status:
         _say(f"{program} {end.text}.")
     _say(report.table(profile, sys.stderr))
-    if is_written:
+    if is_written and profile.samples:
         _say(_next_commands(path))
     return is_written
 

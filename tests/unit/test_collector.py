@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""collector.py: what it takes, what it refuses, and how it says so.
+
+Context: test.
+"""
+
+import base64
+import gzip
+import http.client
+import json
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER, Collector
+from gst_pyro_shim.profile import encode
+from gst_pyro_shim.schema import PushRequest
+from tests import profiles
+
+
+@pytest.fixture
+def collector():
+    with Collector() as one:
+        yield one
+
+
+def _request(*profiles_given, name="process_cpu"):
+    request = PushRequest()
+    series = request.series.add()
+    series.labels.add(name="__name__", value=name)
+    for profile in profiles_given:
+        series.samples.add(raw_profile=profile)
+    return request.SerializeToString()
+
+
+def _post(collector, body, path=PUSH_PATH, **headers):
+    given = {TOKEN_HEADER: collector.token, "Content-Type": "application/proto"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=5)
+    try:
+        connection.request("POST", path, body, given)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _cpu_ns(collector):
+    return sum(one.cpu_ns for one in collector.merge.profile().samples)
+
+
+DEMO = encode(profiles.demo())
+DEMO_NS = 3_000_000_000
+
+
+@pytest.mark.parametrize("inner", [bytes, gzip.compress])
+@pytest.mark.parametrize("outer", ["identity", "gzip"])
+def test_plain_and_gzipped_pushes_are_taken(collector, inner, outer):
+    body = _request(inner(DEMO))
+    if outer == "gzip":
+        body = gzip.compress(body)
+    assert _post(collector, body, Content_Encoding=outer) == (200, b"")
+    assert collector.wait_final(5)
+    assert _cpu_ns(collector) == DEMO_NS
+    assert collector.problems == []
+
+
+def test_json_is_taken(collector):
+    sample = {"ID": "x", "rawProfile": base64.b64encode(DEMO).decode(), "more": 1}
+    label = {"name": "__name__", "value": "process_cpu"}
+    body = json.dumps({"series": [{"labels": [label], "samples": [sample]}]}).encode()
+    assert _post(collector, body, Content_Type="application/json; charset=utf-8") == (200, b"{}")
+    assert collector.wait_final(5)
+    assert _cpu_ns(collector) == DEMO_NS
+
+
+def test_pushes_of_many_threads_add_up(collector):
+    def push():
+        for _ in range(5):
+            assert _post(collector, _request(DEMO, DEMO))[0] == 200
+
+    threads = [threading.Thread(target=push) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert collector.wait_final(10)
+    assert _cpu_ns(collector) == 80 * DEMO_NS
+
+
+def test_python_profiles_do_not_count_twice(collector):
+    assert _post(collector, _request(DEMO, name="python_cpu"))[0] == 200
+    assert not collector.wait_final(0.1)
+    assert _cpu_ns(collector) == 0
+
+
+@pytest.mark.parametrize("token", ["", "guess", "caf\u00e9"])
+def test_without_the_token_nothing_is_taken(collector, token):
+    status, body = _post(collector, _request(DEMO), **{TOKEN_HEADER: token})
+    assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
+    assert collector.problems == ["a push without this run's token was refused"]
+    assert _cpu_ns(collector) == 0
+
+
+def test_each_collector_has_a_token_of_its_own(collector):
+    with Collector() as other:
+        assert len({collector.token, other.token}) == 2
+        assert collector.url != other.url
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "says"),
+    [
+        (b"\xff\xff", {}, 400, "could not be parsed"),
+        (b"", {}, 400, "no profiles received"),
+        (PushRequest(series=[{}]).SerializeToString(), {}, 400, "no profiles received"),
+        (b"x", {"Content_Type": "text/plain"}, 415, "text/plain"),
+        (b"x", {"Content_Encoding": "br"}, 501, 'unknown compression "br"'),
+        (b"no gzip at all", {"Content_Encoding": "gzip"}, 400, "damaged"),
+        (gzip.compress(DEMO)[:-9], {"Content_Encoding": "gzip"}, 400, "cut off"),
+        (gzip.compress(bytes(17 << 20)), {"Content_Encoding": "gzip"}, 400, "too large"),
+        (b"{", {"Content_Type": "application/json"}, 400, "could not be parsed"),
+        (b"[]", {"Content_Type": "application/json"}, 400, "could not be parsed"),
+        (b'{"series": 3}', {"Content_Type": "application/json"}, 400, "could not be parsed"),
+    ],
+)
+def test_what_is_no_push_is_refused_in_the_servers_words(collector, body, headers, status, says):
+    answered, text = _post(collector, body, **headers)
+    error = json.loads(text)
+    assert answered == status
+    assert says in error["message"]
+    assert set(error) == {"code", "message"}
+    assert collector.problems == [error["message"]]
+
+
+def test_a_body_that_is_too_large_is_not_read(collector):
+    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=5)
+    connection.putrequest("POST", PUSH_PATH)
+    connection.putheader(TOKEN_HEADER, collector.token)
+    connection.putheader("Content-Type", "application/proto")
+    connection.putheader("Content-Length", str(1 << 30))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert answer.status == 429
+    assert json.loads(answer.read())["code"] == "resource_exhausted"
+    connection.close()
+
+
+def test_a_damaged_profile_is_a_problem_and_no_harm(collector):
+    assert _post(collector, _request(b"\x1f\x8bxx", DEMO))[0] == 200
+    assert collector.wait_final(5)
+    assert _cpu_ns(collector) == DEMO_NS
+    (problem,) = collector.problems
+    assert "gzip data is damaged" in problem
+
+
+def test_other_paths(collector):
+    assert _post(collector, b"", path="/ingest")[0] == 404
+    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=5)
+    connection.request("GET", "/ready")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"ready")
+    connection.request("GET", "/")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+def test_it_listens_on_loopback_only(collector):
+    assert urlsplit(collector.url).hostname == "127.0.0.1"
+
+
+def test_waiting_ends_when_every_process_has_ended(collector):
+    first, second = (profiles.demo(pid=pid, final=pid == 1) for pid in (1, 2))
+    _post(collector, _request(encode(first)))
+    _post(collector, _request(encode(second)))
+    assert not collector.wait_final(0.2)
+    _post(collector, _request(encode(profiles.demo(pid=2))))
+    started = time.monotonic()
+    assert collector.wait_final(5)
+    assert time.monotonic() - started < 1
+
+
+def test_closing_does_not_wait_for_idle_connections():
+    with Collector() as collector:
+        address = urlsplit(collector.url)
+        idle = socket.create_connection((address.hostname, address.port))
+        started = time.monotonic()
+    assert time.monotonic() - started < 1
+    idle.close()
+
+
+def test_a_connection_that_breaks_says_nothing(collector, capfd):
+    address = urlsplit(collector.url)
+    with socket.create_connection((address.hostname, address.port)) as broken:
+        head = f"POST {PUSH_PATH} HTTP/1.1\r\n{TOKEN_HEADER}: {collector.token}\r\n"
+        broken.sendall(
+            f"{head}Content-Type: application/proto\r\nContent-Length: 9\r\n\r\nx".encode()
+        )
+        broken.shutdown(socket.SHUT_WR)
+        assert b"400" in broken.recv(4096)
+    assert _post(collector, _request(DEMO))[0] == 200
+    assert collector.problems == ["a push was cut off"]
+    assert capfd.readouterr() == ("", "")
