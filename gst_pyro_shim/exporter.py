@@ -54,7 +54,11 @@ class Exporter:
             ConfigError: the server's URL or a header cannot be used.
         """
         self._pusher = Pusher(Target.of(settings))
-        self._labels = {**settings.tags, "service_name": settings.tracer_name, "pyroscope_spy": SPY_NAME}
+        self._labels = {
+            **settings.tags,
+            "service_name": settings.tracer_name,
+            "pyroscope_spy": SPY_NAME,
+        }
         self._box = Outbox(log, settings.spool_dir, self._pusher.target.identity)
         self._changed = self._box.changed
         self._in_flight: dict[Item, socket.socket | None] = {}
@@ -109,9 +113,13 @@ class Exporter:
         if left and not self._start(lambda: self._keep_all(left), "gst-pyro-spool"):
             self._keep_all(left)
         with self._changed:
-            self._changed.wait_for(lambda: not left and not self._in_flight, max(0.0, end - time.monotonic()))
+            self._changed.wait_for(
+                lambda: not left and not self._in_flight, max(0.0, end - time.monotonic())
+            )
             if left:
-                self._box.drop("not_delivered", "the disk did not take it before the end", len(left))
+                self._box.drop(
+                    "not_delivered", "the disk did not take it before the end", len(left)
+                )
                 left.clear()
 
     def _flushed(self) -> bool:
@@ -224,7 +232,7 @@ class Exporter:
         if self._settle_first(item):
             self._note(answer)
             self._settle(item, answer)
-        self._landed(item)
+            self._landed(item)
 
     def _settle_first(self, item: Item) -> bool:
         """Whether the item's fate is the caller's to decide: close() may have been before."""
@@ -289,8 +297,7 @@ class Exporter:
             box.count("failed_pushes")
         if answer.fate is Fate.UNCONFIRMED:
             box.count("unconfirmed")
-            refused, text = item.unconfirmed, f"sent twice without an answer: {text}" if item.unconfirmed else text
-            item.unconfirmed = True
+            refused, item.unconfirmed = item.unconfirmed, True
         elif answer.fate is Fate.SERVER_ERROR:
             item.errors += 1
             refused = item.errors >= MAX_ERRORS
@@ -299,5 +306,9 @@ class Exporter:
             box.forget(item)
             return
         level = "error" if answer.fate is Fate.PAUSE else "warning"
-        box.say(reason, level, f"cannot push to {self._pusher.target.url}: {text}; profiles wait in {box.place}")
+        box.say(
+            reason,
+            level,
+            f"cannot push to {self._pusher.target.url}: {text}; profiles wait in {box.place}",
+        )
         box.keep(item)

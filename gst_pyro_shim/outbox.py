@@ -218,12 +218,16 @@ class Outbox:
         """Clears the spool of what no server takes any more."""
         removed = self._spool.sweep() if self._spool is not None else 0
         if removed:
-            self.drop("too_old", "left in the spool by an earlier run, older than 55 minutes", removed)
+            self.drop(
+                "too_old", "left in the spool by an earlier run, older than 55 minutes", removed
+            )
 
     def keep(self, item: Item) -> None:
         """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all."""
         if self._spool is not None and item.claim is not None:
-            entry = self._spool.release(item.claim, unconfirmed=item.unconfirmed, errors=item.errors)
+            entry = self._spool.release(
+                item.claim, unconfirmed=item.unconfirmed, errors=item.errors
+            )
             with self.changed:
                 if entry.written_here and not self._closed:
                     self.own[entry.key] = entry
@@ -231,7 +235,10 @@ class Outbox:
         if self.has_spool and self._to_disk(item):
             return
         if self._closed:
-            self.drop("not_delivered", "the server did not take it before the end, and it could not be spooled")
+            self.drop(
+                "not_delivered",
+                "the server did not take it before the end, and it could not be spooled",
+            )
         else:
             self.put(item.again())
 

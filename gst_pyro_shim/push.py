@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""One push to one Pyroscope server: the request, the HTTP exchange under one deadline, and what the answer means.
+"""One push to one Pyroscope server: the request, its credentials, and what the answer means.
 
-HTTP/1.1 over plain sockets: http.client always loads OpenSSL and takes 30 ms to import, and its timeouts are per
-read, so that a server that drips bytes holds the caller for ever. `ssl` is imported for https only. Redirects are not
-followed, proxy variables are not read, compressed answers are understood (the server compresses them unasked).
+`ssl` is imported for https only.
 
 Context: agent (the exporter's threads). Never on a thread of the application.
 """
@@ -15,7 +13,6 @@ import contextlib
 import enum
 import json
 import re
-import socket
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -24,8 +21,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from gst_pyro_shim.errors import ConfigError
+from gst_pyro_shim.http1 import GarbledError, connect, receive, send
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Callable, Mapping
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 PUSH_PATH: Final = "/push.v1.PusherService/Push"
 SPY_NAME: Final = "gst-pyro-shim"
-_ANSWER_BYTES: Final = 65536
 _MESSAGE_CHARS: Final = 300
 
 
@@ -43,8 +41,12 @@ class Fate(enum.Enum):
     STORED = "stored"
     REFUSED = "refused"  # this profile never succeeds here
     RETRY = "retry"  # not stored; the server's trouble, not the profile's
-    SERVER_ERROR = "server_error"  # not stored; whose fault it is cannot be told: a bounded number of times
-    UNCONFIRMED = "unconfirmed"  # sent, no answer: most likely stored, and nobody removes duplicates
+    SERVER_ERROR = (
+        "server_error"  # not stored; whose fault it is cannot be told: a bounded number of times
+    )
+    UNCONFIRMED = (
+        "unconfirmed"  # sent, no answer: most likely stored, and nobody removes duplicates
+    )
     PAUSE = "pause"  # credentials are wrong: nothing succeeds until somebody changes them
 
 
@@ -99,6 +101,7 @@ class Target:
 
     @property
     def identity(self) -> str:
+        """What a spool is kept apart by."""
         return f"{self.url} {self.tenant}"
 
     @classmethod
@@ -114,7 +117,9 @@ class Target:
         except ValueError as error:
             raise ConfigError(f"server_url {settings.server_url!r}: {error}") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(f"server_url {_without_user(settings.server_url)!r} is no http:// or https:// URL")
+            raise ConfigError(
+                f"server_url {_without_user(settings.server_url)!r} is no http:// or https:// URL"
+            )
         https = parts.scheme == "https"
         name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         place = name if port is None else f"{name}:{port}"
@@ -133,8 +138,12 @@ class Target:
         own += [(key, value.get_secret_value()) for key, value in settings.http_headers.items()]
         for key, value in own:
             # A line break would start a header of somebody else's choice.
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-                raise ConfigError(f"HTTP header {key!r}: its name or its value cannot stand in a request")
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key) or re.search(
+                r"[\x00-\x08\x0a-\x1f\x7f]", value
+            ):
+                raise ConfigError(
+                    f"HTTP header {key!r}: its name or its value cannot stand in a request"
+                )
         return cls(
             url=f"{parts.scheme}://{place}{base}",
             tenant=settings.tenant_id or "",
@@ -150,13 +159,17 @@ def _without_user(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//", url)
 
 
-def _authorization(settings: Settings, user: str | None, password: str | None) -> list[tuple[str, str]]:
+def _authorization(
+    settings: Settings, user: str | None, password: str | None
+) -> list[tuple[str, str]]:
     """Bearer before basic, as pyroscope-go does; a user in the URL counts where no setting names one."""
     if settings.bearer_token is not None:
         return [("Authorization", f"Bearer {settings.bearer_token.get_secret_value()}")]
     if settings.basic_auth_user is not None:
         user = settings.basic_auth_user
-        password = settings.basic_auth_password.get_secret_value() if settings.basic_auth_password else ""
+        password = (
+            settings.basic_auth_password.get_secret_value() if settings.basic_auth_password else ""
+        )
     elif user is not None:
         user, password = unquote(user), unquote(password or "")
     else:
@@ -203,7 +216,9 @@ class Pusher:
 
             self._context = ssl.create_default_context()
 
-    def push(self, body: bytes, timeout_s: float, opened: Callable[[socket.socket], None] | None = None) -> Answer:
+    def push(
+        self, body: bytes, timeout_s: float, opened: Callable[[socket.socket], None] | None = None
+    ) -> Answer:
         """One attempt, over within `timeout_s` (name look-up excepted: the C library's cannot be interrupted).
 
         Args:
@@ -215,16 +230,20 @@ class Pusher:
         sent = False
         try:
             self.warm_up()
-            with contextlib.closing(self._connect(deadline)) as connection:
+            with contextlib.closing(
+                connect(self.target.host, self.target.port, self._context, deadline)
+            ) as connection:
                 if opened is not None:
                     opened(connection)
-                sent = _send(connection, self._request(body), deadline)
-                status, headers, answer = _receive(connection, deadline)
-        except _GarbledError as error:
+                sent = send(connection, self._request(body), deadline)
+                status, headers, answer = receive(connection, deadline)
+        except GarbledError as error:
             return Answer(Fate.RETRY, "no_http", f"what answers is no HTTP server ({error})")
         except OSError as error:
             if sent:
-                return Answer(Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {_plain(error)}")
+                return Answer(
+                    Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {_plain(error)}"
+                )
             return Answer(Fate.RETRY, _trouble(error), _plain(error))
         return classify(status, headers, answer)
 
@@ -232,28 +251,6 @@ class Pusher:
         lines = [f"POST {self.target.path} HTTP/1.1", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in self.target.headers]
         return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + body
-
-    def _connect(self, deadline: float) -> socket.socket:
-        host, port = self.target.host, self.target.port
-        # As bytes: of a str Python would load its IDNA tables.
-        name = host.encode("ascii") if host.isascii() else host.encode("idna")
-        places = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-        failure: OSError = TimeoutError("timed out")
-        for left, (family, kind, protocol, _, address) in zip(range(len(places), 0, -1), places, strict=True):
-            connection = socket.socket(family, kind, protocol)
-            try:
-                # An address that swallows packets leaves the others their share of the time.
-                connection.settimeout(_remaining(deadline) / left)
-                connection.connect(address)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._context is None:
-                    return connection
-                connection.settimeout(_remaining(deadline))
-                return self._context.wrap_socket(connection, server_hostname=host)
-            except OSError as error:
-                connection.close()
-                failure = error
-        raise failure
 
 
 def _trouble(error: OSError) -> str:
@@ -267,92 +264,18 @@ def _plain(error: OSError) -> str:
     return str(error.strerror or error) or type(error).__name__
 
 
-def _remaining(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left
-
-
-def _send(connection: socket.socket, data: bytes, deadline: float) -> bool:
-    """Whether all went out; not all where the server closed early, whose answer may say why."""
-    view = memoryview(data)
-    while view:
-        connection.settimeout(_remaining(deadline))
-        try:
-            view = view[connection.send(view) :]
-        except (BrokenPipeError, ConnectionResetError):
-            return False
-    return True
-
-
-class _GarbledError(Exception):
-    """The peer does not speak HTTP."""
-
-
-def _receive(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (names lowered) and body of the answer; a body that is cut off is given as far as it came."""
-    data = b""
-
-    def more() -> bool:
-        nonlocal data
-        connection.settimeout(_remaining(deadline))
-        block = connection.recv(16384)
-        data += block
-        return bool(block) and len(data) <= _ANSWER_BYTES
-
-    while True:
-        while b"\r\n\r\n" not in data:
-            if data and not data.startswith(b"HTTP/"[: len(data)]):
-                raise _GarbledError(f"it said {data[:20]!r}")
-            if not more():
-                if not data:
-                    raise ConnectionResetError("connection closed without an answer")
-                raise _GarbledError("its answer has no end of headers")
-        head, _, data = data.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        found = re.fullmatch(r"HTTP/1\.[01] (\d{3})(?: .*)?", lines[0])
-        if found is None:
-            raise _GarbledError(f"its status line is {lines[0][:60]!r}")
-        status = int(found[1])
-        if status >= 200:  # what comes before is "100 Continue" and the like
-            break
-    pairs = (line.partition(":") for line in lines[1:])
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    length = headers.get("content-length", "")
-    chunked = "chunked" in headers.get("transfer-encoding", "")
-    wanted = int(length) if length.isdecimal() else _ANSWER_BYTES
-    # The status has decided already: a body that never ends loses its text, no more.
-    with contextlib.suppress(OSError):
-        while not (data.endswith(b"0\r\n\r\n") if chunked else len(data) >= wanted) and more():
-            pass
-    body = _unchunk(data) if chunked else data[:wanted]
-    if headers.get("content-encoding") == "gzip":
-        with contextlib.suppress(zlib.error):
-            body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, _ANSWER_BYTES)
-    return status, headers, body
-
-
-def _unchunk(data: bytes) -> bytes:
-    body = b""
-    while True:
-        size, found, data = data.partition(b"\r\n")
-        try:
-            length = int(size.split(b";")[0], 16)
-        except ValueError:
-            return body
-        if not found or length == 0:
-            return body
-        body += data[:length]
-        data = data[length + 2 :]
-
-
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """What an answer means for the profile. Source: pyroscope.md §1.4."""
     if status == 200:
         # A captive portal or a web server answers 200 too, with a page.
-        if body and "json" not in headers.get("content-type", "") and "proto" not in headers.get("content-type", ""):
-            return Answer(Fate.RETRY, "no_pyroscope", "a server answers there that is not Pyroscope")
+        if (
+            body
+            and "json" not in headers.get("content-type", "")
+            and "proto" not in headers.get("content-type", "")
+        ):
+            return Answer(
+                Fate.RETRY, "no_pyroscope", "a server answers there that is not Pyroscope"
+            )
         return Answer(Fate.STORED, "stored", "stored")
     text = f"HTTP {status}: {_message(body)}".rstrip(": ")
     if 300 <= status < 400:

@@ -24,6 +24,7 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 SPOOL_BYTES: Final = 64 * 1024 * 1024
@@ -102,17 +103,19 @@ class Spool:
             SpoolError: it cannot be used.
         """
         self._identity = identity.encode()
-        readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.split("//")[-1]).strip("_")[:100]
-        self._root = os.path.abspath(directory)  # noqa: PTH100  pathlib is not loaded in the agent for this alone
+        readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.rsplit("//", 1)[-1]).strip("_")[:100]
+        self._root = os.path.abspath(directory)
         self.path = f"{self._root}/{readable}-{zlib.crc32(self._identity):08x}"
         self._max_bytes = max_bytes
         self._serial = 0
         self._mutex = threading.Lock()
         try:
-            os.makedirs(self._root, mode=0o700, exist_ok=True)  # noqa: PTH103
+            Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
-                os.mkdir(self.path, mode=0o700)  # noqa: PTH102
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                Path(self.path).mkdir(mode=0o700)
+            self._fd = os.open(
+                self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
             if os.fstat(self._fd).st_uid != os.geteuid():
                 os.close(self._fd)
                 raise SpoolError(f"{self.path} belongs to another user")
@@ -122,7 +125,9 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
 
-    def add(self, body: bytes, start_ns: int, *, unconfirmed: bool = False, errors: int = 0) -> tuple[Entry, int]:
+    def add(
+        self, body: bytes, start_ns: int, *, unconfirmed: bool = False, errors: int = 0
+    ) -> tuple[Entry, int]:
         """Writes a profile so that it is there as a whole or not at all, and makes room for it first.
 
         Returns:
@@ -142,10 +147,10 @@ class Spool:
             evicted = self._make_room(len(head) + len(body))
             try:
                 self._write(part, head + body)
-                os.rename(part, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)  # noqa: PTH104
+                os.rename(part, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
             except OSError:
                 with contextlib.suppress(OSError):
-                    os.unlink(part, dir_fd=self._fd)  # noqa: PTH108
+                    os.unlink(part, dir_fd=self._fd)
                 raise
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
@@ -154,7 +159,8 @@ class Spool:
     def _write(self, name: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         # Not synced: a crash of the process loses nothing, and what a power cut halves is known by its crc.
-        with open(os.open(name, flags, 0o600, dir_fd=self._fd), "wb", buffering=0) as file:
+        descriptor = os.open(name, flags, 0o600, dir_fd=self._fd)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             view = memoryview(data)
             while view:
                 view = view[file.write(view) or 0 :]
@@ -165,7 +171,7 @@ class Spool:
         sizes: list[tuple[str, int]] = []
         for entry in self.entries():
             with contextlib.suppress(OSError):
-                sizes.append((entry.name, os.stat(entry.name, dir_fd=self._fd).st_size))  # noqa: PTH116
+                sizes.append((entry.name, os.stat(entry.name, dir_fd=self._fd).st_size))
         excess = sum(size for _, size in sizes) + wanted - self._max_bytes
         evicted = 0
         for name, size in sizes:
@@ -183,7 +189,7 @@ class Spool:
         if lock is None:
             return False
         try:
-            os.unlink(name, dir_fd=self._fd)  # noqa: PTH108
+            os.unlink(name, dir_fd=self._fd)
         except OSError:
             return False
         finally:
@@ -193,7 +199,7 @@ class Spool:
     def entries(self) -> list[Entry]:
         """All there are, whoever wrote them, oldest first; empty where the directory cannot be read."""
         try:
-            names = os.listdir(self._fd)  # noqa: PTH208
+            names = os.listdir(self._fd)  # noqa: PTH208  by descriptor
         except OSError:
             return []
         found = (_parse(name) for name in names)
@@ -208,7 +214,7 @@ class Spool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between open and flock its holder may have removed or renamed it.
-            if os.fstat(lock).st_ino == os.stat(name, dir_fd=self._fd).st_ino:  # noqa: PTH116
+            if os.fstat(lock).st_ino == os.stat(name, dir_fd=self._fd).st_ino:
                 return lock
         except OSError:
             pass
@@ -233,7 +239,7 @@ class Spool:
             body = self._body(data)
         except (OSError, ValueError) as error:
             with contextlib.suppress(OSError):
-                os.unlink(entry.name, dir_fd=self._fd)  # noqa: PTH108
+                os.unlink(entry.name, dir_fd=self._fd)
             os.close(lock)
             raise ValueError(f"{self.path}/{entry.name}: {error}") from None
         return Claim(entry, body, lock)
@@ -250,7 +256,7 @@ class Spool:
     def remove(self, claim: Claim) -> None:
         """Takes a claimed entry away: delivered, or given up."""
         with contextlib.suppress(OSError):
-            os.unlink(claim.entry.name, dir_fd=self._fd)  # noqa: PTH108
+            os.unlink(claim.entry.name, dir_fd=self._fd)
         os.close(claim.lock)
 
     def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
@@ -259,7 +265,7 @@ class Spool:
         entry = Entry("", old.start_ns, unconfirmed, errors, old.key)
         entry = Entry(_name(entry), old.start_ns, unconfirmed, errors, old.key)
         try:
-            os.rename(old.name, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)  # noqa: PTH104
+            os.rename(old.name, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
         except OSError:
             entry = old
         os.close(claim.lock)
@@ -290,8 +296,11 @@ def _sweep_directory(path: str) -> int:
             entry = _parse(file.name)
             with contextlib.suppress(OSError):
                 if entry is not None and _too_old(entry.start_ns):
-                    os.unlink(file.path)  # noqa: PTH108
+                    Path(file.path).unlink()
                     removed += 1
-                elif _TEMPORARY.fullmatch(file.name) and time.time() - file.stat().st_mtime > _PART_AGE_S:
-                    os.unlink(file.path)  # noqa: PTH108
+                elif (
+                    _TEMPORARY.fullmatch(file.name)
+                    and time.time() - file.stat().st_mtime > _PART_AGE_S
+                ):
+                    Path(file.path).unlink()
     return removed

@@ -242,7 +242,11 @@ def parse_push(data: bytes) -> list[Series]:
             continue
         series = Series()
         for part, content in fields(_bytes(value, "Series")):
-            texts = {n: _bytes(v, "Series") for n, v in fields(_bytes(content, "Series"))} if part in {1, 2} else {}
+            texts = (
+                {n: _bytes(v, "Series") for n, v in fields(_bytes(content, "Series"))}
+                if part in {1, 2}
+                else {}
+            )
             try:
                 if part == 1:
                     series.labels.append((texts.get(1, b"").decode(), texts.get(2, b"").decode()))

@@ -42,7 +42,9 @@ def selector(text: str) -> Callable[[Stored], bool]:
         name, operator, value = found[1], found[2], json.loads(found[3])
         at = found.end()
 
-        def test(stored: Stored, name: str = name, operator: str = operator, value: str = value) -> bool:
+        def test(
+            stored: Stored, name: str = name, operator: str = operator, value: str = value
+        ) -> bool:
             if operator in {"=", "!="}:
                 return (stored.label(name) == value) == (operator == "=")
             return (re.fullmatch(value, stored.label(name)) is not None) == (operator == "=~")
@@ -64,7 +66,8 @@ def _selected(store: Store, query: Mapping[str, Any], selectors: Iterable[str]) 
     return [
         stored
         for stored in list(store.profiles)
-        if start <= stored.time_ns // 1_000_000 < end and (not tests or any(test(stored) for test in tests))
+        if start <= stored.time_ns // 1_000_000 < end
+        and (not tests or any(test(stored) for test in tests))
     ]
 
 
@@ -84,12 +87,18 @@ def _labels(stored: Stored) -> dict[str, str]:
 def profile_types(store: Store, query: Mapping[str, Any]) -> dict[str, Any]:
     found = sorted({stored.type_id for stored in _selected(store, query, ())})
     keys = ("name", "sampleType", "sampleUnit", "periodType", "periodUnit")
-    return {"profileTypes": [{"ID": each, **dict(zip(keys, each.split(":"), strict=True))} for each in found]}
+    return {
+        "profileTypes": [
+            {"ID": each, **dict(zip(keys, each.split(":"), strict=True))} for each in found
+        ]
+    }
 
 
 def label_names(store: Store, query: Mapping[str, Any]) -> dict[str, Any]:
     chosen = _selected(store, query, query.get("matchers", ()))
-    return {"names": sorted({name for stored in chosen for name in _labels(stored) if listed(name)})}
+    return {
+        "names": sorted({name for stored in chosen for name in _labels(stored) if listed(name)})
+    }
 
 
 def label_values(store: Store, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,14 +111,26 @@ def series(store: Store, query: Mapping[str, Any]) -> dict[str, Any]:
     rows = set()
     for stored in _selected(store, query, query.get("matchers", ())):
         labels = {name: value for name, value in _labels(stored).items() if listed(name)}
-        rows.add(tuple(sorted((name, value) for name, value in labels.items() if not wanted or name in wanted)))
-    return {"labelsSet": [{"labels": [{"name": n, "value": v} for n, v in row]} for row in sorted(rows) if row]}
+        rows.add(
+            tuple(
+                sorted(
+                    (name, value) for name, value in labels.items() if not wanted or name in wanted
+                )
+            )
+        )
+    return {
+        "labelsSet": [
+            {"labels": [{"name": n, "value": v} for n, v in row]} for row in sorted(rows) if row
+        ]
+    }
 
 
 def select_merge_stacktraces(store: Store, query: Mapping[str, Any]) -> dict[str, Any]:
     type_id = query.get("profileTypeID", "")
     if len(type_id.split(":")) not in {5, 6}:
-        raise _invalid(f"profile-type selection must be of the form <name>:<type>:<unit>:...: {type_id}")
+        raise _invalid(
+            f"profile-type selection must be of the form <name>:<type>:<unit>:...: {type_id}"
+        )
     if "labelSelector" not in query:
         raise _invalid("label selector is required")
     chosen = _selected(store, query, [query["labelSelector"]])
@@ -124,7 +145,9 @@ def select_merge_stacktraces(store: Store, query: Mapping[str, Any]) -> dict[str
     return {"flamegraph": _flamegraph(totals, own, int(query.get("maxNodes", DEFAULT_NODES)))}
 
 
-def _flamegraph(totals: Counter[tuple[str, ...]], own: Counter[tuple[str, ...]], most: int) -> dict[str, Any]:
+def _flamegraph(
+    totals: Counter[tuple[str, ...]], own: Counter[tuple[str, ...]], most: int
+) -> dict[str, Any]:
     """Bars by level, offsets from the end of the bar before; what is too small for `most` nodes becomes "other"."""
     smallest = sorted(totals.values(), reverse=True)[most - 1] if len(totals) > most else 0
     children: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
@@ -146,7 +169,7 @@ def _flamegraph(totals: Counter[tuple[str, ...]], own: Counter[tuple[str, ...]],
         levels[depth] += [str(left - ends[depth]), str(total), str(self_value), str(index[name])]
         ends[depth] = left + total
 
-    waiting = [((), 0)] if totals else []
+    waiting: list[tuple[tuple[str, ...], int]] = [((), 0)] if totals else []
     while waiting:
         stack, left = waiting.pop()
         bar(len(stack), left, totals[stack], own[stack], stack[-1] if stack else "total")

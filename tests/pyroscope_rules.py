@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a Pyroscope 2.x with default limits accepts, refuses, changes and stores; by rule, from pyroscope's documents and
-from what a real one answered (tests/contract/pyroscope-contract.json).
+"""What a Pyroscope 2.x with default limits accepts, refuses, changes and stores: by rule, so that a real one's answers
+(tests/contract/pyroscope-contract.json) come out of them.
 
 Context: tests.
 """
@@ -14,7 +14,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.pprof_reader import MAX_PROFILE_BYTES, Pprof, Sample, Series, TooLargeError, WireError, inflate, parse_pprof
+from tests.pprof_reader import (
+    MAX_PROFILE_BYTES,
+    Pprof,
+    Sample,
+    Series,
+    TooLargeError,
+    WireError,
+    inflate,
+    parse_pprof,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +121,9 @@ def _human(size: int, base: int, unit: str) -> str:
     prefix = ["", "k" if base == 1000 else "K", "M", "G"][power]
     mark = "i" if base == 1024 and power else ""
     value = int(value * 10 + 0.5) / 10
-    return f"{value:.1f} {prefix}{mark}{unit}" if value < 10 else f"{value:.0f} {prefix}{mark}{unit}"
+    return (
+        f"{value:.1f} {prefix}{mark}{unit}" if value < 10 else f"{value:.0f} {prefix}{mark}{unit}"
+    )
 
 
 def _moment(seconds: float) -> str:
@@ -149,7 +160,9 @@ class Store:
                     parsed.append((identity, tuple(series.labels), parse_pprof(plain), len(plain)))
                 except TooLargeError:
                     limit = _human(MAX_PROFILE_BYTES, 1000, "B")
-                    failures.append(_invalid(f"uncompressed profile payload size exceeds limit of {limit}"))
+                    failures.append(
+                        _invalid(f"uncompressed profile payload size exceeds limit of {limit}")
+                    )
                 except WireError as error:
                     failures.append(RefusedError("unknown", str(error)))
         with self._mutex:
@@ -162,7 +175,10 @@ class Store:
                 except _NilPointerError:
                     text = "runtime error: invalid memory address or nil pointer dereference"
                     failures.append(
-                        RefusedError("unknown", f"push series with index {index} and id {identity} failed: {text}")
+                        RefusedError(
+                            "unknown",
+                            f"push series with index {index} and id {identity} failed: {text}",
+                        )
                     )
         if failures:
             raise failures[0]
@@ -172,7 +188,9 @@ class Store:
         if not labels.get("service_name"):
             labels["service_name"] = "unknown_service"
             given = (*given, ("service_name", "unknown_service"))
-        self._limit_rate(size + sum(len(name.encode()) + len(value.encode()) for name, value in given))
+        self._limit_rate(
+            size + sum(len(name.encode()) + len(value.encode()) for name, value in given)
+        )
         ordered = tuple(sorted(given))
         self._check_profile(profile, ordered)
         samples = _normalize(profile)
@@ -192,7 +210,9 @@ class Store:
         self._filled = now
         if size > self._tokens:
             rate, added = _human(RATE_BYTES, 1024, "B"), _human(size, 1024, "B")
-            raise RefusedError("resource_exhausted", f"push rate limit ({rate}) exceeded while adding {added}")
+            raise RefusedError(
+                "resource_exhausted", f"push rate limit ({rate}) exceeded while adding {added}"
+            )
         self._tokens -= size
 
     def _check_profile(self, profile: Pprof, labels: Labels) -> None:
@@ -210,26 +230,7 @@ class Store:
                     f"(max_profile_stacktrace_sample_labels, actual: {len(sample.labels)}, limit: {MAX_SAMPLE_LABELS})"
                 )
             sample.locations = sample.locations[-MAX_DEPTH:]
-        if not profile.sample_types:
-            raise _invalid("sample type is empty")
-        if not profile.strings or profile.strings[0]:
-            raise _invalid("string 0 should be empty string")
-        for sample in profile.samples:
-            if len(sample.values) != len(profile.sample_types):
-                raise _invalid("sample value length mismatch")
-        if 0 in profile.locations:
-            raise _invalid("location id is 0")
-        if 0 in profile.functions:
-            raise _invalid("function id is 0")
-        for index, text in enumerate(profile.strings):
-            try:
-                text.decode()
-            except UnicodeDecodeError:
-                raise _invalid(f"invalid utf8 string hex: {text.hex()}") from None
-            profile.strings[index] = text[-MAX_SYMBOL_BYTES:]
-        for kind, _ in profile.sample_types:
-            if "-" in profile.text(kind):
-                raise _invalid("sample type contains -")
+        _check_form(profile)
 
     def _check_time(self, profile: Pprof, labels: Labels) -> None:
         now = self._clock()
@@ -246,12 +247,42 @@ class Store:
         period = [profile.text(index) for index in profile.period_type or (0, 0)]
         found = []
         for column, (kind, unit) in enumerate(profile.sample_types):
-            type_id = ":".join([dict(labels)["__name__"], profile.text(kind), profile.text(unit), *period])
-            stacks = tuple(
-                (_stack(profile, sample), sample.values[column]) for sample in samples if sample.values[column]
+            type_id = ":".join(
+                [dict(labels)["__name__"], profile.text(kind), profile.text(unit), *period]
             )
-            found.append(Stored(labels, type_id, profile.time_ns, profile.duration_ns, stacks, self.pushes))
+            stacks = tuple(
+                (_stack(profile, sample), sample.values[column])
+                for sample in samples
+                if sample.values[column]
+            )
+            found.append(
+                Stored(labels, type_id, profile.time_ns, profile.duration_ns, stacks, self.pushes)
+            )
         return found
+
+
+def _check_form(profile: Pprof) -> None:
+    """What makes a message no profile; and strings lose what is too long of them, at their beginning."""
+    if not profile.sample_types:
+        raise _invalid("sample type is empty")
+    if not profile.strings or profile.strings[0]:
+        raise _invalid("string 0 should be empty string")
+    for sample in profile.samples:
+        if len(sample.values) != len(profile.sample_types):
+            raise _invalid("sample value length mismatch")
+    if 0 in profile.locations:
+        raise _invalid("location id is 0")
+    if 0 in profile.functions:
+        raise _invalid("function id is 0")
+    for index, text in enumerate(profile.strings):
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            raise _invalid(f"invalid utf8 string hex: {text.hex()}") from None
+        profile.strings[index] = text[-MAX_SYMBOL_BYTES:]
+    for kind, _ in profile.sample_types:
+        if "-" in profile.text(kind):
+            raise _invalid("sample type contains -")
 
 
 def _stack(profile: Pprof, sample: Sample) -> tuple[str, ...]:
@@ -269,7 +300,8 @@ def _normalize(profile: Pprof) -> list[Sample]:
     for sample in profile.samples:
         sample.labels = [label for label in sample.labels if label[1]]
         known = all(
-            location in profile.locations and any(profile.locations[location][:2]) for location in sample.locations
+            location in profile.locations and any(profile.locations[location][:2])
+            for location in sample.locations
         )
         if not known or min(sample.values) < 0 or not any(sample.values):
             continue
@@ -289,11 +321,13 @@ def _normalize(profile: Pprof) -> list[Sample]:
     return list(kept.values())
 
 
-def _groups(profile: Pprof, samples: list[Sample], series: dict[str, str]) -> dict[Labels, list[Sample]]:
+def _groups(
+    profile: Pprof, samples: list[Sample], series: dict[str, str]
+) -> dict[Labels, list[Sample]]:
     """Samples by the labels of the series they go to: a series' own label hides a sample's."""
     groups: dict[Labels, list[Sample]] = {}
     for sample in samples:
-        labels = {}
+        labels: dict[str, str] = {}
         for key, value, _ in sorted(sample.labels):
             name = profile.text(key)
             if name and profile.strings[value] and name not in _NO_SERIES_LABELS:
@@ -305,17 +339,25 @@ def _groups(profile: Pprof, samples: list[Sample], series: dict[str, str]) -> di
 
 def _check_labels(labels: Labels, given: Labels) -> None:
     if len(labels) > MAX_LABELS:
-        raise _invalid(f"profile series '{shown(labels)}' has {len(labels)} label names; limit {MAX_LABELS}")
+        raise _invalid(
+            f"profile series '{shown(labels)}' has {len(labels)} label names; limit {MAX_LABELS}"
+        )
     if not dict(labels).get("__name__"):
         raise _invalid(f"invalid labels '{shown(labels)}' with error: invalid metric name")
     names = [name for name, _ in given]
     for name, value in labels:
         if len(name.encode()) > MAX_NAME_BYTES:
-            raise _invalid(f"profile with labels '{shown(labels)}' has label name too long: '{name}'")
+            raise _invalid(
+                f"profile with labels '{shown(labels)}' has label name too long: '{name}'"
+            )
         if len(value.encode()) > MAX_VALUE_BYTES:
-            raise _invalid(f"profile with labels '{shown(labels)}' has label value too long: '{value}'")
+            raise _invalid(
+                f"profile with labels '{shown(labels)}' has label value too long: '{value}'"
+            )
         if names.count(name) > 1:
-            raise _invalid(f"profile with labels '{shown(labels)}' has duplicate label name: '{name}'")
+            raise _invalid(
+                f"profile with labels '{shown(labels)}' has duplicate label name: '{name}'"
+            )
 
 
 def listed(name: str) -> bool:

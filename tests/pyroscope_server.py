@@ -91,7 +91,9 @@ class PyroscopeServer:
         faults: one for each of the next pushes; then `always`.
     """
 
-    def __init__(self, port: int = 0, certificate: Path | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int = 0, certificate: Path | None = None, host: str = "127.0.0.1"
+    ) -> None:
         """Binds.
 
         Args:
@@ -118,7 +120,10 @@ class PyroscopeServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stopped.set()
         self._http.shutdown()
@@ -130,7 +135,8 @@ class PyroscopeServer:
         return [
             stored
             for stored in list(self.store.profiles)
-            if type_id in {None, stored.type_id} and all(stored.label(n) == v for n, v in labels.items())
+            if type_id in {None, stored.type_id}
+            and all(stored.label(n) == v for n, v in labels.items())
         ]
 
     def total(self, type_id: str, **labels: str) -> int:
@@ -150,7 +156,9 @@ class _Http(http.server.ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], handler: type[_Handler], owner: PyroscopeServer) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type[_Handler], owner: PyroscopeServer
+    ) -> None:
         self.owner = owner
         self.context: ssl.SSLContext | None = None
         if ":" in address[0]:
@@ -163,10 +171,12 @@ class _Http(http.server.ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.context is None:
+            super().finish_request(request, client_address)
+            return
         # The handshake is done on the connection's own thread.
-        if self.context is not None:
-            request = self.context.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        with contextlib.closing(self.context.wrap_socket(request, server_side=True)) as secured:
+            super().finish_request(secured, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients may go away as they like."""
@@ -222,7 +232,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             except zlib.error as error:
                 raise RefusedError("invalid_argument", f"decompress: {error}") from None
         if coding != "identity":
-            raise RefusedError("unimplemented", f'unknown compression "{coding}": supported encodings are gzip')
+            raise RefusedError(
+                "unimplemented", f'unknown compression "{coding}": supported encodings are gzip'
+            )
         return body
 
     def _push(self, owner: PyroscopeServer, body: bytes) -> None:
@@ -255,24 +267,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _query(self, owner: PyroscopeServer, body: bytes) -> None:
         try:
-            question = json.loads(self._inflate(body) or "null")
-            if not isinstance(question, dict):
-                raise RefusedError("invalid_argument", "unmarshal message: zero-length payload is not a JSON object")
+            question = json.loads(self._inflate(body))
             answer = QUERIES[self.path.removeprefix(QUERY_PATH)](owner.store, question)
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             self._refuse(RefusedError("invalid_argument", f"unmarshal message: {error}"))
         except RefusedError as error:
             self._refuse(error)
-        else:
-            self._send(200, "application/json", json.dumps(answer).encode())
+        self._send(200, "application/json", json.dumps(answer).encode())
 
     def _refuse(self, error: RefusedError) -> None:
-        text = json.dumps({"code": error.code, "message": error.message}, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(
+            {"code": error.code, "message": error.message},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
         self._send(error.status, "application/json", text.encode())
 
     def _send(self, status: int, content_type: str, body: bytes, *headers: tuple[str, str]) -> None:
         # As the real one: who sends gzip gets gzip, whatever he said he accepts.
-        gzipped = bool(body) and self.headers.get("Content-Encoding") == "gzip" and "json" in content_type
+        gzipped = (
+            bool(body) and self.headers.get("Content-Encoding") == "gzip" and "json" in content_type
+        )
         if gzipped:
             squeeze = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
             body = squeeze.compress(body) + squeeze.flush()
@@ -309,11 +324,16 @@ def _from_json(body: bytes) -> list[Series]:
 
 def make_certificate(directory: Path) -> Path:
     """A self-signed certificate for loopback, with its key, in one PEM file; also fit for SSL_CERT_FILE."""
-    key, certificate, both = (directory / name for name in ("key.pem", "certificate.pem", "both.pem"))
+    key, certificate, both = (
+        directory / name for name in ("key.pem", "certificate.pem", "both.pem")
+    )
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"],
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+            *("ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-keyout", str(key), "-out", str(certificate)),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"),
+        ],
         check=True,
         capture_output=True,
         timeout=30,
@@ -324,9 +344,13 @@ def make_certificate(directory: Path) -> Path:
 
 def main() -> None:
     """Serves until SIGINT or SIGTERM, and says what was stored."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--port", type=int, default=4040)
-    parser.add_argument("--https", metavar="PEM", type=Path, help="speak https with this key and certificate")
+    parser.add_argument(
+        "--https", metavar="PEM", type=Path, help="speak https with this key and certificate"
+    )
     arguments = parser.parse_args()
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""One HTTP/1.1 exchange over a plain or TLS socket, under one deadline for everything.
+
+http.client always loads OpenSSL, takes 30 ms to import, and its timeouts are per read, so that a server that drips
+bytes holds the caller for ever. Redirects are not followed, proxy variables are not read, compressed answers are
+understood (the server compresses them unasked).
+
+Context: agent (the exporter's threads).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+import zlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import ssl
+
+_ANSWER_BYTES: Final = 65536
+
+
+class GarbledError(Exception):
+    """The peer does not speak HTTP."""
+
+
+def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
+    """A connection, the TLS handshake done.
+
+    Args:
+        host: name or address.
+        port: number.
+        tls: None for plain HTTP.
+        deadline: monotonic; the C library's name look-up alone cannot be bound by it.
+
+    Raises:
+        OSError: none of the host's addresses answers, or its certificate does not hold.
+    """
+    # As bytes: of a str Python would load its IDNA tables.
+    name = host.encode("ascii") if host.isascii() else host.encode("idna")
+    places = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    failure: OSError = TimeoutError("timed out")
+    for at, (family, kind, protocol, _, address) in enumerate(places):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            # An address that swallows packets leaves the others their share of the time.
+            connection.settimeout(_remaining(deadline) / (len(places) - at))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is None:
+                return connection
+            connection.settimeout(_remaining(deadline))
+            return tls.wrap_socket(connection, server_hostname=host)
+        except OSError as error:
+            connection.close()
+            failure = error
+    raise failure
+
+
+def _remaining(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def send(connection: socket.socket, data: bytes, deadline: float) -> bool:
+    """Whether all went out; not all where the server closed early, whose answer may say why."""
+    view = memoryview(data)
+    while view:
+        connection.settimeout(_remaining(deadline))
+        try:
+            view = view[connection.send(view) :]
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+    return True
+
+
+def receive(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (names lowered) and body of the answer; a body that is cut off is given as far as it came."""
+    data = b""
+
+    def more() -> bool:
+        nonlocal data
+        connection.settimeout(_remaining(deadline))
+        block = connection.recv(16384)
+        data += block
+        return bool(block) and len(data) <= _ANSWER_BYTES
+
+    while True:
+        while b"\r\n\r\n" not in data:
+            if data and not data.startswith(b"HTTP/"[: len(data)]):
+                raise GarbledError(f"it said {data[:20]!r}")
+            if not more():
+                if not data:
+                    raise ConnectionResetError("connection closed without an answer")
+                raise GarbledError("its answer has no end of headers")
+        head, _, data = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        found = re.fullmatch(r"HTTP/1\.[01] (\d{3})(?: .*)?", lines[0])
+        if found is None:
+            raise GarbledError(f"its status line is {lines[0][:60]!r}")
+        status = int(found[1])
+        if status >= 200:  # what comes before is "100 Continue" and the like
+            break
+    pairs = (line.partition(":") for line in lines[1:])
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    length = headers.get("content-length", "")
+    chunked = "chunked" in headers.get("transfer-encoding", "")
+    wanted = int(length) if length.isdecimal() else _ANSWER_BYTES
+    # The status has decided already: a body that never ends loses its text, no more.
+    with contextlib.suppress(OSError):
+        while not (data.endswith(b"0\r\n\r\n") if chunked else len(data) >= wanted) and more():
+            pass
+    body = _unchunk(data) if chunked else data[:wanted]
+    if headers.get("content-encoding") == "gzip":
+        with contextlib.suppress(zlib.error):
+            body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, _ANSWER_BYTES)
+    return status, headers, body
+
+
+def _unchunk(data: bytes) -> bytes:
+    body = b""
+    while True:
+        size, found, data = data.partition(b"\r\n")
+        try:
+            length = int(size.split(b";")[0], 16)
+        except ValueError:
+            return body
+        if not found or length == 0:
+            return body
+        body += data[:length]
+        data = data[length + 2 :]
