@@ -229,7 +229,7 @@ class Outbox:
                 item.claim, unconfirmed=item.unconfirmed, errors=item.errors
             )
             with self.changed:
-                if entry.written_here and not self._closed:
+                if self._spool.wrote(entry) and not self._closed:
                     self.own[entry.key] = entry
             return
         if self.has_spool and self._to_disk(item):

@@ -2,7 +2,7 @@
 """Profiles that wait on disk for their server: bounded, oldest dropped first, shared by concurrent processes.
 
     <spool_dir>/<host>_<port>-<crc32>/        one directory a server and tenant, mode 0700
-        <start_ns>-u<0|1>-e<errors>-<pid>-<n>.push   one profile, mode 0600
+        <start_ns>-u<0|1>-e<errors>-<run>-<n>.push   one profile, mode 0600
 
 A file holds a line with the format, one with the identity of its server, one with length and crc32 of the body, then
 the body of the push as it goes on the wire: no credential is in it, and whoever delivers it needs nothing else. The
@@ -45,7 +45,7 @@ class Entry:
         start_ns: wall clock at the start of the profile's window.
         unconfirmed: it was sent once without an answer, so it may have been stored.
         errors: answers that left open whose fault it was.
-        key: pid and serial: the same through all renames.
+        key: random number of its writer, and serial: the same through all renames.
     """
 
     name: str
@@ -53,11 +53,6 @@ class Entry:
     unconfirmed: bool
     errors: int
     key: str
-
-    @property
-    def written_here(self) -> bool:
-        """Whether this very process wrote it."""
-        return self.key.startswith(f"{os.getpid()}-")
 
 
 @dataclass(slots=True)
@@ -107,6 +102,8 @@ class Spool:
         self._root = os.path.abspath(directory)
         self.path = f"{self._root}/{readable}-{zlib.crc32(self._identity):08x}"
         self._max_bytes = max_bytes
+        # Not the pid: in containers that share a spool it is the same in all.
+        self._run = int.from_bytes(os.urandom(6), "big")
         self._serial = 0
         self._mutex = threading.Lock()
         try:
@@ -139,7 +136,7 @@ class Spool:
         head = b"%s%s\n%d %08x\n" % (_FORMAT, self._identity, len(body), zlib.crc32(body))
         with self._mutex:
             self._serial += 1
-            key = f"{os.getpid()}-{self._serial}"
+            key = f"{self._run}-{self._serial}"
         entry = Entry("", start_ns, unconfirmed, errors, key)
         entry = Entry(_name(entry), start_ns, unconfirmed, errors, key)
         part = f".{key}.part"
@@ -270,6 +267,10 @@ class Spool:
             entry = old
         os.close(claim.lock)
         return entry
+
+    def wrote(self, entry: Entry) -> bool:
+        """Whether the entry is this very object's."""
+        return entry.key.startswith(f"{self._run}-")
 
     def sweep(self) -> int:
         """Removes what no server takes any more, of all servers: profiles too old, and halves left by a crash.
