@@ -64,8 +64,9 @@ futex_wait (const uint32_t *word, uint32_t seen, uint32_t timeout_ms)
   futex (word, FUTEX_WAIT, seen, &timeout);
 }
 
-const char *
-gp_reader_check (const struct gp_segment *segment, uint64_t bytes)
+/* Why this memory is no segment that we can read; NULL: it is one. */
+static const char *
+check (const struct gp_segment *segment, uint64_t bytes)
 {
   if (bytes < offsetof (struct gp_segment, host_pid))
     return "it is smaller than a segment's head";
@@ -95,7 +96,7 @@ gp_reader_map (int fd, const char **error)
     *error = "it cannot be mapped";
     return NULL;
   }
-  *error = gp_reader_check (segment, (uint64_t) status.st_size);
+  *error = check (segment, (uint64_t) status.st_size);
   if (*error != NULL) {
     gp_reader_unmap (segment);
     return NULL;

@@ -44,9 +44,6 @@ struct gp_overflow_row
   uint64_t total_ns;
 };
 
-/* Why this memory is no segment that we can read, as a sentence; NULL: it is one. MT-Safe */
-const char *gp_reader_check (const struct gp_segment *segment, uint64_t bytes);
-
 /* Maps the segment of a descriptor, which may be closed afterwards; NULL and *error (static text) where it cannot. */
 struct gp_segment *gp_reader_map (int fd, const char **error);
 void gp_reader_unmap (struct gp_segment *segment);

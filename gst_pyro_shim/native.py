@@ -102,11 +102,10 @@ class Reader:
         raw: its fields.
     """
 
-    def __init__(self, pointer: Any, *, owned: bool) -> None:
-        """Wraps a checked `struct gp_segment *`; `owned`: it is unmapped by `close`."""
+    def __init__(self, pointer: Any) -> None:
+        """Wraps a checked `struct gp_segment *`, which it unmaps at `close`."""
         self.raw = cast("CSegment", pointer)
         self._pointer = pointer
-        self._owned = owned
         self._buffer = _ffi.new("char[]", max(1 << 20, _lib.gp_reader_buffer_bytes()))
         self._drained = _ffi.new("struct gp_drained *")
 
@@ -117,22 +116,12 @@ class Reader:
         pointer = _lib.gp_reader_map(fd, error)
         if pointer == _ffi.NULL:
             return str(_ffi.string(error[0]).decode())
-        return cls(pointer, owned=True)
-
-    @classmethod
-    def from_address(cls, address: int, size: int) -> Reader | str:
-        """The segment that this very process has mapped; a sentence where it is none."""
-        pointer = _ffi.cast("struct gp_segment *", address)
-        error = _lib.gp_reader_check(pointer, size)
-        if error != _ffi.NULL:
-            return str(_ffi.string(error).decode())
-        return cls(pointer, owned=False)
+        return cls(pointer)
 
     def close(self) -> None:
         """Unmaps it. Nothing else may be called afterwards."""
-        if self._owned:
-            self._owned = False
-            _lib.gp_reader_unmap(self._pointer)
+        _lib.gp_reader_unmap(self._pointer)
+        self._pointer = _ffi.NULL
 
     def text(self, offset: int) -> str:
         """The interned string at an offset, "" for one that is out of bounds."""

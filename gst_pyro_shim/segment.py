@@ -144,7 +144,7 @@ class Segment:
     """
 
     def __init__(self, reader: Reader) -> None:
-        """Wraps a mapped segment; `from_fd` and `from_address` map it."""
+        """Wraps a mapped segment; `from_fd` maps it."""
         self._reader = reader
         self._raw = reader.raw
         self._labels: dict[int, Label] = {}
@@ -162,19 +162,7 @@ class Segment:
         Raises:
             SegmentError: it is none, or one of another version.
         """
-        return cls._checked(Reader.from_fd(fd))
-
-    @classmethod
-    def from_address(cls, address: int, size: int) -> Segment:
-        """The segment that this process itself has mapped.
-
-        Raises:
-            SegmentError: it is none, or one of another version.
-        """
-        return cls._checked(Reader.from_address(address, size))
-
-    @classmethod
-    def _checked(cls, reader: Reader | str) -> Segment:
+        reader = Reader.from_fd(fd)
         if isinstance(reader, str):
             raise SegmentError(f"The memory shared with the shim cannot be used: {reader}.")
         return cls(reader)

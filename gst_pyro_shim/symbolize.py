@@ -9,6 +9,8 @@ Context: agent. Reads files; asks nothing over the network.
 
 from __future__ import annotations
 
+import math
+import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -63,12 +65,12 @@ class Symbolizer:
     """Names addresses by the files that the host had loaded.
 
     Attributes:
-        symbols_only: read no more debug information: there is no time left.
+        deadline: when (time.monotonic) to stop reading debug information, which may take long.
     """
 
     def __init__(self, source: ModuleSource) -> None:
         """Starts without anything read."""
-        self.symbols_only = False
+        self.deadline = math.inf
         self._source = source
         self._modules: list[Module] = []
         self._tables: dict[int, _Table] = {}
@@ -139,7 +141,7 @@ class Symbolizer:
         file = self._file(module)
         if file is None:  # gone, or replaced by another build
             return (self._frame(identity(module.path, address), module),)
-        start, rows = file.lookup(address, symbols_only=self.symbols_only)
+        start, rows = file.lookup(address, symbols_only=time.monotonic() > self.deadline)
         return tuple(
             self._frame(
                 demangle(name) if name else identity(module.path, start), module, source, line

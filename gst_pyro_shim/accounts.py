@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""How much CPU time is new: totals that only grow on the whole become amounts that were not told before.
+
+Context: agent. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+K = TypeVar("K", bound="Hashable")
+
+_STANDING_WINDOWS: Final = 3
+
+
+class Ledger(Generic[K]):
+    """What was told of each total so far.
+
+    A live account may step back a little when its thread corrects an estimate: then nothing is told until it has passed
+    its old height, so that the sum of all amounts is the greatest total that was seen.
+    """
+
+    def __init__(self) -> None:
+        """Starts with nothing told."""
+        self._told: dict[K, int] = {}
+
+    def take(self, key: K, total_ns: int) -> int:
+        """What of this total was not told before, ns; it is told now."""
+        new = total_ns - self._told.get(key, 0)
+        if new <= 0:
+            return 0
+        self._told[key] = total_ns
+        return new
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._told
+
+    def forget(self, key: K) -> None:
+        """This total will not be seen again; the key may come back for another."""
+        self._told.pop(key, None)
+
+
+class Unseen:
+    """CPU time of the process that no account holds.
+
+    A thread that was not found yet has its CPU missing today and accounted tomorrow, from its birth. Only what has been
+    missing for several windows in a row is told before the end; what accounts still bring after that would be told
+    twice, and is not worth the name.
+    """
+
+    def __init__(self) -> None:
+        """Starts with nothing missing."""
+        self._missing: deque[int] = deque(maxlen=_STANDING_WINDOWS)
+        self._told_ns = 0
+
+    def take(self, process_ns: int, accounted_ns: int, *, final: bool) -> int:
+        """What is to be told as unseen now, ns.
+
+        Args:
+            process_ns: CPU time of the process since its birth, at the last close.
+            accounted_ns: what accounts have told since then.
+            final: there is no later window.
+        """
+        self._missing.append(process_ns - accounted_ns)
+        if not final and len(self._missing) < _STANDING_WINDOWS:
+            return 0
+        standing = self._missing[-1] if final else min(self._missing)
+        new = max(0, standing - self._told_ns)
+        self._told_ns += new
+        return new
+
+
+def scale(weights: Sequence[int], total: int) -> list[int]:
+    """Parts of `total` in proportion to `weights`, whole numbers whose sum is exactly `total`.
+
+    Args:
+        weights: none negative, at least one positive.
+        total: not negative.
+    """
+    whole = sum(weights)
+    parts, passed, given = [], 0, 0
+    for weight in weights:
+        passed += weight
+        upto = total * passed // whole
+        parts.append(upto - given)
+        given = upto
+    return parts

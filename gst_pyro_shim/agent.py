@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""The agent: empties the ring, makes a profile of each window, delivers it, and ends within a second.
+
+Context: agent, one thread; in the host's process (embedded) or in one beside it (process), where it outlives a host
+that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home, Segment
+from gst_pyro_shim.stats import RunStats
+
+if TYPE_CHECKING:
+    from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.delivery import Delivery
+    from gst_pyro_shim.window import Window
+
+DRAIN_S: Final = 0.25
+"""How long samples lie in the ring, and how late the end of a host that was killed is noticed."""
+CLOSE_S: Final = 0.5
+"""A poller that is alive closes all accounts within milliseconds."""
+FLUSH_S: Final = 0.9
+SETTLE_S: Final = 0.01
+"""For handlers that are in flight at the stop."""
+_DWARF_UNTIL_S: Final = 0.3
+
+_LEVELS: Final = ("error", "warning", "info", "debug")
+
+
+class Log:
+    """Lines for GStreamer's debug log, and for stderr what the settings ask for. MT-safe."""
+
+    def __init__(self, segment: Segment | None) -> None:
+        """Errors and warnings go to stderr until `level` says otherwise."""
+        self._segment = segment
+        self.level = "warning"
+
+    def __call__(self, level: str, text: str) -> None:
+        """Writes one line."""
+        line = " ".join(text.split())
+        if self._segment is not None:
+            self._segment.log(level, line)
+        if _LEVELS.index(level) <= _LEVELS.index(self.level):
+            # One write: threads of the host may be writing too.
+            try:
+                os.write(2, f"gst-pyro: {line}\n".encode("utf-8", "replace"))
+            except OSError:
+                return
+
+
+class Host:
+    """Whether the profiled process is still there."""
+
+    def __init__(self, pid: int, home: Home) -> None:
+        """Watches it where it can end without us."""
+        self._pid = pid
+        self._poll: select.poll | None = None
+        self._ended = False
+        if home == "process":
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                self._ended = True
+            else:
+                self._poll = select.poll()
+                self._poll.register(descriptor, select.POLLIN)
+
+    @property
+    def has_ended(self) -> bool:
+        """It has exited, or was killed."""
+        if not self._ended and self._poll is not None:
+            self._ended = bool(self._poll.poll(0))
+        return self._ended
+
+    def has_left(self) -> bool:
+        """It runs another program now: exec() leaves the process, and takes our memory out of it."""
+        try:
+            maps = Path(f"/proc/{self._pid}/maps").read_text("utf-8", "replace")
+        except PermissionError:
+            return False
+        except OSError:
+            maps = ""
+        self._ended |= "memfd:gst-pyro" not in maps
+        return self._ended
+
+
+class Agent:
+    """One run of the drain loop."""
+
+    def __init__(
+        self, segment: Segment, settings: Settings, home: Home, delivery: Delivery, log: Log
+    ) -> None:
+        """Prepares; `run` works."""
+        from gst_pyro_shim.symbolize import Symbolizer
+        from gst_pyro_shim.window import Window
+
+        self._segment = segment
+        self._interval_s = settings.upload_interval
+        self._home: Home = home
+        self._host = Host(segment.pid, home)
+        self._delivery = delivery
+        self._log = log
+        self._symbolizer = Symbolizer(segment)
+        self._window: Window = Window(segment, self._symbolizer)
+        self._said_first = False
+        self._notes: list[str] = []
+
+    def run(self) -> None:
+        """Until the host stops, or is gone."""
+        segment = self._segment
+        seen = segment.wake
+        segment.set_agent_state(AGENT_RUNNING)
+        due = time.monotonic() + self._interval_s
+        while not segment.is_stopping and not self._host.has_ended:
+            seen = segment.wait(seen, min(DRAIN_S, max(0.0, due - time.monotonic())))
+            self._drain()
+            if time.monotonic() >= due and not segment.is_stopping:
+                due = max(due + self._interval_s, time.monotonic())
+                self._end_window()
+        self._stop(time.monotonic() + FLUSH_S)
+
+    def _drain(self, *, final: bool = False) -> None:
+        self._window.drain(final=final)
+        if self._window.has_samples and not self._said_first:
+            self._said_first = True
+            self._log("info", "the first sample has come")
+
+    def _end_window(self) -> None:
+        if not self._segment.request_close(CLOSE_S) and self._host.has_left():
+            return
+        self._drain()
+        self._deliver(final=False)
+
+    def _stop(self, end: float) -> None:
+        """Delivers what is left; over at `end` (time.monotonic)."""
+        self._symbolizer.deadline = end - FLUSH_S + _DWARF_UNTIL_S
+        self._drain()
+        if self._segment.tail != self._segment.head:
+            time.sleep(SETTLE_S)
+        self._drain(final=True)
+        if not self._segment.is_stopping:
+            self._notes.append(
+                "The process ended without a last word: its CPU time is what its threads had"
+                " written down by then."
+            )
+        stats = self._deliver(final=True)
+        self._delivery.close(end)
+        self._log("info", _totals(stats, self._delivery.counters))
+
+    def _deliver(self, *, final: bool) -> RunStats:
+        profile = self._window.close(final=final)
+        stats = self._stats(profile.start_ns + profile.duration_ns, final=final)
+        profile.comments.append(stats.to_comment())
+        self._delivery.deliver(profile, final=final)
+        self._log(
+            "debug",
+            f"window of {profile.duration_ns / 1e9:.1f} s: {len(profile.samples)} stacks,"
+            f" {sum(one.cpu_ns for one in profile.samples) / 1e9:.3f} s of CPU",
+        )
+        return stats
+
+    def _stats(self, end_ns: int, *, final: bool) -> RunStats:
+        segment, window = self._segment, self._window
+        counters = segment.counters()
+        counters["threads_seen"] = segment.threads_seen
+        counters |= window.dropped | self._delivery.counters
+        return RunStats(
+            pid=segment.pid,
+            start_ns=segment.start_real_ns,
+            program=segment.program,
+            duration_s=(end_ns - segment.start_real_ns) / 1e9,
+            process_cpu_s=window.process_ns / 1e9,
+            sample_clock=segment.sample_clock,
+            sample_rate=segment.sample_rate,
+            counters=counters,
+            named_weight=window.named_weight,
+            total_weight=window.weight,
+            agent_home=self._home,
+            agent_cpu_s=time.process_time() if self._home == "process" else 0.0,
+            notes=list(self._notes),
+            final=final,
+        )
+
+
+def _totals(stats: RunStats, counters: dict[str, int]) -> str:
+    dropped = {
+        name: value
+        for name, value in (stats.counters | counters).items()
+        if value and name.startswith("dropped_")
+    }
+    named = 100 * stats.named_weight / stats.total_weight if stats.total_weight else 0.0
+    return (
+        f"done: {stats.process_cpu_s:.3f} s of CPU in {stats.duration_s:.1f} s,"
+        f" {stats.total_weight} samples, {named:.1f} % named,"
+        f" {counters.get('pushed_profiles', 0)} profiles pushed,"
+        f" dropped: {dropped or 'nothing'}"
+    )
+
+
+def run(fd: int, home: Home) -> int:
+    """Runs the agent of one host until its end.
+
+    Args:
+        fd: of the segment.
+        home: where this runs.
+
+    Returns:
+        0 in a process of its own where all went well. Embedded never 0, which there means that Python itself failed.
+    """
+    log = Log(None)
+    segment: Segment | None = None
+    try:
+        segment = Segment.from_fd(fd)
+        log = Log(segment)
+        agent = _prepare(segment, home, log)
+        agent.run()
+    except Exception as error:  # noqa: BLE001  the host must not see a traceback, and must not wait for us
+        if isinstance(error, GstPyroError):
+            log("error", f"{error} Not profiling.")
+        else:
+            log("error", _where(error))
+        if segment is not None:
+            segment.set_agent_state(AGENT_REFUSED)
+        return error.exit_code if isinstance(error, GstPyroError) else 1
+    segment.set_agent_state(AGENT_DONE)
+    return 0 if home == "process" else AGENT_DONE
+
+
+def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
+    from gst_pyro_shim.config import Settings, unknown_variables
+    from gst_pyro_shim.delivery import Delivery
+
+    settings = Settings.load(segment.params(), os.environ)
+    log.level = settings.log_level
+    for name in unknown_variables(os.environ):
+        log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
+    delivery = Delivery(settings, os.environ, segment.pid, log)
+    shown = " ".join(f"{name}={value}" for name, value in settings.masked().items() if value)
+    log("info", f"settings: {shown}")
+    log("info", f"agent is at home {home}, delivers to {', '.join(delivery.places)}")
+    return Agent(segment, settings, home, delivery, log)
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
+    return f"the agent failed and profiling ends ({type(error).__name__}: {error}; at {place})"

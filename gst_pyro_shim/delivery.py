@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Where finished profiles go: the server, the controller's collector, the user's file.
+
+Context: agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import SecretStr
+
+from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.merge import Merge
+from gst_pyro_shim.profile import encode, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.model import Profile
+    from gst_pyro_shim.outbox import Log
+
+# Between controller and agent; as in environment.py and collector.py, which are not imported here: the agent's start
+# counts in milliseconds.
+COLLECTOR_ENV: Final = "GST_PYROSCOPE_COLLECTOR"
+COLLECTOR_TOKEN_ENV: Final = "GST_PYROSCOPE_COLLECTOR_TOKEN"  # noqa: S105  its name, not its value
+COLLECTOR_TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  likewise
+
+_WRITE_SHARE: Final = 0.005
+"""Of the time that passes, what rewriting the file may take: it grows with the run."""
+
+
+class Delivery:
+    """All destinations of one run."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], pid: int, log: Log) -> None:
+        """Opens what the settings and the controller name.
+
+        Without any of them the default server is pushed to. A controller that collects, or a file, takes its place.
+
+        Args:
+            settings: the user's.
+            environ: of the host; names the controller's collector.
+            pid: of the host, for `%p` in the file's name.
+            log: takes a level and a line.
+
+        Raises:
+            ConfigError: a URL or header cannot be used.
+        """
+        collector = environ.get(COLLECTOR_ENV, "")
+        self.places: list[str] = []
+        self._collector: Exporter | None = None
+        self._server: Exporter | None = None
+        self._file: OutputFile | None = None
+        if collector:
+            own = _collector_settings(settings, collector, environ.get(COLLECTOR_TOKEN_ENV, ""))
+            self._collector = Exporter(own, log)
+            self.places.append("the controller")
+        if settings.output:
+            self._file = OutputFile(settings.output.replace("%p", str(pid)), log)
+            self.places.append(self._file.path)
+        if settings.server_is_set or not self.places:
+            self._server = Exporter(settings, log)
+            self._server.warm_up()
+            self.places.append(settings.masked()["server_url"])
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The exporter's, of the server where there is one; the collector's are only told where something was lost."""
+        if self._server is not None:
+            return self._server.counters
+        if self._collector is not None:
+            counters = self._collector.counters.items()
+            return {name: value for name, value in counters if name.startswith("dropped_")}
+        return {}
+
+    def deliver(self, profile: Profile, *, final: bool) -> None:
+        """Hands a profile to all destinations. Waits for the disk alone, and only where there is a file."""
+        exporters = [one for one in (self._collector, self._server) if one is not None]
+        if exporters:
+            for data in split(profile):
+                for exporter in exporters:
+                    exporter.submit(data, start_ns=profile.start_ns)
+        if self._file is not None:
+            self._file.add(profile, final=final)
+
+    def close(self, end: float) -> None:
+        """Flushes until `end` (time.monotonic) at the latest."""
+        # The collector is this machine's own and answers at once.
+        for exporter in (self._collector, self._server):
+            if exporter is not None:
+                exporter.close(max(0.05, end - time.monotonic()))
+
+
+def _collector_settings(settings: Settings, url: str, token: str) -> Settings:
+    return settings.model_copy(
+        update={
+            "server_url": url,
+            "http_headers": {COLLECTOR_TOKEN_HEADER: SecretStr(token)},
+            "basic_auth_user": None,
+            "basic_auth_password": None,
+            "bearer_token": None,
+            "tenant_id": None,
+            "spool_dir": "",
+        }
+    )
+
+
+class OutputFile:
+    """The profile of the whole run, in a file that is complete at any moment.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: str, log: Log) -> None:
+        """Writes nothing yet."""
+        self.path = path
+        self._log = log
+        self._merge = Merge()
+        self._next_write = 0.0
+        self._has_failed = False
+
+    def add(self, profile: Profile, *, final: bool) -> None:
+        """Adds a window, and rewrites the file where that is due."""
+        self._merge.add(profile)
+        begin = time.monotonic()
+        if begin < self._next_write and not final:
+            return
+        try:
+            self._write()
+        except OSError as error:
+            if not self._has_failed:
+                self._log("error", f"cannot write the profile to {self.path}: {error.strerror}")
+            self._has_failed = True
+        self._next_write = begin + (time.monotonic() - begin) / _WRITE_SHARE
+
+    def _write(self) -> None:
+        # One process, as against what the controller merges: no sample needs a pid.
+        whole = self._merge.profile()
+        whole = replace(whole, samples=[replace(one, pid=0) for one in whole.samples])
+        squeezer = zlib.compressobj(wbits=31)
+        data = squeezer.compress(encode(whole)) + squeezer.flush()
+        temporary = Path(f"{self.path}.{os.getpid()}.part")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""A record's words become frames, with the elements' own frames among the functions.
+
+Context: agent. Format of records: csrc/abi.h, struct gp_record.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gst_pyro_shim import native
+from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame, element_frame
+from gst_pyro_shim.symbolize import is_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gst_pyro_shim.segment import Label
+
+_TAGGED: Final = 1 << 63
+_OPERAND: Final = (1 << 56) - 1
+_TAG_LABEL: Final = native.constant("GP_FRAME_LABEL")
+_TAG_UNKNOWN: Final = native.constant("GP_FRAME_UNKNOWN")
+_TAG_TRUNCATED: Final = native.constant("GP_FRAME_TRUNCATED")
+_TAG_EXACT: Final = native.constant("GP_FRAME_EXACT")
+_MARKERS: Final = {_TAG_UNKNOWN: UNKNOWN, _TAG_TRUNCATED: TRUNCATED}
+
+_WORD: Final = 8
+_CUT_BYTES: Final = 64 * _WORD
+_CUT_MARK: Final = struct.pack("=Q", _TAGGED | _TAG_TRUNCATED << 56)
+
+# What stands on the root side of a thread's own function: the thread's start in libc, then our function around it.
+_LIBC: Final = ("libc.", "libc-", "libpthread", "ld-linux")
+_LIBC_ENTRY_FRAMES: Final = 2
+_SHIM: Final = "libgstpyro"
+
+_MAX_STACKS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A resolved stack.
+
+    Attributes:
+        frames: leaf first.
+        identity: equal for stacks whose frames are the same objects; cheap to hash, where frames are not.
+        named: its leaf has a function's name.
+    """
+
+    frames: tuple[Frame, ...]
+    identity: tuple[int, ...]
+    named: bool
+
+
+class PcSource(Protocol):
+    """Names addresses: a `Symbolizer`."""
+
+    def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
+        """The function at `pc` and what was inlined there, innermost first."""
+
+
+class LabelSource(Protocol):
+    """Knows labels by id: a `Segment`."""
+
+    def label(self, number: int) -> Label:
+        """A label; one that does not exist reads as CPU of no element."""
+
+
+class Stacks:
+    """Resolves stacks and remembers them over windows, within bounds."""
+
+    def __init__(self, labels: LabelSource, symbolizer: PcSource) -> None:
+        """Starts empty."""
+        self._labels = labels
+        self._symbolizer = symbolizer
+        self._known: dict[tuple[int, bytes], Stack] = {}
+        self._label_frames: dict[int, Frame] = {}
+
+    def label_frame(self, number: int) -> Frame:
+        """The frame that stands for a label; the same object each time."""
+        frame = self._label_frames.get(number)
+        if frame is None:
+            label = self._labels.label(number)
+            frame = element_frame(label.name, label.factory, label.path)
+            self._label_frames[number] = frame
+        return frame
+
+    def resolve(self, label: int, key: bytes) -> Stack:
+        """The stack of a record with this label.
+
+        Args:
+            label: innermost label; stands in the stack even where no tag says so.
+            key: see `stack_key`.
+        """
+        known = self._known.get((label, key))
+        if known is None:
+            if len(self._known) >= _MAX_STACKS:
+                for old in list(self._known)[: _MAX_STACKS // 2]:
+                    del self._known[old]
+            frames = tuple(self._frames(label, key))
+            named = bool(frames) and is_named(frames[0])
+            known = Stack(frames, tuple(map(id, frames)), named)
+            self._known[label, key] = known
+        return known
+
+    def _frames(self, label: int, key: bytes) -> list[Frame]:
+        generation, *words = struct.unpack(f"=I{(len(key) - 4) // _WORD}Q", key)
+        look_up = self._symbolizer.frames
+        frames: list[Frame] = []
+        is_placed = False
+        for at, word in enumerate(words):
+            if word < _TAGGED:
+                # A return address is that of the next instruction, maybe of the next function.
+                frames += look_up(word if at == 0 else word - 1, generation)
+                continue
+            tag, operand = word >> 56 & 0x7F, word & _OPERAND
+            if tag == _TAG_LABEL:
+                frames.append(self.label_frame(operand))
+                is_placed |= operand == label
+            elif tag == _TAG_EXACT:
+                frames += look_up(operand, generation)
+            elif tag in _MARKERS:
+                frames.append(_MARKERS[tag])
+        if not is_placed:
+            is_main = self._labels.label(label).kind == "main"
+            at = len(frames) if is_main else entry_index(frames)
+            frames.insert(at, self.label_frame(label))
+        return frames
+
+
+def stack_key(data: bytes, at: int, depth: int) -> bytes:
+    """What tells the stack of the record at `at` from others: generation of the module list, and frames."""
+    return data[at + 24 : at + 28] + data[at + 32 : at + 32 + depth * _WORD]
+
+
+def cut_key(key: bytes) -> bytes:
+    """A key of bounded length: leaf side and root side of a deep stack, with [truncated] between."""
+    if len(key) <= 4 + 2 * _CUT_BYTES + _WORD:
+        return key
+    return key[: 4 + _CUT_BYTES] + _CUT_MARK + key[-_CUT_BYTES:]
+
+
+def entry_index(frames: Sequence[Frame]) -> int:
+    """Where the thread's own label belongs: right after the thread's entry, which is at the end (the root)."""
+    end = len(frames)
+    if end and frames[-1] is TRUNCATED:
+        return end - 1
+    at, in_libc = end, 0
+    while at > 0 and frames[at - 1].kind == "native":
+        name = frames[at - 1].module.rpartition("/")[2]
+        if name.startswith(_LIBC) and in_libc < _LIBC_ENTRY_FRAMES:
+            in_libc += 1
+        elif not name.startswith(_SHIM):
+            break
+        at -= 1
+    # A thread that has nothing else on its stack is still starting, or ending: its function is the leaf.
+    return at if at > 0 else end
