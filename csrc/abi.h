@@ -37,9 +37,8 @@ enum gp_sample_rate
 enum gp_clock
 {
   GP_CLOCK_NONE = 0,            /* no signal was free: accounts only */
-  GP_CLOCK_PERF = 1,            /* perf task-clock event a thread */
-  GP_CLOCK_PERF_USER = 2,       /* the same without kernel time (perf_event_paranoid 2) */
-  GP_CLOCK_TIMER = 3            /* timer_create on the thread's CPU clock; bound to the kernel's tick */
+  GP_CLOCK_PERF = 1,            /* a perf task-clock event a thread for user code, a timer for the kernel's time */
+  GP_CLOCK_TIMER = 2            /* timer_create on the thread's CPU clock alone; bound to the kernel's tick */
 };
 
 enum gp_host_state
@@ -85,6 +84,7 @@ enum gp_counter
 {
   GP_COUNTER_SAMPLES = 0,               /* records committed */
   GP_COUNTER_TICKS_OVERRUN,             /* expiries the kernel merged into others; carried as weight */
+  GP_COUNTER_TICKS_LEFT_TO_PERF,        /* timer ticks in user code, which the thread's perf event samples */
   GP_COUNTER_DROPPED_RING_FULL,
   GP_COUNTER_DROPPED_NO_THREAD,         /* signal on a thread without state */
   GP_COUNTER_DROPPED_NESTED,            /* handler interrupted itself or a half-built state */

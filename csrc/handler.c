@@ -32,6 +32,20 @@ read_registers (const ucontext_t *context, struct gp_regs *regs)
   regs->context = context;
 }
 
+/* Whether a timer's tick fell into the kernel, as seen from the registers it returns to. */
+static bool
+in_system_call (const ucontext_t *context)
+{
+#if defined (__x86_64__)
+  /* The instruction itself leaves the return address in rcx. */
+  return context->uc_mcontext.gregs[REG_RCX] == context->uc_mcontext.gregs[REG_RIP];
+#else
+  /* Behind "svc #0". Code of the page before may be gone: a system call at the very end of a page goes unseen. */
+  uintptr_t pc = context->uc_mcontext.pc;
+  return (pc & 4095) >= 4 && *(const uint32_t *) (pc - 4) == 0xd4000001;
+#endif
+}
+
 /* The thread's own stack and, where a handler of the host's was interrupted on one, its alternate stack. */
 static struct gp_stack
 find_stack (const struct gp_thread *thread, const ucontext_t *context)
@@ -103,6 +117,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
     record->frames[i] = thread->frames[i];
   gp_ring_commit (record);
   gp_count (GP_COUNTER_SAMPLES);
+  gp_add (&g_segment->counters[GP_COUNTER_TICKS_OVERRUN], weight - 1);
   count_stack (walk.end);
 }
 
@@ -131,10 +146,8 @@ gp_handler (int number, siginfo_t *info, void *context)
   if (info->si_code == SI_TIMER) {
     thread = gp_thread_from_cookie (info->si_value.sival_ptr);
     ours = thread != NULL;
-    if (info->si_overrun > 0) {
+    if (info->si_overrun > 0)
       weight += (uint32_t) info->si_overrun;
-      gp_add (&g_segment->counters[GP_COUNTER_TICKS_OVERRUN], (uint64_t) info->si_overrun);
-    }
   } else if (info->si_code == POLL_IN || info->si_code == POLL_HUP) {
     thread = gp_thread_from_perf_fd (info->si_fd);
     ours = thread != NULL;
@@ -149,6 +162,8 @@ gp_handler (int number, siginfo_t *info, void *context)
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);
   } else if (thread->in_handler) {
     gp_count (GP_COUNTER_DROPPED_NESTED);
+  } else if (info->si_code == SI_TIMER && thread->perf_fd >= 0 && !in_system_call (context)) {
+    gp_count (GP_COUNTER_TICKS_LEFT_TO_PERF);
   } else {
     thread->in_handler = true;
     ucontext_t *interrupted = context;

@@ -26,8 +26,7 @@ log_sample_clock (void)
 {
   static const char *const clocks[] = {
     [GP_CLOCK_NONE] = "none: no signal was free, accounts only",
-    [GP_CLOCK_PERF] = "perf task-clock",
-    [GP_CLOCK_PERF_USER] = "perf task-clock, user only (perf_event_paranoid)",
+    [GP_CLOCK_PERF] = "perf task-clock in user code, CPU timers in the kernel",
     [GP_CLOCK_TIMER] = "CPU timers (perf events are not allowed here)",
   };
   gp_gst_log (GST_LEVEL_INFO, "%u Hz, clock: %s, signal %u", g_segment->sample_rate_hz, clocks[g_segment->clock],

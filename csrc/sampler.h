@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sampler.h: ticks. One perf task-clock event a thread where the kernel allows it, else one CPU timer a thread.
+/* sampler.h: ticks. A CPU timer a thread; where the kernel allows it, a perf task-clock event besides, which does not wait
+ * for the kernel's tick and takes over the user code.
  *
  * Context: lifecycle and poller, but for the handler itself (handler.c).
  */

@@ -32,7 +32,6 @@ _NAME_WIDTH: Final = 12
 
 _CLOCKS: Final = {
     "perf": "perf task-clock",
-    "perf_user": "perf task-clock, user only: kernel time is not sampled",
     "timer": (
         "CPU timers, bound to the kernel's tick: in live pipelines the shares of functions inside"
         " an element keep the tick's bias"

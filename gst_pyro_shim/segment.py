@@ -308,7 +308,7 @@ class Segment:
     def sample_clock(self) -> SampleClock:
         """What paces the samples."""
         name: SampleClock
-        for name in ("perf", "perf_user", "timer"):
+        for name in ("perf", "timer"):
             if _CLOCK_NAMES.get(self._raw.clock) == name:
                 return name
         return "none"

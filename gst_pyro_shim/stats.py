@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "gst-pyro "
 
-SampleClock = Literal["", "none", "perf", "perf_user", "timer"]
+SampleClock = Literal["", "none", "perf", "timer"]
 """What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
 
 
