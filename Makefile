@@ -19,7 +19,7 @@ APT_TEST := clang clang-format gdb valgrind python3-gi gir1.2-gstreamer-1.0 \
   gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader \
   libgstreamer-plugins-base1.0-dev
 
-DEMO := videotestsrc num-buffers=600 ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert \
+DEMO := videotestsrc num-buffers=250 ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert \
   ! x264enc ! h264parse ! avdec_h264 ! videoconvert ! fakesink
 
 # A venv made from another Python than the one asked for is made anew.
@@ -36,7 +36,7 @@ help:  ## list the targets
 build: $(STAMPS)/native  ## build the native parts into gst_pyro_shim/
 
 demo: $(STAMPS)/native | apt-demo  ## profile a pipeline with x264 and libav, print the table
-	$(PY) -m gst_pyro_shim run -o build/demo.pb.gz -- gst-launch-1.0 -q $(DEMO)
+	$(PY) -m gst_pyro_shim run --force -o build/demo.pb.gz -- gst-launch-1.0 -q $(DEMO)
 
 test: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## run all tests
 	$(PY) -m pytest $(PYTEST_ARGS)
