@@ -61,7 +61,9 @@ def _invalid(text: str) -> _RefusedError:
 
 
 class Collector:
-    """Listens from construction on; a context manager that closes at the end.
+    """Listens from construction on, answers once started; a context manager that closes at the end.
+
+    What comes before `start` waits: the target is forked while there are no threads yet.
 
     Attributes:
         token: to be sent in the header `TOKEN_HEADER` of each push.
@@ -87,7 +89,6 @@ class Collector:
             name="gst-pyro-collector",
             daemon=True,
         )
-        self._thread.start()
 
     @property
     def url(self) -> str:
@@ -100,6 +101,10 @@ class Collector:
         with self._lock:
             return list(self._problems)
 
+    def start(self) -> None:
+        """Answers from now on."""
+        self._thread.start()
+
     def __enter__(self) -> Self:
         """Nothing to do: it listens already."""
         return self
@@ -111,9 +116,10 @@ class Collector:
         trace: TracebackType | None,
     ) -> None:
         """Closes the socket; connections that are still open are left to end with the process."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
     def wait_final(self, timeout_s: float) -> bool:
         """Waits until every process that pushed has said that nothing more comes.

@@ -106,28 +106,31 @@ def run(
     output.check()
     shim = paths.shim_path()
     paths.write_record()
-    # Before the collector's threads: they inherit the signals that it blocks.
-    with Target() as target, Collector() as collector:
-        with environment.Registry(user) as registry:
-            started = time.monotonic()
-            link = registry.place(user, shim)
-            target.start(command, environment.for_target(user, collector, link))
-            end = target.wait()
-            wall_s = time.monotonic() - started
-            collector.wait_final(_LAST_PUSH_WAIT_S)
-            found = shutil.which(command[0])
-            facts = RunFacts(
-                program=Path(command[0]).name,
-                end=end.text,
-                wall_s=round(wall_s, 3),
-                cpu_s=round(end.cpu_s, 6),
-                registry_update_off=user.get("GST_REGISTRY_UPDATE") == "no",
-                registry_written=registry.was_written,
-                registry_has_tracer=registry.has_tracer,
-                preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
-                problems=collector.problems,
-            )
-        profile = collector.merge.profile()
+    with (
+        Target() as target,
+        Collector() as collector,
+        environment.Registry(user) as registry,
+    ):
+        started = time.monotonic()
+        link = registry.place(user, shim)
+        target.start(command, environment.for_target(user, collector, link))
+        collector.start()
+        end = target.wait()
+        wall_s = time.monotonic() - started
+        collector.wait_final(_LAST_PUSH_WAIT_S)
+        found = shutil.which(command[0])
+        facts = RunFacts(
+            program=Path(command[0]).name,
+            end=end.text,
+            wall_s=round(wall_s, 3),
+            cpu_s=round(end.cpu_s, 6),
+            registry_update_off=user.get("GST_REGISTRY_UPDATE") == "no",
+            registry_written=registry.was_written,
+            registry_has_tracer=registry.has_tracer,
+            preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
+            problems=collector.problems,
+        )
+    profile = collector.merge.profile()
     profile = replace(profile, comments=[*profile.comments, facts.to_comment()])
     is_written = _tell(profile, output, facts.program, target.pid, end)
     code = end.repeat()

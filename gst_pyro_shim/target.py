@@ -6,8 +6,8 @@ have had. The controller takes its signals with sigwaitinfo: what the terminal s
 target by itself, what somebody sends to the controller alone is passed on, a target that is stopped
 by job control stops the controller too, and its end becomes the controller's end.
 
-Context: controller, main thread. Construct `Target` before any other thread is started: they must
-inherit the blocked signals.
+Context: controller, main thread. Other threads are started after the target: it is forked, and they
+must inherit the blocked signals.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ class Target:
         self.pid = 0
         self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
         # Inherited as ignored it would reap the target behind our back.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._old_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._witness = _Witness()
+        self._group_hit: tuple[int, float] = (0, 0.0)
 
     def __enter__(self) -> Self:
         """Nothing to do."""
@@ -123,13 +124,36 @@ class Target:
             CommandNotFoundError: no such program.
             CommandNotRunnableError: there is one, but it cannot be executed.
         """
-        try:
-            self.pid = os.posix_spawnp(
-                command[0], list(command), environ, setsigmask=self._old_mask, setsigdef=_RESET
-            )
-        except OSError as error:
-            _raise_not_started(command[0], error)
+        read_end, write_end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become(command, environ, write_end)
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as pipe:
+            number = pipe.read()  # closed without a word by a successful exec
+        if number:
+            os.waitpid(self.pid, 0)
+            _raise_not_started(command[0], int(number))
         self._witness.start()
+
+    def _become(self, command: Sequence[str], environ: Mapping[str, str], pipe: int) -> NoReturn:
+        """In the child: undoes what this process and Python changed of the signals, and execs.
+
+        Not posix_spawn: glibc's leaves its internal signals 32 and 33 ignored in the program.
+        """
+        try:
+            signal.signal(signal.SIGCHLD, self._old_child)
+            for number in _RESET:
+                signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                # Else one that comes between here and the exec would only raise a flag of Python's.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
+            os.execvpe(command[0], list(command), dict(environ))  # noqa: S606 (a shell would be in the way)
+        except OSError as error:
+            os.write(pipe, str(error.errno).encode())
+        finally:
+            os._exit(127)
 
     def wait(self) -> End:
         """Waits for its end, passing signals on meanwhile."""
@@ -150,7 +174,12 @@ class Target:
             if os.getpgid(self.pid) != os.getpgrp():
                 return False
         # Asked for the terminal's signals too: they end the witness, and it must be replaced.
-        return self._witness.was_hit(number) or code > 0
+        if self._witness.was_hit(number) or code > 0:
+            self._group_hit = (number, time.monotonic() + 2 * _WITNESS_WAIT_S)
+            return True
+        # `timeout` signals us and then the group: the second of the two finds a new witness alive.
+        known, until = self._group_hit
+        return known == number and time.monotonic() < until
 
     def _send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -231,15 +260,15 @@ class _Witness:
         self._pid, self._pipe = 0, -1
 
 
-def _raise_not_started(program: str, error: OSError) -> NoReturn:
-    if error.errno in {errno.ENOENT, errno.ENOTDIR} and shutil.which(program) is None:
+def _raise_not_started(program: str, number: int) -> NoReturn:
+    if number in {errno.ENOENT, errno.ENOTDIR} and shutil.which(program) is None:
         raise CommandNotFoundError(
             f"Command not found: {program}",
             "Check its name and PATH; options of `run` itself stand before the `--`.",
-        ) from error
-    reason = error.strerror
-    if error.errno == errno.ENOENT:
+        )
+    reason = os.strerror(number)
+    if number == errno.ENOENT:
         reason = "the interpreter or loader that it names does not exist"
-    elif error.errno == errno.ENOEXEC:
+    elif number == errno.ENOEXEC:
         reason = "it is neither a binary of this machine nor a script that begins with #!"
-    raise CommandNotRunnableError(f"Cannot run {program}: {reason}.") from error
+    raise CommandNotRunnableError(f"Cannot run {program}: {reason}.")

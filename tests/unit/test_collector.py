@@ -24,6 +24,7 @@ from tests import profiles
 @pytest.fixture
 def collector():
     with Collector() as one:
+        one.start()
         yield one
 
 
@@ -185,6 +186,7 @@ def test_waiting_ends_when_every_process_has_ended(collector):
 
 def test_closing_does_not_wait_for_idle_connections():
     with Collector() as collector:
+        collector.start()
         address = urlsplit(collector.url)
         idle = socket.create_connection((address.hostname, address.port))
         started = time.monotonic()
