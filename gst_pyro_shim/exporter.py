@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PUSH_TIMEOUT_S: Final = 10.0
 """A healthy server answers within 0.5 s, its worst normal case is 4.5 s; below 5 s one gives up on stored profiles."""
 FLUSH_CONNECTIONS: Final = 32
+INSURE_AFTER: Final = 0.4
+"""Share of the last flush's time after which what is on its way is put on disk as well."""
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MOST_S: Final = 60.0
 MAX_ERRORS: Final = 6
@@ -94,7 +96,7 @@ class Exporter:
         Returns after at most `deadline_s` seconds, however dead server or disk are.
         """
         end = time.monotonic() + deadline_s
-        push_until = end - min(0.2, deadline_s / 4)  # the rest is for the disk
+        push_until = end - min(0.05, deadline_s / 4)
         with self._changed:
             if self._closing:
                 return
@@ -103,12 +105,18 @@ class Exporter:
             # A server known to be silent would cost the host the whole deadline for nothing.
             self._given_up = self._silent and self._box.has_spool
             wanted = 0 if self._given_up else len(self._box.queue) + len(self._box.own)
-            wait_s = 0.0 if self._given_up else push_until - time.monotonic()
+            share = 0.0 if self._given_up else 1.0
         for _ in range(min(FLUSH_CONNECTIONS, wanted)):
             if not self._start(lambda: self._flush(push_until), "gst-pyro-flush"):
                 break
+        # A healthy server answers at the very end of what time there is: what is on its way gets a place on disk
+        # meanwhile, which it loses when the answer comes.
         with self._changed:
-            self._changed.wait_for(self._flushed, wait_s)
+            flushed = self._changed.wait_for(self._flushed, share * deadline_s * INSURE_AFTER)
+        if share and not flushed:
+            self._start(self._insure, "gst-pyro-insure")
+        with self._changed:
+            self._changed.wait_for(self._flushed, share * (push_until - time.monotonic()))
             left = self._abandon()
         if left and not self._start(lambda: self._keep_all(left), "gst-pyro-spool"):
             self._keep_all(left)
@@ -144,6 +152,21 @@ class Exporter:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         return sorted(left, key=lambda item: item.start_ns)
+
+    def _insure(self) -> None:
+        with self._changed:
+            items = [item for item in self._in_flight if item.claim is None]
+        for item in items:
+            claim = self._box.write(item, unconfirmed=True)
+            if claim is None:
+                return
+            with self._changed:
+                is_wanted = item in self._in_flight and not item.settled and not item.abandoned
+                if is_wanted:
+                    item.claim = claim
+                    item.insured = True
+            if not is_wanted:
+                self._box.unwrite(claim)
 
     def _keep_all(self, left: list[Item]) -> None:
         """The newest first: should the disk be too slow, the oldest are lost."""
@@ -288,7 +311,7 @@ class Exporter:
             size = len(item.body())
             box.count("pushed_profiles")
             box.count("pushed_bytes", size)
-            box.count("from_spool", int(item.claim is not None))
+            box.count("from_spool", int(item.claim is not None and not item.insured))
             box.say_debug(f"pushed a profile of {size} bytes to {self._pusher.target.url}")
             box.forget(item)
             return

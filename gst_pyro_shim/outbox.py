@@ -34,7 +34,8 @@ class Item:
     Attributes:
         unconfirmed: it was sent once without an answer.
         errors: answers that left open whose fault it was.
-        claim: its place in the spool, where it came from there.
+        claim: its place in the spool, where it has one.
+        insured: that place is for the case only that the last push does not succeed.
         settled: its fate is decided by the thread that pushed it.
         abandoned: its fate is decided by `Exporter.close`; that thread has no say any more.
     """
@@ -46,6 +47,7 @@ class Item:
         "abandoned",
         "claim",
         "errors",
+        "insured",
         "settled",
         "size",
         "start_ns",
@@ -58,6 +60,7 @@ class Item:
         self.unconfirmed = False
         self.errors = 0
         self.claim: Claim | None = None
+        self.insured = False
         self.settled = False
         self.abandoned = False
         self._labels = labels
@@ -224,17 +227,19 @@ class Outbox:
 
     def keep(self, item: Item) -> None:
         """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all."""
+        if item.claim is None and self.has_spool:
+            item.insured = True
+            item.claim = self.write(item, unconfirmed=item.unconfirmed)
         if self._spool is not None and item.claim is not None:
             entry = self._spool.release(
                 item.claim, unconfirmed=item.unconfirmed, errors=item.errors
             )
             with self.changed:
+                self._counters["spooled"] += item.insured
+                # Not at the end: the last flush would take it up again and again.
                 if self._spool.wrote(entry) and not self._closed:
                     self.own[entry.key] = entry
-            return
-        if self.has_spool and self._to_disk(item):
-            return
-        if self._closed:
+        elif self._closed:
             self.drop(
                 "not_delivered",
                 "the server did not take it before the end, and it could not be spooled",
@@ -242,30 +247,33 @@ class Outbox:
         else:
             self.put(item.again())
 
-    def _to_disk(self, item: Item) -> bool:
-        assert self._spool is not None
+    def write(self, item: Item, *, unconfirmed: bool) -> Claim | None:
+        """Writes a profile to disk and holds it there; None where the disk does not take it."""
+        if not self.has_spool or self._spool is None:
+            return None
         try:
-            entry, evicted = self._spool.add(
-                item.body(), item.start_ns, unconfirmed=item.unconfirmed, errors=item.errors
+            claim, evicted = self._spool.add(
+                item.body(), item.start_ns, unconfirmed=unconfirmed, errors=item.errors
             )
         except SpoolError as error:
             self._rest_until = time.monotonic() + SPOOL_REST_S
             self.say("spool", "warning", f"no profile can be kept on disk: {error}")
-            return False
-        with self.changed:
-            if not self._closed:  # else the last flush would take it up again and again
-                self.own[entry.key] = entry
-            self._counters["spooled"] += 1
+            return None
         if evicted:
             self.drop("spool_full", f"{self._spool.path} is full; the oldest go first", evicted)
-        return True
+        return claim
+
+    def unwrite(self, claim: Claim) -> None:
+        """Takes back what `write` wrote."""
+        if self._spool is not None:
+            self._spool.remove(claim)
 
     def forget(self, item: Item) -> None:
         """Its fate is sealed: delivered, or dropped and counted."""
-        if self._spool is not None and item.claim is not None:
+        if item.claim is not None:
             with self.changed:
                 self.own.pop(item.claim.entry.key, None)
-            self._spool.remove(item.claim)
+            self.unwrite(item.claim)
 
     def count(self, counter: str, number: int = 1) -> None:
         """Adds to a counter."""

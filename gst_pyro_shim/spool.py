@@ -124,11 +124,11 @@ class Spool:
 
     def add(
         self, body: bytes, start_ns: int, *, unconfirmed: bool = False, errors: int = 0
-    ) -> tuple[Entry, int]:
+    ) -> tuple[Claim, int]:
         """Writes a profile so that it is there as a whole or not at all, and makes room for it first.
 
         Returns:
-            The entry, and how many older ones had to go for it.
+            The entry, claimed by the caller, and how many older ones had to go for it.
 
         Raises:
             SpoolError: full disk, directory gone, or a body larger than the whole spool.
@@ -143,7 +143,7 @@ class Spool:
         try:
             evicted = self._make_room(len(head) + len(body))
             try:
-                self._write(part, head + body)
+                lock = self._write(part, head + body)
                 os.rename(part, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
             except OSError:
                 with contextlib.suppress(OSError):
@@ -151,16 +151,22 @@ class Spool:
                 raise
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
-        return entry, evicted
+        return Claim(entry, body, lock), evicted
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes) -> int:
+        """The descriptor of the new file, locked before anybody can see it under its final name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         # Not synced: a crash of the process loses nothing, and what a power cut halves is known by its crc.
-        descriptor = os.open(name, flags, 0o600, dir_fd=self._fd)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        lock = os.open(name, flags, 0o600, dir_fd=self._fd)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             view = memoryview(data)
             while view:
-                view = view[file.write(view) or 0 :]
+                view = view[os.write(lock, view) :]
+        except OSError:
+            os.close(lock)
+            raise
+        return lock
 
     def _make_room(self, wanted: int) -> int:
         if wanted > self._max_bytes:
@@ -262,7 +268,8 @@ class Spool:
         entry = Entry("", old.start_ns, unconfirmed, errors, old.key)
         entry = Entry(_name(entry), old.start_ns, unconfirmed, errors, old.key)
         try:
-            os.rename(old.name, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            if entry.name != old.name:
+                os.rename(old.name, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
         except OSError:
             entry = old
         os.close(claim.lock)

@@ -182,6 +182,17 @@ def test_without_a_spool_what_is_lost_is_counted(how, server, log):
     assert sum(dropped(exporting).values()) == 20
 
 
+def test_an_answer_at_the_last_moment_leaves_nothing_on_disk(server, settings, log, monkeypatch):
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+    server.always = Fault(delay_s=0.7)
+    exporting = Exporter(settings, log)
+    submit(exporting, 10)
+    closed_within(exporting)
+    assert exporting.counters["pushed_profiles"] == 10
+    assert exporting.counters["spooled"] == exporting.counters["from_spool"] == 0
+    assert not spooled_files(settings)
+
+
 def test_the_spool_is_delivered_when_the_server_is_back(server, settings, log):
     server.faults.extend([Fault(status=503)] * 3)
     exporting = Exporter(settings, log)
