@@ -16,6 +16,7 @@ enum
   GP_REG_SP = 31,
   GP_REG_PC = 32,
   GP_REGS = 33,
+  GP_CALL_PUSHES = 0,           /* bytes of stack that a call takes */
   GP_RED_ZONE = 0
 };
 

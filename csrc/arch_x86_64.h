@@ -16,6 +16,7 @@ enum
   GP_REG_RA = 16,               /* column of the return address */
   GP_REG_PC = 16,
   GP_REGS = 17,
+  GP_CALL_PUSHES = 8,           /* bytes of stack that a call takes */
   GP_RED_ZONE = 128             /* bytes below sp that belong to the leaf */
 };
 

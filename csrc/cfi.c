@@ -5,68 +5,16 @@
  */
 #define _GNU_SOURCE
 #include "cfi.h"
+#include "cfi_cache.h"
 
-/* The cache: direct-mapped, written by any handler at any time. A rule is two words, (key ^ data, data), so that one
- * torn between two writers matches no key. Relaxed: the words carry their own proof, and order nothing else.
- * The key holds the modules' epoch, so all rules end when code goes away. A full house of rules costs 256 KiB. */
-enum
-{
-  CACHE_BITS = 14,
-  EPOCH_SHIFT = 48
-};
-
-static struct
-{
-  _Atomic uint64_t check, data;
-} g_rules[1 << CACHE_BITS];
-
-/* A simple rule: the CFA is sp or bp plus cfa_words; return address and bp lie at CFA - 8 * slot, slot 0: still where
- * they were (in lr, in bp). */
-enum
-{
-  RULE_VALID = 1 << 0,
-  RULE_FROM_BP = 1 << 1,
-  RULE_END = 1 << 2,
-  RA_SHIFT = 4, BP_SHIFT = 14, SLOT_MAX = (1 << 10) - 1,
-  CFA_SHIFT = 24
-};
-static const uint64_t CFA_WORDS_MAX = (1 << 24) - 1;
-
-static inline uint64_t
-rule_key (uintptr_t pc)
-{
-  return pc ^ (uint64_t) atomic_load_explicit (&g_modules_epoch, memory_order_relaxed) << EPOCH_SHIFT;
-}
-
-static inline uint32_t
-rule_index (uintptr_t pc)
-{
-  return (uint32_t) ((pc * 0x9e3779b97f4a7c15U) >> (64 - CACHE_BITS));
-}
-
-static inline uint64_t
-recall (uintptr_t pc)
-{
-  uint32_t i = rule_index (pc);
-  uint64_t data = atomic_load_explicit (&g_rules[i].data, memory_order_relaxed);
-  uint64_t check = atomic_load_explicit (&g_rules[i].check, memory_order_relaxed);
-  return (check ^ data) == rule_key (pc) ? data : 0;
-}
-
-static void
-remember (uintptr_t pc, uint64_t data)
-{
-  uint32_t i = rule_index (pc);
-  atomic_store_explicit (&g_rules[i].check, rule_key (pc) ^ data, memory_order_relaxed);
-  atomic_store_explicit (&g_rules[i].data, data, memory_order_relaxed);
-}
+struct gp_cache_line g_cfi_cache[1 << GP_CACHE_BITS];
 
 /* The slot of a register saved at CFA + value, 0 where there is none. */
 static uint64_t
 slot_of (const struct gp_row *row, int reg)
 {
   int64_t value = row->value[reg];
-  if (row->rule[reg] != GP_RULE_OFFSET || value % 8 != 0 || value >= 0 || -value / 8 > SLOT_MAX)
+  if (row->rule[reg] != GP_RULE_OFFSET || value % 8 != 0 || value >= 0 || -value / 8 > GP_SIMPLE_SLOT_MAX)
     return 0;
   return (uint64_t) (-value / 8);
 }
@@ -76,18 +24,18 @@ static uint64_t
 simplify (const struct gp_row *row, const struct gp_fde *fde)
 {
   if (row->rule[GP_REG_RA] == GP_RULE_UNDEFINED)
-    return RULE_VALID | RULE_END;
+    return GP_SIMPLE_VALID | GP_SIMPLE_END;
   if (fde->signal || row->cfa_expression || row->rule[GP_REG_SP] != GP_RULE_SAME)
     return 0;
   if ((row->cfa_register != GP_REG_SP && row->cfa_register != GP_REG_BP) || row->cfa_offset < 0
-      || row->cfa_offset % 8 != 0 || (uint64_t) row->cfa_offset / 8 > CFA_WORDS_MAX)
+      || row->cfa_offset % 8 != 0 || (uint64_t) row->cfa_offset / 8 > GP_SIMPLE_CFA_MAX)
     return 0;
   uint64_t ra = slot_of (row, GP_REG_RA), bp = slot_of (row, GP_REG_BP);
   if ((ra == 0 && (row->rule[GP_REG_RA] != GP_RULE_SAME || GP_REG_RA == GP_REG_PC))
       || (bp == 0 && row->rule[GP_REG_BP] != GP_RULE_SAME))
     return 0;
-  return RULE_VALID | (row->cfa_register == GP_REG_BP ? RULE_FROM_BP : 0) | ra << RA_SHIFT | bp << BP_SHIFT
-      | (uint64_t) row->cfa_offset / 8 << CFA_SHIFT;
+  return GP_SIMPLE_VALID | (row->cfa_register == GP_REG_BP ? GP_SIMPLE_FROM_BP : 0) | ra << GP_SIMPLE_RA_SHIFT | bp << GP_SIMPLE_BP_SHIFT
+      | (uint64_t) row->cfa_offset / 8 << GP_SIMPLE_CFA_SHIFT;
 }
 
 /* A caller's frame lies above its callee's. Only a leaf that has not touched the stack (its return address still in a
@@ -101,13 +49,13 @@ rises (const struct gp_frame *frame, uintptr_t cfa, bool in_register)
 static enum gp_step
 apply_simple (struct gp_frame *frame, const struct gp_stack *stack, uint64_t rule)
 {
-  if (__builtin_expect ((rule & RULE_END) != 0, 0))
-    return GP_STEP_END;
+  if (__builtin_expect ((rule & (GP_SIMPLE_END | GP_SIMPLE_NONE)) != 0, 0))
+    return rule & GP_SIMPLE_END ? GP_STEP_END : GP_STEP_NO_CFI;
   bool knows_bp = gp_knows (frame, GP_REG_BP);
-  if ((rule & RULE_FROM_BP) != 0 && !knows_bp)
+  if ((rule & GP_SIMPLE_FROM_BP) != 0 && !knows_bp)
     return GP_STEP_UNKNOWN_REGISTER;
-  uintptr_t cfa = frame->r[rule & RULE_FROM_BP ? GP_REG_BP : GP_REG_SP] + (rule >> CFA_SHIFT) * 8;
-  uint64_t ra_slot = rule >> RA_SHIFT & SLOT_MAX, bp_slot = rule >> BP_SHIFT & SLOT_MAX;
+  uintptr_t cfa = frame->r[rule & GP_SIMPLE_FROM_BP ? GP_REG_BP : GP_REG_SP] + (rule >> GP_SIMPLE_CFA_SHIFT) * 8;
+  uint64_t ra_slot = rule >> GP_SIMPLE_RA_SHIFT & GP_SIMPLE_SLOT_MAX, bp_slot = rule >> GP_SIMPLE_BP_SHIFT & GP_SIMPLE_SLOT_MAX;
   uintptr_t ra = frame->r[GP_REG_RA], bp = frame->r[GP_REG_BP];
   if (!rises (frame, cfa, ra_slot == 0) || (ra_slot == 0 && !gp_knows (frame, GP_REG_RA)))
     return GP_STEP_BAD;
@@ -196,24 +144,42 @@ apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp
   return GP_STEP_OK;
 }
 
+/* Reads CFI. Not inline: its large frame is for those who need it. */
+__attribute__ ((noinline))
+static enum gp_step
+step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc, bool quick)
+{
+  struct gp_code code;
+  struct gp_fde fde;
+  struct gp_row row;
+  if (!gp_modules_find (pc, &code))
+    return GP_STEP_NO_CFI;
+  if (!gp_cfi_find (pc, &code, &fde)) {
+    if (fde.start <= pc && pc < fde.end)
+      gp_cache_remember (pc, fde.start, fde.end, GP_SIMPLE_NONE);
+    return GP_STEP_NO_CFI;
+  }
+  if (!gp_cfi_run (&fde, pc, &row))
+    return GP_STEP_BAD;
+  uint64_t rule = simplify (&row, &fde);
+  if (rule == 0 || !quick)
+    return apply_row (frame, stack, &fde, &row);
+  gp_cache_remember (pc, row.start, row.end, rule);
+  return apply_simple (frame, stack, rule);
+}
+
 enum gp_step
 gp_cfi_step (struct gp_frame *frame, const struct gp_stack *stack, bool quick)
 {
   /* A call that never returns may be a function's last instruction: look behind it, at the call. */
   uintptr_t pc = frame->r[GP_REG_PC] - !frame->exact;
-  uint64_t rule;
-  if (quick && (rule = recall (pc)) != 0)
-    return apply_simple (frame, stack, rule);
-  struct gp_code code;
-  struct gp_fde fde;
-  struct gp_row row;
-  if (!gp_modules_find (pc, &code) || !gp_cfi_find (pc, &code, &fde))
-    return GP_STEP_NO_CFI;
-  if (!gp_cfi_run (&fde, pc, &row))
-    return GP_STEP_BAD;
-  rule = simplify (&row, &fde);
-  if (rule == 0 || !quick)
-    return apply_row (frame, stack, &fde, &row);
-  remember (pc, rule);
-  return apply_simple (frame, stack, rule);
+  uint64_t rule = quick ? gp_cache_recall (pc) : 0;
+  return rule != 0 ? apply_simple (frame, stack, rule) : step_by_cfi (frame, stack, pc, quick);
+}
+
+void
+gp_cfi_expect (const uint64_t *frames, uint32_t n)
+{
+  for (uint32_t i = 0; i < n && frames[i] != 0; i++)
+    __builtin_prefetch (gp_cache_line (frames[i] - 1));
 }

@@ -81,6 +81,7 @@ enum gp_rule
 /* The rules at one pc. */
 struct gp_row
 {
+  uintptr_t start, end;         /* where else they hold */
   int64_t cfa_offset;           /* or where its expression is, from base */
   uint32_t cfa_register;
   bool cfa_expression;
@@ -92,7 +93,12 @@ struct gp_row
 /* Replaces *frame by its caller, or leaves it as it is. quick: through the cache, which carries only pc, sp and bp. */
 GP_INTERNAL enum gp_step gp_cfi_step (struct gp_frame *frame, const struct gp_stack *stack, bool quick);
 
-/* Finds the FDE that covers pc. */
+/* Hints that the walk to come will meet these frames (a walk's output; a word of 0 ends it), as the last one did: their
+ * rules are fetched while the first steps are made. */
+GP_INTERNAL void gp_cfi_expect (const uint64_t *frames, uint32_t n);
+
+/* Finds the FDE that covers pc. False: there is none; fde->start and end are then the stretch without, empty where that
+ * cannot be said. */
 GP_INTERNAL bool gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde);
 
 /* Runs the programs up to pc. */

@@ -192,32 +192,55 @@ read_fde (uintptr_t at, const struct gp_code *code, struct gp_fde *fde)
   return !reader.bad && (fde->encoding & EH_INDIRECT) == 0;
 }
 
+/* The binary search's table: count entries from at on. */
+static bool
+open_table (const struct gp_code *code, struct gp_reader *reader, uint64_t *count)
+{
+  *reader = (struct gp_reader) {.at = code->hdr, .end = code->hi };
+  if (code->hdr < code->lo || gp_read_fixed (reader, 1) != 1)
+    return false;
+  uint8_t frame_encoding = (uint8_t) gp_read_fixed (reader, 1);
+  uint8_t count_encoding = (uint8_t) gp_read_fixed (reader, 1);
+  uint8_t table_encoding = (uint8_t) gp_read_fixed (reader, 1);
+  if (frame_encoding == EH_OMIT || count_encoding == EH_OMIT || table_encoding != (EH_DATAREL | EH_SDATA4))
+    return false;
+  gp_read_encoded (reader, frame_encoding, code->hdr);
+  *count = gp_read_encoded (reader, count_encoding, code->hdr);
+  return !reader->bad && *count != 0 && *count <= (reader->end - reader->at) / TABLE_ENTRY;
+}
+
+/* Column 0: where the function starts; 1: where its FDE is. */
+static uintptr_t
+table_entry (const struct gp_code *code, const struct gp_reader *table, uint64_t index, unsigned column)
+{
+  struct gp_reader entry = {.at = table->at + index * TABLE_ENTRY + 4 * column, .end = table->end };
+  return code->hdr + (uintptr_t) (int64_t) (int32_t) gp_read_fixed (&entry, 4);
+}
+
 bool
 gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde)
 {
-  struct gp_reader reader = {.at = code->hdr, .end = code->hi };
-  if (code->hdr < code->lo || gp_read_fixed (&reader, 1) != 1)
-    return false;
-  uint8_t frame_encoding = (uint8_t) gp_read_fixed (&reader, 1);
-  uint8_t count_encoding = (uint8_t) gp_read_fixed (&reader, 1);
-  uint8_t table_encoding = (uint8_t) gp_read_fixed (&reader, 1);
-  if (frame_encoding == EH_OMIT || count_encoding == EH_OMIT || table_encoding != (EH_DATAREL | EH_SDATA4))
-    return false;
-  gp_read_encoded (&reader, frame_encoding, code->hdr);
-  uint64_t count = gp_read_encoded (&reader, count_encoding, code->hdr);
-  if (reader.bad || count == 0 || count > (reader.end - reader.at) / TABLE_ENTRY)
+  struct gp_reader table;
+  uint64_t count;
+  fde->start = fde->end = 0;
+  if (!open_table (code, &table, &count))
     return false;
   /* the last entry that starts at or below pc */
   uint64_t low = 0, high = count;
   while (high - low > 1) {
     uint64_t middle = low + (high - low) / 2;
-    struct gp_reader entry = {.at = reader.at + middle * TABLE_ENTRY, .end = reader.end };
-    if (code->hdr + (uintptr_t) (int64_t) (int32_t) gp_read_fixed (&entry, 4) <= pc)
+    if (table_entry (code, &table, middle, 0) <= pc)
       low = middle;
     else
       high = middle;
   }
-  struct gp_reader entry = {.at = reader.at + low * TABLE_ENTRY + 4, .end = reader.end };
-  uintptr_t at = code->hdr + (uintptr_t) (int64_t) (int32_t) gp_read_fixed (&entry, 4);
-  return read_fde (at, code, fde) && fde->start <= pc && pc < fde->end;
+  if (!read_fde (table_entry (code, &table, low, 1), code, fde)) {
+    fde->start = fde->end = 0;
+    return false;
+  }
+  if (fde->start <= pc && pc < fde->end)
+    return true;
+  fde->start = pc < fde->start ? code->start : fde->end;
+  fde->end = high < count ? table_entry (code, &table, high, 0) : code->end;
+  return false;
 }

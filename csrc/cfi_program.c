@@ -82,13 +82,29 @@ define_cfa (struct machine *m, uint64_t reg, int64_t offset)
 
 /* False once the location has passed pc: the row stands. */
 static bool
+advance_to (struct machine *m, uintptr_t location)
+{
+  if (location > m->pc) {
+    m->row->end = location;
+    return false;
+  }
+  m->row->start = location;
+  m->location = location;
+  return true;
+}
+
+static bool
 advance (struct machine *m, uint64_t delta)
 {
-  uintptr_t next = m->location + delta * m->fde->code_align;
-  if (next > m->pc)
-    return false;
-  m->location = next;
-  return true;
+  return advance_to (m, m->location + delta * m->fde->code_align);
+}
+
+static void
+restore_state (struct machine *m)
+{
+  *m->row = m->remembered[--m->depth];
+  m->row->start = m->location;
+  m->row->end = m->fde->end;
 }
 
 static void
@@ -161,8 +177,7 @@ run_one (struct machine *m)
     case CFA_NOP:
       return true;
     case CFA_SET_LOC:
-      m->location = gp_read_encoded (r, m->fde->encoding, m->fde->base);
-      return m->location <= m->pc;
+      return advance_to (m, gp_read_encoded (r, m->fde->encoding, m->fde->base));
     case CFA_ADVANCE_LOC1:
       return advance (m, gp_read_fixed (r, 1));
     case CFA_ADVANCE_LOC2:
@@ -179,7 +194,7 @@ run_one (struct machine *m)
       if (m->depth == 0)
         r->bad = true;
       else
-        *m->row = m->remembered[--m->depth];
+        restore_state (m);
       return true;
     case CFA_DEF_CFA_OFFSET:
       m->row->cfa_offset = (int64_t) gp_read_uleb (r);
@@ -236,7 +251,7 @@ gp_cfi_run (const struct gp_fde *fde, uintptr_t pc, struct gp_row *row)
 {
   if (fde->ra_column != GP_REG_RA)
     return false;
-  *row = (struct gp_row) {.cfa_register = GP_REGS };
+  *row = (struct gp_row) {.start = fde->start, .end = fde->end, .cfa_register = GP_REGS };
   struct gp_row initial;
   struct machine m;             /* remembered[] is written before it is read */
   m.fde = fde;

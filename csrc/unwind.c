@@ -12,6 +12,11 @@
 #include "cfi.h"
 #include "unwind_scan.h"
 
+enum
+{
+  EXPECTED = 64                 /* frames of the last stack to expect again */
+};
+
 static const uint64_t TAGGED = (uint64_t) 1 << 63;
 
 struct walk
@@ -23,6 +28,8 @@ struct walk
   const struct gp_boundary *root;       /* NULL: none, or passed */
   bool rooted;                  /* it was passed: what is still missing is libc's thread start */
   bool placed;                  /* sp has been on the thread's own stack */
+  bool crossed;                 /* a gap: registers that got lost there, no repetition brings back */
+  struct gp_scan_budget budget;
   uint64_t *frames;
   uint32_t max;
   struct gp_walk_result *result;
@@ -113,6 +120,17 @@ resume_at (struct walk *walk, const struct gp_boundary *boundary)
   walk->frame.exact = false;
 }
 
+/* What a scan could not tell, the boundary knows. */
+static void
+learn_bp (struct walk *walk)
+{
+  const struct gp_boundary *next = next_boundary (walk);
+  if (next != NULL && next->sp == walk->frame.r[GP_REG_SP] && !gp_knows (&walk->frame, GP_REG_BP)) {
+    walk->frame.r[GP_REG_BP] = next->bp;
+    walk->frame.known |= (uint64_t) 1 << GP_REG_BP;
+  }
+}
+
 /* Goes on behind a stretch that cannot be crossed. False: nothing is known to go on from. */
 static bool
 resume (struct walk *walk)
@@ -126,6 +144,7 @@ resume (struct walk *walk)
     return false;
   emit_tagged (walk, GP_FRAME_UNKNOWN, 0);
   degrade (walk, GP_STACK_BOUNDARY);
+  walk->crossed = true;
   resume_at (walk, next);
   pass_boundary (walk);
   return true;
@@ -140,6 +159,13 @@ emit_pc (struct walk *walk, uintptr_t pc, bool exact)
     emit (walk, pc & ~TAGGED);
 }
 
+static bool
+cross_by_scan (struct walk *walk)
+{
+  walk->crossed = true;
+  return gp_scan (&walk->frame, &walk->stack, next_boundary (walk), &walk->budget, &walk->result->end);
+}
+
 /* One frame out. False at the end of the walk; *step says why. */
 static bool
 walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
@@ -149,10 +175,11 @@ walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
   if (!walk->placed)
     drop_dead (walk);
   *step = readable ? gp_cfi_step (&walk->frame, &walk->stack, quick) : GP_STEP_NO_CFI;
-  if (*step == GP_STEP_UNKNOWN_REGISTER && quick)
+  if (*step == GP_STEP_UNKNOWN_REGISTER && quick && !walk->crossed)
     return false;
-  /* Without a CFA: a frame lies below each boundary that lies above its sp. */
-  pass_boundaries_below (walk, *step == GP_STEP_OK ? walk->frame.r[GP_REG_SP] : sp + 1);
+  learn_bp (walk);
+  /* Without a CFA: it is no lower than this. */
+  pass_boundaries_below (walk, *step == GP_STEP_OK ? walk->frame.r[GP_REG_SP] : sp + GP_CALL_PUSHES);
   emit_pc (walk, pc, exact);
   if (*step == GP_STEP_OK && walk->frame.r[GP_REG_PC] != 0)
     return true;
@@ -160,8 +187,7 @@ walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
     *step = GP_STEP_END;
     return resume (walk);
   }
-  return (readable && gp_scan (&walk->frame, &walk->stack, next_boundary (walk), quick, &walk->result->end))
-      || resume (walk);
+  return (readable && cross_by_scan (walk)) || resume (walk);
 }
 
 /* All frames. False where the walk must be repeated without the cache: it carries too few registers along. */
@@ -175,7 +201,7 @@ walk_all (struct walk *walk, bool readable, bool quick)
       walk->rooted = false;
       break;
     }
-  if (step == GP_STEP_UNKNOWN_REGISTER && quick)
+  if (step == GP_STEP_UNKNOWN_REGISTER && quick && !walk->crossed)
     return false;
   if (step != GP_STEP_END && !walk->rooted) {
     if (walk->result->depth == walk->max)
@@ -209,6 +235,7 @@ gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struc
     uint32_t n, const struct gp_boundary *root, uint64_t *frames, uint32_t max, struct gp_walk_result *result)
 {
   struct walk walk = {.stack = *stack, .boundaries = boundaries, .frames = frames, .max = max, .result = result };
+  gp_cfi_expect (frames, max < EXPECTED ? max : EXPECTED);
   bool readable = gp_modules_enter ();
   /* Below the leaf's red zone there may be nothing yet, or no more. */
   uintptr_t lowest = (regs->sp - GP_RED_ZONE) & ~(uintptr_t) 7;
@@ -219,7 +246,8 @@ gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struc
     set_leaf (&walk.frame, regs);
     walk.inner = n;
     walk.root = root;
-    walk.rooted = walk.placed = false;
+    walk.rooted = walk.placed = walk.crossed = false;
+    walk.budget = GP_SCAN_BUDGET;
     bool inside = on_stack (&walk, regs->sp) || on_alternate_stack (&walk, regs->sp);
     if (!inside) {
       emit (&walk, regs->pc & ~TAGGED);

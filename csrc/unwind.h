@@ -46,7 +46,7 @@ struct gp_walk_result
 /* Writes the stack to frames[], leaf first, as abi.h's enum gp_frame_tag says, at most max (at least 2) words.
  * boundaries: n entries, outermost first; dead ones (sp below the current one) are passed over. root: where the thread's
  * function was called from, or NULL. The place of a label whose frames are none (interrupted between two hooks) is still
- * marked.
+ * marked. frames[] should hold the same thread's last stack, or zeros: what is likely met again is fetched early.
  * Bounded: at most max CFI steps on the way, and a fixed number while scanning. MT-Safe | AS-Safe */
 void gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struct gp_boundary *boundaries,
     uint32_t n, const struct gp_boundary *root, uint64_t *frames, uint32_t max, struct gp_walk_result *result)
