@@ -136,22 +136,26 @@ names_code (const GElf_Sym *symbol, const char *name, GElf_Word section)
   return type == STT_NOTYPE && strchr (name, '.') == NULL;
 }
 
-/* End of the executable section at the address, or the address where it is in none. */
+/* End of the executable section at the address, or the address where it is in none. Not
+ * dwfl_module_address_section(): that reads the DWARF. */
 static uint64_t
-section_end (Dwfl_Module *module, uint64_t address)
+section_end (Elf *file, uint64_t address)
 {
-  Dwarf_Addr offset = address, bias;
+  Elf_Scn *section = NULL;
   GElf_Shdr header;
-  Elf_Scn *section = dwfl_module_address_section (module, &offset, &bias);
-  if (section == NULL || gelf_getshdr (section, &header) == NULL || !(header.sh_flags & SHF_EXECINSTR))
-    return address;
-  return address - offset + header.sh_size;
+  while ((section = elf_nextscn (file, section)) != NULL)
+    if (gelf_getshdr (section, &header) != NULL && (header.sh_flags & SHF_EXECINSTR) && address >= header.sh_addr
+        && address - header.sh_addr < header.sh_size)
+      return header.sh_addr + header.sh_size;
+  return address;
 }
 
 static void
 read_functions (struct gp_elf *elf)
 {
   elf->functions_read = true;
+  GElf_Addr bias;
+  Elf *file = dwfl_module_getelf (elf->module, &bias);
   int count = dwfl_module_getsymtab (elf->module);
   if (count <= 0)
     return;
@@ -166,7 +170,7 @@ read_functions (struct gp_elf *elf)
     if (!names_code (&symbol, name, section))
       continue;
     bool sized = symbol.st_size > 0;
-    uint64_t end = sized ? start + symbol.st_size : section_end (elf->module, start);
+    uint64_t end = sized ? start + symbol.st_size : section_end (file, start);
     if (GELF_ST_BIND (symbol.st_info) == STB_LOCAL)
       elf->has_locals = true;
     if (end > start)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound="Hashable")
 
 _STANDING_WINDOWS: Final = 3
+_LEAST_NS: Final = 1_000_000
+"""The two clocks are not read at the same instant: less than this is no thread."""
 
 
 class Ledger(Generic[K]):
@@ -69,7 +71,9 @@ class Unseen:
         if not final and len(self._missing) < _STANDING_WINDOWS:
             return 0
         standing = self._missing[-1] if final else min(self._missing)
-        new = max(0, standing - self._told_ns)
+        new = standing - self._told_ns
+        if new < _LEAST_NS:
+            return 0
         self._told_ns += new
         return new
 

@@ -28,6 +28,7 @@ _MAX_ADDRESSES: Final = 50_000
 _MAX_FRAMES: Final = 100_000
 _MAX_FILES: Final = 64
 _MAX_DWARF_FILES: Final = 8
+_IDLE_WINDOWS: Final = 6
 _MAX_GENERATIONS: Final = 4
 
 
@@ -77,7 +78,8 @@ class Symbolizer:
         self._addresses: dict[tuple[int, int], tuple[Frame, ...]] = {}
         self._frames: dict[Frame, Frame] = {}
         self._files: dict[tuple[str, str], ElfFile | None] = {}
-        self._used: set[tuple[str, str]] = set()
+        self._used: dict[tuple[str, str], int] = {}  # window of the last use
+        self._window = 0
 
     def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
         """The function at `pc` and what was inlined there, innermost first; equal frames are one object.
@@ -103,16 +105,17 @@ class Symbolizer:
         return known
 
     def end_window(self) -> None:
-        """Closes files that this window did not need, and, of those with debug information, all but a few."""
+        """Closes files that were not needed for a while, and, of those with debug information, all but a few."""
+        self._window += 1
         with_dwarf = 0
         for key, file in reversed(list(self._files.items())):
             is_big = file is not None and file.has_dwarf
             with_dwarf += is_big
-            if key not in self._used or (is_big and with_dwarf > _MAX_DWARF_FILES):
-                del self._files[key]
+            is_idle = self._window - self._used[key] > _IDLE_WINDOWS
+            if is_idle or (is_big and with_dwarf > _MAX_DWARF_FILES):
+                del self._files[key], self._used[key]
                 if file is not None:
                     file.close()
-        self._used.clear()
 
     def _table(self, generation: int) -> _Table:
         table = self._tables.get(generation)
@@ -125,15 +128,17 @@ class Symbolizer:
 
     def _file(self, module: Module) -> ElfFile | None:
         key = (module.path, module.build_id)
-        self._used.add(key)
+        self._used[key] = self._window
         if key in self._files:
             file = self._files.pop(key)
         else:
             file = ElfFile.open(*key)
             if len(self._files) >= _MAX_FILES:
-                oldest = self._files.pop(next(iter(self._files)))
-                if oldest is not None:
-                    oldest.close()
+                oldest = next(iter(self._files))
+                closed = self._files.pop(oldest)
+                del self._used[oldest]
+                if closed is not None:
+                    closed.close()
         self._files[key] = file
         return file
 
