@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+"""What all tests share: no test touches the user's registry cache, spool or server.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One registry cache and one state folder for the whole session."""
+    folder = tmp_path_factory.mktemp("private")
+    os.environ["GST_REGISTRY"] = str(folder / "registry.bin")
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""Runs real GStreamer programs under the shim, in each way in and each home, and reads the profile.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gst_pyro_shim import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TARGETS = Path(__file__).parent / "targets"
+SYSTEM_PYTHON = "/usr/bin/python3"
+WAYS = ("preload", "plugin", "run")
+HOMES = ("embedded", "process")
+TIMEOUT_S = 60.0
+# What a developer's shell may have set and a test must not see.
+_OURS = ("GST_", "LD_PRELOAD", "PYTHON", "XDG_STATE_HOME")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended.
+
+    Attributes:
+        status: as subprocess has it; negative for a signal.
+        wall_s: until it was gone.
+    """
+
+    status: int
+    out: str
+    err: str
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `report --json` says of a profile."""
+
+    data: dict[str, Any]
+
+    @property
+    def elements(self) -> dict[str, dict[str, Any]]:
+        """Rows by path, or by name where there is no path."""
+        return {row["path"] or row["name"]: row for row in self.data["elements"]}
+
+    def self_s(self, name: str) -> float:
+        """CPU of all rows of that name."""
+        return sum(row["self_cpu_s"] for row in self.data["elements"] if row["name"] == name)
+
+    def share(self, name: str) -> float:
+        """Of the accounted CPU, 0 to 1."""
+        return self.self_s(name) / float(self.data["accounted_cpu_s"])
+
+
+def needs_gstreamer(*elements: str) -> None:
+    """Skips where the distribution's GStreamer lacks what the test runs."""
+    for element in elements:
+        done = subprocess.run(["gst-inspect-1.0", "--exists", element], env=clean_environment(), check=False)
+        if done.returncode != 0:
+            pytest.skip(f"this GStreamer has no {element}")
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without anything of ours or of GStreamer's, but for the test's private folders."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+    return kept | {key: os.environ[key] for key in ("GST_REGISTRY", "XDG_STATE_HOME") if key in os.environ}
+
+
+def environment(way: str, home: str = "auto", **settings: str) -> dict[str, str]:
+    """What a user sets for one of the ways in.
+
+    Args:
+        way: "preload", "plugin" or "none".
+        home: GST_PYROSCOPE_AGENT.
+        settings: GST_PYROSCOPE_* by the settings' names.
+    """
+    env = clean_environment()
+    if way != "none":
+        env["GST_PYROSCOPE_AGENT"] = home
+        env |= {f"GST_PYROSCOPE_{key.upper()}": value for key, value in settings.items()}
+    if way == "preload":
+        env["LD_PRELOAD"] = str(paths.shim_path())
+    elif way == "plugin":
+        env["GST_PLUGIN_PATH"] = str(paths.plugin_dir())
+        env["GST_TRACERS"] = "pyroscope(flags=element)"
+    return env
+
+
+def run(command: Sequence[str], env: Mapping[str, str], *, stdin: str = "", cwd: Path | None = None) -> Done:
+    """Runs a program to its end."""
+    start = time.monotonic()
+    done = subprocess.run(
+        command,
+        env=dict(env),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        cwd=cwd,
+    )
+    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+
+
+def profile(
+    command: Sequence[str],
+    tmp_path: Path,
+    *,
+    way: str = "preload",
+    home: str = "auto",
+    **settings: str,
+) -> tuple[Done, Report]:
+    """Runs a program under the shim, without a server, and reads what it left.
+
+    Raises:
+        AssertionError: there is no profile.
+    """
+    output = tmp_path / f"{way}-{home}.pb.gz"
+    output.unlink(missing_ok=True)
+    if way == "run":
+        words = [sys.executable, "-m", "gst_pyro_shim", "run", "-o", str(output), "--agent", home]
+        for key, value in settings.items():
+            words += [f"--{key.replace('_', '-')}", value]
+        done = run([*words, "--", *command], clean_environment())
+    else:
+        done = run(command, environment(way, home, output=str(output), **settings))
+        wait_for(output)
+    assert output.exists(), f"no profile; stderr: {done.err}"
+    return done, report(output)
+
+
+def wait_for(path: Path, timeout_s: float = 5.0) -> None:
+    """An agent beside its host may be later than the host's end, by a second at most."""
+    end = time.monotonic() + timeout_s
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def report(output: Path) -> Report:
+    """The profile of a file."""
+    command = [sys.executable, "-m", "gst_pyro_shim", "report", "--json", str(output)]
+    done = run(command, clean_environment())
+    assert done.status == 0, done.err
+    return Report(json.loads(done.out))
+
+
+def gst_launch(pipeline: str) -> list[str]:
+    """A gst-launch of a pipeline that ends by itself."""
+    program = shutil.which("gst-launch-1.0")
+    assert program is not None
+    return [program, "-q", *pipeline.split()]
+
+
+def compile_host(source: str, tmp_path: Path, *flags: str) -> Path:
+    """Compiles a C program of tests/targets against GStreamer."""
+    words = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "gstreamer-1.0"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    program = tmp_path / Path(source).stem
+    subprocess.run(["cc", "-g", "-O1", str(TARGETS / source), "-o", str(program), *words, "-lpthread", *flags], check=True)
+    return program
