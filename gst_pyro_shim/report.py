@@ -31,7 +31,7 @@ _NARROW: Final = 78
 _NAME_WIDTH: Final = 12
 
 _CLOCKS: Final = {
-    "perf": "perf task-clock",
+    "perf": "perf task-clock (in the kernel: CPU timers, bound to its tick)",
     "timer": (
         "CPU timers, bound to the kernel's tick: in live pipelines the shares of functions inside"
         " an element keep the tick's bias"
@@ -105,9 +105,8 @@ def render(summary: Summary, file: TextIO) -> str:
         console.print(Text(_printable(line), style="bold"))
     for note in summary.notes:
         console.print(Text(f"note: {_printable(note)}"))
-    lines = [line.rstrip() for line in out.getvalue().strip("\n").splitlines()]
     encoding = file.encoding or "utf-8"
-    text = "\n".join(lines)
+    text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
     if "─".encode(encoding, "ignore") == b"":
         text = text.replace("─", "-")
     return text.encode(encoding, "backslashreplace").decode(encoding)

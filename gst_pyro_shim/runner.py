@@ -9,6 +9,7 @@ Context: controller.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -150,15 +151,15 @@ def _tell(profile: Profile, output: _Output, program: str, pid: int, end: End) -
         _say(f"gst-pyro: {path} could not be written: {reason}")
     if end.status:
         _say(f"{program} {end.text}.")
-    _say(report.table(profile, sys.stderr))
+    _say(report.table(profile, sys.stderr or io.StringIO()))
     if is_written and profile.samples:
         _say(_next_commands(path))
     return is_written
 
 
 def _say(text: str) -> None:
-    """Prints on stderr; one that is closed or full loses the text, not the profile."""
-    with contextlib.suppress(OSError):
+    """Prints on stderr; one that is closed (then it is None) or full loses the text only."""
+    with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 

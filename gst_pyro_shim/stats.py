@@ -82,6 +82,8 @@ class RunStats:
             return None
         known = {item.name for item in fields(cls)}
         kept = {name: value for name, value in given.items() if name in known}
+        if kept.get("sample_clock") not in get_args(SampleClock):
+            kept["sample_clock"] = ""
         if not _has_right_types(kept):
             return None
         return cls(**kept)
@@ -97,7 +99,6 @@ def _has_right_types(given: dict[str, object]) -> bool:
         and all(type(given.get(name, 0)) is int for name in integers)
         and all(type(given.get(name, 0)) in (int, float) for name in numbers)
         and all(isinstance(given.get(name, ""), str) for name in ("program", "agent_home"))
-        and given.get("sample_clock", "") in get_args(SampleClock)
         and isinstance(counters, dict)
         and all(type(value) is int for value in counters.values())
         and isinstance(notes, list)

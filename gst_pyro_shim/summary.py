@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 _NS: Final = 1e9
 
-# The reasons of csrc/abi.h for which the shim gives a sample up. Any other dropped_* is a profile
-# that the exporter gave up.
-SAMPLE_DROPS: Final[tuple[str, ...]] = ("ring_full", "no_thread", "nested", "inert")
+# The reasons for which the shim (csrc/abi.h) and the agent (window.py) give samples up. Any other
+# dropped_* is a profile that the exporter gave up.
+SAMPLE_DROPS: Final[tuple[str, ...]] = (
+    "ring_full",
+    "no_thread",
+    "nested",
+    "inert",
+    "unfinished",
+    "corrupt",
+)
 STACK_ENDS: Final[tuple[str, ...]] = (
     "cfi",
     "scan",

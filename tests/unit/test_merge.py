@@ -128,8 +128,8 @@ def test_totals_come_back_from_their_comment():
 
 def test_what_a_later_version_adds_is_left_out():
     given_json = json.loads(profiles.stats().to_comment().removeprefix("gst-pyro "))
-    comment = "gst-pyro " + json.dumps(given_json | {"colour": "blue"})
-    assert RunStats.from_comment(comment) == profiles.stats()
+    comment = "gst-pyro " + json.dumps(given_json | {"colour": "blue", "sample_clock": "sundial"})
+    assert RunStats.from_comment(comment) == profiles.stats(sample_clock="")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,6 @@ def test_what_a_later_version_adds_is_left_out():
         'gst-pyro {"pid": true, "start_ns": 2}',
         'gst-pyro {"pid": 1, "start_ns": 2, "counters": {"a": "b"}}',
         'gst-pyro {"pid": 1, "start_ns": 2, "notes": [1]}',
-        'gst-pyro {"pid": 1, "start_ns": 2, "sample_clock": "sundial"}',
         'gst-pyro {"pid": 1, "start_ns": 2, "final": 1}',
         'gst-pyro {"pid": 1, "start_ns": 2, "process_cpu_s": "3"}',
         "gst-pyro-run {}",

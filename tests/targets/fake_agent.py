@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Stands for a profiled program with its agent: pushes one profile to the controller's collector,
+tells what it finds around it, and ends with status 4.
+
+    fake_agent.py [late]     late: a process of its own pushes after this one has ended
+
+Context: tests, as a target of `run`.
+"""
+
+import json
+import os
+import sys
+import time
+import urllib.request
+
+from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER
+from gst_pyro_shim.profile import encode
+from gst_pyro_shim.schema import PushRequest
+from tests import profiles
+
+
+def push():
+    request = PushRequest()
+    series = request.series.add()
+    series.labels.add(name="__name__", value="process_cpu")
+    series.samples.add(raw_profile=encode(profiles.demo(pid=os.getpid())))
+    asked = urllib.request.Request(
+        os.environ["GST_PYROSCOPE_COLLECTOR"] + PUSH_PATH,
+        request.SerializeToString(),
+        {
+            "Content-Type": "application/proto",
+            TOKEN_HEADER: os.environ["GST_PYROSCOPE_COLLECTOR_TOKEN"],
+        },
+    )
+    urllib.request.urlopen(asked, timeout=5).close()
+
+
+ours = ("GST", "LD_PRELOAD")
+print(json.dumps({name: text for name, text in os.environ.items() if name.startswith(ours)}))
+sys.stdout.flush()
+if "late" not in sys.argv:
+    push()
+elif os.fork() == 0:
+    time.sleep(0.5)
+    push()
+    os._exit(0)
+sys.exit(4)

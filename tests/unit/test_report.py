@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT
+"""summary.py, report.py, files.py: the table, the JSON, and what is said when something is missing.
+
+Context: test.
+"""
+
+import gzip
+import io
+import json
+import os
+import re
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gst_pyro_shim import files, report, summary
+from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
+from gst_pyro_shim.facts import RunFacts
+from gst_pyro_shim.merge import Merge
+from gst_pyro_shim.model import Profile, Sample, element_frame
+from gst_pyro_shim.profile import encode
+from tests import profiles
+
+ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
+WINDOW = Path(summary.__file__).with_name("window.py")
+FACTS = RunFacts(program="prog", end="ended with status 0", wall_s=1.0, cpu_s=0.1)
+
+
+class _Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def _render(profile, file=None):
+    return report.table(profile, file or io.StringIO())
+
+
+def _rows(profile):
+    return {row.path or row.name: row for row in summary.summarize(profile).rows}
+
+
+def test_elements_by_self_and_total_time():
+    rows = _rows(profiles.demo())
+    assert list(rows) == ["/pipeline0/x264enc0", "/pipeline0/videotestsrc0", "[main thread]"]
+    x264, source, main = rows.values()
+    assert (x264.self_ns, x264.total_ns) == (2_000_000_000, 2_000_000_000)
+    assert (source.self_ns, source.total_ns) == (900_000_000, 2_400_000_000)
+    assert (main.self_ns, main.samples, main.factory) == (100_000_000, 0, "")
+    assert [len(row.threads) for row in rows.values()] == [2, 1, 1]
+    assert [row.samples for row in rows.values()] == [200, 90, 0]
+
+
+def test_an_element_counts_once_however_often_it_is_in_the_stack():
+    frames = (profiles.X264, profiles.SRC, profiles.X264)
+    rows = _rows(Profile(1, 2, 3, [Sample(frames, 7, 1)]))
+    assert [(row.self_ns, row.total_ns) for row in rows.values()] == [(7, 7), (0, 7)]
+
+
+def test_same_names_in_other_bins_are_other_elements():
+    frames = [element_frame("conv", "videoconvert", f"/pipeline0/bin{i}/conv") for i in range(2)]
+    text = _render(replace(profiles.demo(), samples=[Sample((one,), 10**9, 5) for one in frames]))
+    assert "/pipeline0/bin0/conv" in text
+    assert "/pipeline0/bin1/conv" in text
+
+
+def test_threads_of_the_same_number_in_two_processes_are_two():
+    merge = Merge()
+    merge.add(profiles.demo(pid=1))
+    merge.add(profiles.demo(pid=2))
+    rows = _rows(merge.profile())
+    assert [len(row.threads) for row in rows.values()] == [4, 2, 2]
+    assert summary.summarize(merge.profile()).process_cpu_s == 6.0
+
+
+def test_without_element_frames_the_labels_decide():
+    labels = (("element", "a"), ("factory", "fakesink"), ("pipeline", "p"))
+    assert list(_rows(Profile(1, 2, 3, [Sample((), 1, 1, labels)]))) == ["/p/a"]
+    assert list(_rows(Profile(1, 2, 3, [Sample((), 1, 1)]))) == ["[no element]"]
+
+
+def test_the_table():
+    assert _render(profiles.demo()).splitlines() == [
+        " ELEMENT        FACTORY       SELF CPU s      %  TOTAL CPU s  THREADS  SAMPLES",
+        " ─────────────────────────────────────────────────────────────────────────────",
+        " x264enc0       x264enc            2.000   66.7        2.000        2      200",
+        " videotestsrc0  videotestsrc       0.900   30.0        2.400        1       90",
+        " [main thread]                     0.100    3.3        0.100        1        0",
+        "",
+        " total                             3.000  100.0                     3      290",
+        "",
+        f"samples            290 at 100 Hz of CPU time, clock: {report._CLOCKS['perf']}",
+        "dropped            0",
+        "CPU accounted      100.0 % of 3.000 s, the process's user + system time",
+        "stacks complete    98.3 % of 290 (by CFI 280, by verified scan 5, guessed 5)",
+        "leaf frames named  90.0 % of samples",
+    ]
+
+
+def test_what_the_footer_has_to_say_in_other_cases():
+    counters = {
+        "dropped_ring_full": 3,
+        "dropped_nested": 1,
+        "stacks_leaf_only": 4,
+        "pushed_profiles": 7,
+        "pushed_bytes": 20480,
+        "spooled": 2,
+        "dropped_too_old": 5,
+        "signal_taken": 6,
+    }
+    text = _render(profiles.demo(counters=counters, agent_cpu_s=0.25, notes=["look: here"]))
+    assert "dropped            4 (ring full 3, nested 1)" in text
+    assert "stacks complete    0.0 % of 4 (leaf only 4)" in text
+    assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
+    assert "agent              0.250 s CPU in a process of its own" in text
+    assert "took the sampling signal over in 6 windows" in text
+    assert "note: look: here" in text
+
+
+@pytest.mark.parametrize(
+    ("clock", "says"),
+    [
+        ("perf", "clock: perf task-clock (in the kernel: CPU timers"),
+        ("timer", "functions inside an element keep the tick's bias"),
+        ("none", "no signal was free"),
+        ("", "clock: unknown"),
+    ],
+)
+def test_each_clock_is_named_with_its_limit(clock, says):
+    assert says in _render(profiles.demo(sample_clock=clock))
+
+
+def test_a_file_gets_no_colour_and_no_cut_names():
+    name = "an_element_with_a_very_long_name_" * 8
+    frame = element_frame(name, "factory", f"/p/{name}")
+    text = _render(replace(profiles.demo(), samples=[Sample((frame,), 10**9, 1)]))
+    assert name in text
+    assert "\x1b" not in text
+
+
+def test_a_terminal_gets_colour_and_folded_names(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    name = "element_" * 20
+    frame = element_frame(name, "factory", f"/p/{name}")
+    text = _render(replace(profiles.demo(), samples=[Sample((frame,), 10**9, 1)]), _Terminal())
+    assert "\x1b[1m" in text
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert max(map(len, lines)) <= 80
+    names = "".join(line[1:20].split("  ")[0].strip() for line in lines[2:14])
+    assert names.startswith(name)
+
+
+def test_hostile_names_do_not_reach_the_terminal():
+    frame = element_frame("a\x1b[2Jb\n[red]c\u202e", "f\r", "/p/x")
+    for file in (None, _Terminal()):
+        text = _render(replace(profiles.demo(), samples=[Sample((frame,), 10**9, 1)]), file)
+        assert "\x1b[2J" not in text
+        assert "\u202e" not in text
+    assert "a\\x1b[2Jb\\n[red]c\\u202e" in _render(
+        replace(profiles.demo(), samples=[Sample((frame,), 10**9, 1)])
+    )
+
+
+def test_a_terminal_that_knows_no_unicode(monkeypatch):
+    file = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    frame = element_frame("名前", "f", "/p/x")
+    text = _render(replace(profiles.demo(), samples=[Sample((frame,), 10**9, 1)]), file)
+    assert "\\u540d\\u524d" in text
+    assert "─" not in text
+    file.write(text)
+
+
+def _none(**facts):
+    return Profile(0, 0, 0, [], [replace(FACTS, **facts).to_comment()])
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({}, "The tracer was not loaded: prog is no GStreamer program"),
+        ({"registry_update_off": True}, "GST_REGISTRY_UPDATE=no keeps GStreamer from finding"),
+        ({"registry_written": True}, "the tracer's plugin could not be loaded"),
+        ({"registry_written": True, "registry_has_tracer": True}, "no agent reported"),
+        ({"preload_ignored": "is linked statically"}, "prog is linked statically: the loader"),
+        ({"problems": ["a push was cut off"]}, "note: a push was cut off"),
+    ],
+)
+def test_why_nothing_came(facts, says):
+    text = _render(_none(**facts))
+    assert text.startswith("Nothing was sampled.\n")
+    assert says in text
+    assert "ELEMENT" not in text
+
+
+def test_a_process_that_used_no_cpu():
+    profile = replace(profiles.demo(notes=["settings refused"]), samples=[])
+    assert "no CPU time was reported" in _render(profile)
+    assert "note: settings refused" in _render(profile)
+
+
+def test_no_element_ran():
+    main = Sample((profiles.MAIN,), 10**7, 1)
+    text = _render(replace(profiles.demo(), samples=[main]))
+    assert "No element used CPU time: no pipeline reached PLAYING" in text
+    assert "[main thread]" in text
+
+
+def test_too_short_for_a_sample():
+    samples = [replace(one, samples=0) for one in profiles.demo().samples]
+    assert "too short for a tick" in _render(replace(profiles.demo(), samples=samples))
+    assert "too short" not in _render(profiles.demo())
+
+
+def test_a_process_whose_last_word_is_missing():
+    assert "The last moments are missing" in _render(profiles.demo(final=False))
+
+
+def test_json_has_what_machines_were_promised(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, profiles.demo(), force=False)
+    assert report.main(file, as_json=True) == 0
+    given = json.loads(capsys.readouterr().out)
+    assert given["duration_s"] == 2.0
+    assert given["process_cpu_s"] == 3.0
+    assert given["accounted_cpu_s"] == sum(one["self_cpu_s"] for one in given["elements"]) == 3.0
+    assert given["samples"] == 290
+    assert given["sample_clock"] == "perf"
+    assert given["elements"][0] == {
+        "name": "x264enc0",
+        "path": "/pipeline0/x264enc0",
+        "factory": "x264enc",
+        "self_cpu_s": 2.0,
+        "total_cpu_s": 2.0,
+        "threads": 2,
+        "samples": 200,
+    }
+    assert given["elements"][-1]["name"] == "[main thread]"
+    assert given["elements"][-1]["factory"] is None
+    assert given["dropped"] == {}
+    assert given["stacks"]["complete"] == 285
+    assert given["stacks"]["truncated"] == 0
+    assert given["stacks"]["by_how"]["guessed"] == 5
+    assert given["named_fraction"] == 0.9
+
+
+def test_the_same_table_comes_from_the_file(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    profile = profiles.demo()
+    files.write(file, profile, force=False)
+    assert report.main(file) == 0
+    assert capsys.readouterr().out == _render(profile) + "\n"
+
+
+def test_a_profile_of_another_tool_is_refused(tmp_path):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, replace(profiles.demo(), comments=["go"]), force=False)
+    with pytest.raises(ProfileFormatError, match="none of gst-pyro") as raised:
+        report.main(file)
+    assert "go tool pprof" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "says"), [(b"", "empty"), (b"text\n", "not a pprof"), (b"\x1f\x8b", "cut off")]
+)
+def test_what_is_no_profile_is_named(tmp_path, data, says):
+    file = tmp_path / "x.pb.gz"
+    file.write_bytes(data)
+    with pytest.raises(ProfileFormatError, match=says) as raised:
+        report.main(file)
+    assert str(file) in raised.value.message
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    for path, says in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(GstPyroError, match=says):
+            report.main(path)
+
+
+def test_a_full_disk_under_stdout_is_an_error(tmp_path, monkeypatch):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, profiles.demo(), force=False)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(GstPyroError, match="No space left"):
+            report.main(file)
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="No space left"):
+            full.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_a_written_file_is_private_whole_and_alone(tmp_path):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, profiles.demo(), force=False)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert gzip.decompress(file.read_bytes()) == encode(profiles.demo())
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(GstPyroError, match="will not overwrite without --force"):
+        files.write(file, replace(profiles.demo(), samples=[]), force=False)
+    assert files.read(file) == profiles.demo()
+    files.write(file, replace(profiles.demo(), samples=[]), force=True)
+    assert files.read(file).samples == []
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gst_pyro_shim.files.os.fdopen", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write(tmp_path / "x.pb.gz", profiles.demo(), force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_counters_are_those_of_the_abi():
+    names = {name.lower() for name in re.findall(r"\bGP_COUNTER_([A-Z_]+)", ABI.read_text())}
+    names |= set(re.findall(r'"(dropped_\w+)": 0', WINDOW.read_text()))
+    assert {f"dropped_{name}" for name in summary.SAMPLE_DROPS} == {
+        name for name in names if name.startswith("dropped_")
+    }
+    assert {f"stacks_{name}" for name in summary.STACK_ENDS} == {
+        name for name in names if name.startswith("stacks_")
+    }
+    assert set(report._WARNINGS) <= names
+    assert set(report._ENDS) == set(summary.STACK_ENDS)
