@@ -26,14 +26,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 #include "imports_elf.h"
+#include "imports_slot.h"
 
 enum
 {
@@ -49,12 +46,14 @@ struct definition
   uintptr_t first;
   bool global;                  /* the first one is in the global scope for sure: it came no later than libc */
   bool several;
+  bool versions;                /* one of them has older versions that differ */
   bool kept;                    /* one of them is *real as it stands */
 };
 
 struct pass
 {
-  unsigned long long adds;      /* modules ever loaded */
+  unsigned long long adds;      /* modules ever loaded, and how many of them were done before */
+  unsigned long long adds_done;
   size_t modules;               /* listed now */
   size_t index;
   bool libc_seen;
@@ -69,32 +68,17 @@ struct pass
   char *left_name;              /* PATH_MAX bytes, or NULL if not wanted */
 };
 
-enum access { ACCESS_UNKNOWN, ACCESS_READ_ONLY, ACCESS_WRITABLE };
-enum outcome { OUTCOME_LEFT_ALONE, OUTCOME_REDIRECTED, OUTCOME_NOT_READY };
-
 _Atomic bool g_imports_pending;
-_Atomic bool g_imports_rpath;
+_Atomic bool g_imports_deepbind;
 
 static struct gp_import g_rows[GP_ROWS];
 static size_t g_row_count;
 static _Atomic int g_passes, g_forks;
 
-/* under the list lock */
-static unsigned long long g_adds_done;
+/* Written under the list lock. Atomic and relaxed for the sake of sanitizers, which do not know that lock. */
+static _Atomic unsigned long long g_adds_done;
+static _Atomic bool g_busy;     /* seen set only by a signal handler of the host that runs in the midst of a pass */
 static uint32_t g_modules_redirected, g_slots_redirected;
-
-/* Whether a word can be written, without writing anything else to it: the kernel adds 0, atomically. Not /proc/self/maps:
- * thousands of lines in a host with many plugins. */
-static enum access
-probe (uintptr_t address)
-{
-  static uint32_t nobody_waits;
-  long result = syscall (SYS_futex, &nobody_waits, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, address,
-      FUTEX_OP (FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0));
-  if (result >= 0)
-    return ACCESS_WRITABLE;
-  return errno == EFAULT ? ACCESS_READ_ONLY : ACCESS_UNKNOWN;
-}
 
 /* Ours, libc, the loader and the vdso: nothing to see there. */
 static bool
@@ -125,13 +109,14 @@ look_up (struct dl_phdr_info *info, size_t size, void *data)
     return 0;
   for (size_t i = 0; i < g_row_count; i++) {
     struct definition *definition = &pass->definitions[i];
-    uintptr_t address = gp_elf_find (&elf, g_rows[i].name);
-    if (address == 0)
+    struct gp_elf_definition found = gp_elf_find (&elf, g_rows[i].name);
+    if (found.address == 0)
       continue;
-    definition->kept = definition->kept || address == real_of (&g_rows[i]);
-    definition->several = definition->first != 0;
+    definition->kept = definition->kept || found.address == real_of (&g_rows[i]);
+    definition->several = definition->several || definition->first != 0;
+    definition->versions = definition->versions || (found.older != 0 && found.older != found.address);
     if (definition->first == 0) {
-      definition->first = address;
+      definition->first = found.address;
       definition->global = !pass->libc_seen;
     }
   }
@@ -139,52 +124,19 @@ look_up (struct dl_phdr_info *info, size_t size, void *data)
   return 0;
 }
 
-static enum outcome
-write_slot (const struct gp_elf *elf, uintptr_t address, uintptr_t old, uintptr_t new, bool ready)
-{
-  uintptr_t *slot = (uintptr_t *) address;
-  bool relro = address >= elf->relro_lo && address < elf->relro_hi;
-  enum access access = probe (address);
-  uintptr_t page_bytes = (uintptr_t) sysconf (_SC_PAGESIZE);
-  void *page = (void *) (address & -page_bytes);
-  bool opened = false;
-  if (relro && access != ACCESS_WRITABLE) {
-    if (!ready)
-      return OUTCOME_NOT_READY;
-    if (mprotect (page, page_bytes, PROT_READ | PROT_WRITE) != 0)
-      return OUTCOME_LEFT_ALONE;
-    opened = true;
-  } else if (relro && !ready) {
-    return OUTCOME_NOT_READY;   /* the loader may close the page at any moment */
-  } else if (access == ACCESS_READ_ONLY) {
-    return OUTCOME_LEFT_ALONE;  /* closed by somebody else */
-  }
-  /* Exchanged, not stored: the host may bind or change the slot meanwhile. Release: real is set before (look_up). */
-  bool done = __atomic_compare_exchange_n (slot, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-  if (opened)
-    mprotect (page, page_bytes, PROT_READ);
-  return done ? OUTCOME_REDIRECTED : OUTCOME_LEFT_ALONE;
-}
-
-/* ready: the module is relocated for sure. */
-static enum outcome
-redirect_slot (const struct pass *pass, const struct gp_elf *elf, const struct gp_elf_slot *slot, size_t row, bool ready)
+/* What a slot not bound yet will be bound to is certain where one module defines the name, or the first that does is in
+ * the global scope and nobody looks elsewhere first. A process may hold two GLibs. */
+static struct gp_slot_target
+target_of (const struct pass *pass, size_t row)
 {
   const struct definition *definition = &pass->definitions[row];
-  uintptr_t real = real_of (&g_rows[row]), replacement = (uintptr_t) g_rows[row].replacement;
-  if (real == 0 || slot->address % sizeof (uintptr_t) != 0
-      || !gp_elf_holds (elf, slot->address, sizeof (uintptr_t), PF_R | PF_W))
-    return OUTCOME_LEFT_ALONE;
-  uintptr_t value = __atomic_load_n ((uintptr_t *) slot->address, __ATOMIC_RELAXED);
-  if (value == replacement)
-    return OUTCOME_LEFT_ALONE;
-  /* Not bound yet: still at the module's own PLT. Which function it will be bound to is certain only where one module
-   * defines the name, or the first one does so in the global scope (a process may hold two GLibs). */
-  bool unbound = slot->lazy && slot->symbol->st_shndx == SHN_UNDEF && gp_elf_holds (elf, value, 1, PF_X)
-      && definition->first == real && (definition->global || !definition->several);
-  if (value != real && !unbound)
-    return ready ? OUTCOME_LEFT_ALONE : OUTCOME_NOT_READY;
-  return write_slot (elf, slot->address, value, replacement, ready);
+  bool global = definition->global && !atomic_load_explicit (&g_imports_deepbind, memory_order_relaxed);
+  uintptr_t real = real_of (&g_rows[row]);
+  return (struct gp_slot_target) {
+    .real = real,
+    .replacement = (uintptr_t) g_rows[row].replacement,
+    .certain = definition->first == real && !definition->versions && (global || !definition->several),
+  };
 }
 
 static void
@@ -208,10 +160,8 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
   /* The list is in order of loading: what came since the last pass is among the last (adds - done) of it. */
   size_t index = pass->index++, behind = pass->modules - index;
   struct gp_elf elf;
-  if (behind > pass->adds - g_adds_done || !gp_elf_read (info, &elf) || is_exempt (&elf))
+  if (behind > pass->adds - pass->adds_done || !gp_elf_read (info, &elf) || is_exempt (&elf))
     return 0;
-  if (index > 0 && elf.rpath)
-    atomic_store_explicit (&g_imports_rpath, true, memory_order_relaxed);       /* read before dlopen, a hint */
   bool same = elf.bias == pass->held_bias && elf.dynamic == pass->held_dynamic;
   if (same && pass->given_up)
     return 0;
@@ -227,13 +177,13 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
       row++;
     if (row == g_row_count)
       continue;
-    if (!known && !probed) {
-      known = elf.relro_lo < elf.relro_hi && probe (elf.relro_lo) == ACCESS_READ_ONLY;
-      probed = true;
-    }
-    enum outcome outcome = redirect_slot (pass, &elf, &slot, row, known);
-    redirected += outcome == OUTCOME_REDIRECTED;
-    left_over = left_over || outcome == OUTCOME_NOT_READY;
+    if (!known && !probed)
+      known = gp_slot_module_closed (&elf);
+    probed = true;
+    struct gp_slot_target target = target_of (pass, row);
+    enum gp_slot_outcome outcome = gp_slot_redirect (&elf, &slot, &target, known);
+    redirected += outcome == GP_SLOT_REDIRECTED;
+    left_over = left_over || outcome == GP_SLOT_NOT_READY;
   }
   if (left_over)
     note_left_over (pass, index, info, &elf);
@@ -247,12 +197,11 @@ static int
 walk_locked (struct dl_phdr_info *info, size_t size, void *data)
 {
   (void) size;
-  static bool busy;             /* set only for a signal handler of the host that runs in the midst of us */
   struct pass *pass = data;
   pass->adds = info->dlpi_adds;
-  if (busy || pass->adds == g_adds_done)
+  pass->adds_done = atomic_load_explicit (&g_adds_done, memory_order_relaxed);
+  if (pass->adds == pass->adds_done || atomic_exchange_explicit (&g_busy, true, memory_order_relaxed))
     return 1;
-  busy = true;
   dl_iterate_phdr (look_up, pass);
   for (size_t i = 0; i < g_row_count; i++) {
     /* Anew where the module that held it went away. */
@@ -260,9 +209,10 @@ walk_locked (struct dl_phdr_info *info, size_t size, void *data)
       __atomic_store_n (g_rows[i].real, (void *) pass->definitions[i].first, __ATOMIC_RELEASE);
   }
   dl_iterate_phdr (redirect_module, pass);
-  g_adds_done = pass->adds - (pass->left_over ? pass->modules - pass->left_index : 0);
+  pass->adds_done = pass->adds - (pass->left_over ? pass->modules - pass->left_index : 0);
+  atomic_store_explicit (&g_adds_done, pass->adds_done, memory_order_relaxed);
   atomic_store_explicit (&g_imports_pending, pass->left_over, memory_order_relaxed);    /* a hint */
-  busy = false;
+  atomic_store_explicit (&g_busy, false, memory_order_relaxed);
   return 1;
 }
 

@@ -59,7 +59,7 @@ GP_INTERNAL int gp_imports_dlclose (void *handle);
 extern GP_INTERNAL void *g_real_dlopen;
 extern GP_INTERNAL void *g_real_dlclose;
 
-/* Some module looks for libraries by DT_RPATH, which its callers' calls hand down: see imports_dl.c. */
-extern GP_INTERNAL _Atomic bool g_imports_rpath;
+/* Some module was opened by RTLD_DEEPBIND: it looks at what it brought along before the global scope. */
+extern GP_INTERNAL _Atomic bool g_imports_deepbind;
 
 #endif

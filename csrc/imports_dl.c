@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* imports_dl.c: dlopen's and dlclose's replacements.
  *
- * dlopen looks at who called it, by the return address: for a name without "/" it searches along the caller's RUNPATH,
- * "$ORIGIN" is the caller's folder, and DT_RPATH is handed down, from a caller through what it loads to all of their
- * dependencies. Called from here a library is then no longer found. So only a name with "/" and without "$", in a
- * process where no module has DT_RPATH, is opened from here and followed by a pass at once. All others are jumped to
- * with the caller's own return address, after raising the flag for the next pass.
+ * dlopen looks at who called it, by the return address: it searches for a name without "/" along the caller's RUNPATH or
+ * RPATH, and "$ORIGIN" is the caller's folder. Called from here a library is then no longer found. So only a name with "/"
+ * and without "$" is opened from here and followed by a pass at once (nothing else depends on the caller: what is loaded
+ * finds its own dependencies by its own paths). All others are jumped to with the caller's own return address, after
+ * raising the flag for the next pass.
  *
  * Context: lifecycle, on the host's threads. Constructors run within and may come here again.
  */
@@ -43,10 +43,11 @@ gp_imports_route_dlopen (const char *name, int mode)
 {
   if (name == NULL || (mode & RTLD_NOLOAD) != 0 || !atomic_load (&g_active))
     return (dlopen_function) g_real_dlopen;
+  if ((mode & RTLD_DEEPBIND) != 0)
+    atomic_store_explicit (&g_imports_deepbind, true, memory_order_relaxed);    /* orders nothing: set before the call */
   /* Relaxed: a hint for those who make a pass. The module is not there yet, so a pass lowers the flag only if it finds
    * something new; what comes in too late for it is left to the poller. */
-  bool rpath = atomic_load_explicit (&g_imports_rpath, memory_order_relaxed);
-  if (strchr (name, '/') != NULL && strchr (name, '$') == NULL && !rpath)
+  if (strchr (name, '/') != NULL && strchr (name, '$') == NULL)
     return open_here;
   atomic_store_explicit (&g_imports_pending, true, memory_order_relaxed);
   return (dlopen_function) g_real_dlopen;

@@ -30,7 +30,13 @@ enum
 
 enum
 {
-  VERSION_HIDDEN = 0x8000       /* not the default version of its name */
+  VERSION_HIDDEN = 0x8000 /* not the default version of its name */
+};
+
+struct dynamic
+{
+  const Elf64_Dyn *entries;
+  size_t n;
 };
 
 bool
@@ -55,9 +61,21 @@ absolute (const struct gp_elf *elf, uintptr_t value)
 }
 
 static uintptr_t
-aligned (const struct gp_elf *elf, uintptr_t value, size_t alignment)
+tag (const struct dynamic *dynamic, Elf64_Sxword wanted, uintptr_t otherwise)
 {
-  uintptr_t address = absolute (elf, value);
+  for (size_t i = 0; i < dynamic->n && dynamic->entries[i].d_tag != DT_NULL; i++) {
+    if (dynamic->entries[i].d_tag == wanted)
+      return dynamic->entries[i].d_un.d_val;
+  }
+  return otherwise;
+}
+
+/* 0 where it is absent or not aligned. */
+static uintptr_t
+pointer (const struct gp_elf *elf, const struct dynamic *dynamic, Elf64_Sxword wanted, size_t alignment)
+{
+  uintptr_t value = tag (dynamic, wanted, 0);
+  uintptr_t address = value != 0 ? absolute (elf, value) : 0;
   return address % alignment == 0 ? address : 0;
 }
 
@@ -83,53 +101,46 @@ read_headers (struct gp_elf *elf, const Elf64_Phdr **dynamic)
       && gp_elf_holds (elf, elf->dynamic, (*dynamic)->p_memsz, PF_R);
 }
 
+static void
+read_relocs (struct gp_elf *elf, int table, uintptr_t address, size_t bytes)
+{
+  if (address == 0 || !gp_elf_holds (elf, address, bytes, PF_R))
+    return;
+  elf->relocs[table] = (const Elf64_Rela *) address;
+  elf->reloc_count[table] = bytes / sizeof (Elf64_Rela);
+}
+
 bool
 gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
 {
-  *elf = (struct gp_elf) {.bias = info->dlpi_addr, .phdr = info->dlpi_phdr, .phnum = info->dlpi_phnum, .soname = ""};
+  *elf = (struct gp_elf) {
+    .bias = info->dlpi_addr,
+    .phdr = info->dlpi_phdr,
+    .phnum = info->dlpi_phnum,
+    .soname = "",
+  };
   const Elf64_Phdr *header;
   if (!read_headers (elf, &header))
     return false;
-  uintptr_t strings = 0, soname = 0, relocs[2] = {0, 0};
-  size_t reloc_bytes[2] = {0, 0}, reloc_entry = sizeof (Elf64_Rela), relative = 0;
-  bool has_soname = false, runpath = false, plt_rela = false;
-  const Elf64_Dyn *entry = (const Elf64_Dyn *) elf->dynamic;
-  for (size_t n = header->p_memsz / sizeof *entry; n > 0 && entry->d_tag != DT_NULL; n--, entry++) {
-    uintptr_t value = entry->d_un.d_val;
-    switch (entry->d_tag) {
-    case DT_STRTAB: strings = absolute (elf, value); break;
-    case DT_STRSZ: elf->strings_bytes = value; break;
-    case DT_SYMTAB: elf->symbols = aligned (elf, value, 8); break;
-    case DT_VERSYM: elf->versions = aligned (elf, value, 2); break;
-    case DT_GNU_HASH: elf->gnu_hash = aligned (elf, value, 8); break;
-    case DT_HASH: elf->sysv_hash = aligned (elf, value, 4); break;
-    case DT_RELA: relocs[0] = aligned (elf, value, 8); break;
-    case DT_RELASZ: reloc_bytes[0] = value; break;
-    case DT_RELAENT: reloc_entry = value; break;
-    case DT_RELACOUNT: relative = value; break;
-    case DT_JMPREL: relocs[1] = aligned (elf, value, 8); break;
-    case DT_PLTRELSZ: reloc_bytes[1] = value; break;
-    case DT_PLTREL: plt_rela = value == DT_RELA; break;
-    case DT_SONAME: soname = value; has_soname = true; break;
-    case DT_RPATH: elf->rpath = true; break;
-    case DT_RUNPATH: runpath = true; break;
-    default: break;
-    }
-  }
-  elf->rpath = elf->rpath && !runpath;
+  struct dynamic dynamic = {(const Elf64_Dyn *) elf->dynamic, header->p_memsz / sizeof (Elf64_Dyn)};
+  uintptr_t strings = pointer (elf, &dynamic, DT_STRTAB, 1);
+  elf->strings_bytes = tag (&dynamic, DT_STRSZ, 0);
   if (strings == 0 || elf->strings_bytes == 0 || !gp_elf_holds (elf, strings, elf->strings_bytes, PF_R))
     return false;
   elf->strings = (const char *) strings;
-  if (has_soname && soname < elf->strings_bytes
-      && memchr (elf->strings + soname, 0, elf->strings_bytes - soname) != NULL)
+  uintptr_t soname = tag (&dynamic, DT_SONAME, elf->strings_bytes);
+  if (soname < elf->strings_bytes && memchr (elf->strings + soname, 0, elf->strings_bytes - soname) != NULL)
     elf->soname = elf->strings + soname;
-  for (int i = 0; i < 2; i++) {
-    bool usable = relocs[i] != 0 && reloc_entry == sizeof (Elf64_Rela) && (i == 0 || plt_rela)
-        && gp_elf_holds (elf, relocs[i], reloc_bytes[i], PF_R);
-    elf->relocs[i] = usable ? (const Elf64_Rela *) relocs[i] : NULL;
-    elf->reloc_count[i] = usable ? reloc_bytes[i] / sizeof (Elf64_Rela) : 0;
-  }
+  elf->symbols = pointer (elf, &dynamic, DT_SYMTAB, 8);
+  elf->versions = pointer (elf, &dynamic, DT_VERSYM, 2);
+  elf->gnu_hash = pointer (elf, &dynamic, DT_GNU_HASH, 8);
+  elf->sysv_hash = pointer (elf, &dynamic, DT_HASH, 4);
+  if (tag (&dynamic, DT_RELAENT, sizeof (Elf64_Rela)) == sizeof (Elf64_Rela))
+    read_relocs (elf, 0, pointer (elf, &dynamic, DT_RELA, 8), tag (&dynamic, DT_RELASZ, 0));
+  if (tag (&dynamic, DT_PLTREL, 0) == DT_RELA)
+    read_relocs (elf, 1, pointer (elf, &dynamic, DT_JMPREL, 8), tag (&dynamic, DT_PLTRELSZ, 0));
   /* Relative ones come first and name no symbol; a large library has tens of thousands. */
+  size_t relative = tag (&dynamic, DT_RELACOUNT, 0);
   if (relative <= elf->reloc_count[0] && elf->reloc_count[0] > 0) {
     elf->relocs[0] += relative;
     elf->reloc_count[0] -= relative;
@@ -185,29 +196,30 @@ gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cursor, struct gp_e
   return false;
 }
 
-/* The function's address where symbol index is what is looked for, else 0. */
-static uintptr_t
-defined (const struct gp_elf *elf, uint32_t index, const char *name)
+/* Takes symbol index into account if it is a function of that name. */
+static void
+consider (const struct gp_elf *elf, uint32_t index, const char *name, struct gp_elf_definition *found)
 {
   const Elf64_Sym *symbol = symbol_at (elf, index);
   if (symbol == NULL || symbol->st_shndx == SHN_UNDEF || ELF64_ST_TYPE (symbol->st_info) != STT_FUNC
       || ELF64_ST_BIND (symbol->st_info) == STB_LOCAL
       || !string_is (elf->strings + symbol->st_name, elf->strings_bytes - symbol->st_name, name))
-    return 0;
+    return;
   uintptr_t version = elf->versions + (uintptr_t) index * sizeof (Elf64_Half);
-  if (elf->versions != 0 && gp_elf_holds (elf, version, sizeof (Elf64_Half), PF_R)
-      && (*(const Elf64_Half *) version & VERSION_HIDDEN) != 0)
-    return 0;
-  return elf->bias + symbol->st_value;
+  bool hidden = elf->versions != 0 && gp_elf_holds (elf, version, sizeof (Elf64_Half), PF_R)
+      && (*(const Elf64_Half *) version & VERSION_HIDDEN) != 0;
+  uintptr_t *address = hidden ? &found->older : &found->address;
+  if (*address == 0)
+    *address = elf->bias + symbol->st_value;
 }
 
 /* Layout: nbuckets, first symbol, bloom words, bloom shift; bloom[]; buckets[]; chain[] (hash of each symbol from the
  * first on, bit 0 set at the end of a chain). */
-static uintptr_t
-find_gnu (const struct gp_elf *elf, const char *name)
+static void
+find_gnu (const struct gp_elf *elf, const char *name, struct gp_elf_definition *found)
 {
   if (!gp_elf_holds (elf, elf->gnu_hash, 4 * sizeof (uint32_t), PF_R))
-    return 0;
+    return;
   uint32_t hash = 5381;
   for (const unsigned char *p = (const unsigned char *) name; *p != 0; p++)
     hash = hash * 33 + *p;
@@ -216,30 +228,30 @@ find_gnu (const struct gp_elf *elf, const char *name)
   const uint64_t *bloom = (const uint64_t *) (header + 4);
   size_t bytes = blooms * sizeof *bloom + (size_t) buckets * sizeof (uint32_t);
   if (buckets == 0 || blooms == 0 || !gp_elf_holds (elf, (uintptr_t) bloom, bytes, PF_R))
-    return 0;
+    return;
   uint64_t word = bloom[hash / 64 % blooms];
   if ((word >> (hash % 64) & word >> ((hash >> shift) % 64) & 1) == 0)
-    return 0;
+    return;
   const uint32_t *bucket = (const uint32_t *) (bloom + blooms);
   uintptr_t chain = (uintptr_t) (bucket + buckets);
   for (uint32_t index = bucket[hash % buckets]; index >= first && index != 0; index++) {
     uintptr_t at = chain + (uintptr_t) (index - first) * sizeof (uint32_t);
     if (!gp_elf_holds (elf, at, sizeof (uint32_t), PF_R))
-      return 0;
+      return;
     uint32_t seen = *(const uint32_t *) at;
-    uintptr_t found = (seen | 1) == (hash | 1) ? defined (elf, index, name) : 0;
-    if (found != 0 || (seen & 1) != 0)
-      return found;
+    if ((seen | 1) == (hash | 1))
+      consider (elf, index, name, found);
+    if ((seen & 1) != 0)
+      return;
   }
-  return 0;
 }
 
 /* Layout: nbuckets, nchains; buckets[]; chain[], by symbol; 0 ends a chain. */
-static uintptr_t
-find_sysv (const struct gp_elf *elf, const char *name)
+static void
+find_sysv (const struct gp_elf *elf, const char *name, struct gp_elf_definition *found)
 {
   if (!gp_elf_holds (elf, elf->sysv_hash, 2 * sizeof (uint32_t), PF_R))
-    return 0;
+    return;
   uint32_t hash = 0;
   for (const unsigned char *p = (const unsigned char *) name; *p != 0; p++) {
     hash = (hash << 4) + *p;
@@ -250,21 +262,20 @@ find_sysv (const struct gp_elf *elf, const char *name)
   uint32_t buckets = table[0], chains = table[1];
   size_t bytes = (2 + (size_t) buckets + chains) * sizeof *table;
   if (buckets == 0 || !gp_elf_holds (elf, elf->sysv_hash, bytes, PF_R))
-    return 0;
+    return;
   const uint32_t *chain = table + 2 + buckets;
   uint32_t index = table[2 + hash % buckets];
-  for (uint32_t steps = 0; index != 0 && index < chains && steps < chains; steps++, index = chain[index]) {
-    uintptr_t found = defined (elf, index, name);
-    if (found != 0)
-      return found;
-  }
-  return 0;
+  for (uint32_t steps = 0; index != 0 && index < chains && steps < chains; steps++, index = chain[index])
+    consider (elf, index, name, found);
 }
 
-uintptr_t
+struct gp_elf_definition
 gp_elf_find (const struct gp_elf *elf, const char *name)
 {
+  struct gp_elf_definition found = {0, 0};
   if (elf->gnu_hash != 0)
-    return find_gnu (elf, name);
-  return elf->sysv_hash != 0 ? find_sysv (elf, name) : 0;
+    find_gnu (elf, name, &found);
+  else if (elf->sysv_hash != 0)
+    find_sysv (elf, name, &found);
+  return found;
 }

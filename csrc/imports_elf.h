@@ -30,7 +30,6 @@ struct gp_elf
   const Elf64_Rela *relocs[2];  /* general ones, and those of the PLT */
   size_t reloc_count[2];
   const char *soname;           /* "" where it has none */
-  bool rpath;                   /* DT_RPATH in force */
 };
 
 /* One place that the loader fills with the address of a function or object. */
@@ -41,6 +40,12 @@ struct gp_elf_slot
   const char *name;
   size_t name_room;             /* bytes from name to the end of the string table */
   bool lazy;                    /* may stay unbound until the first call */
+};
+
+struct gp_elf_definition
+{
+  uintptr_t address;            /* of the default version; 0: none */
+  uintptr_t older;              /* of another version, for modules linked against it; 0: none */
 };
 
 struct gp_elf_cursor
@@ -60,7 +65,7 @@ GP_INTERNAL bool gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cu
 
 GP_INTERNAL bool gp_elf_slot_is (const struct gp_elf_slot *slot, const char *name);
 
-/* Address of the function that the module itself defines under that name (its default version), or 0. */
-GP_INTERNAL uintptr_t gp_elf_find (const struct gp_elf *elf, const char *name);
+/* The function that the module itself defines under that name. */
+GP_INTERNAL struct gp_elf_definition gp_elf_find (const struct gp_elf *elf, const char *name);
 
 #endif

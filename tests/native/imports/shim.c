@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* shim.c: the smallest user of csrc/imports.h; its replacements count, then do the real thing.
+ *
+ * Context: test. Linked with csrc/imports*.c into a library that hosts load, or that is preloaded.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "../../../csrc/imports.h"
+#include "../../../csrc/modules.h"
+
+#define EXPORTED __attribute__ ((visibility ("default")))
+
+struct gp_segment *g_segment;
+_Atomic bool g_active;
+
+static int (*real_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
+static int (*real_answer) (int);
+static _Atomic int creates, answers, closings, refreshes;
+
+void
+gp_modules_refresh (void)
+{
+  refreshes++;
+}
+
+void
+gp_modules_close_begin (void)
+{
+  closings++;
+}
+
+void
+gp_modules_close_end (void)
+{
+}
+
+static int
+count_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+{
+  creates++;
+  if (gp_imports_pending ())
+    gp_imports_pass ();
+  return __atomic_load_n (&real_create, __ATOMIC_RELAXED) (id, attr, function, argument);
+}
+
+static int
+count_answer (int question)
+{
+  answers++;
+  return __atomic_load_n (&real_answer, __ATOMIC_RELAXED) (question);
+}
+
+EXPORTED void
+shim_start (void)
+{
+  static const struct gp_import table[] = {
+    {"pthread_create", (void *) count_create, (void **) &real_create},
+    {"answer", (void *) count_answer, (void **) &real_answer},
+  };
+  gp_imports_init (table, 2);
+  gp_imports_pass ();
+  g_active = true;
+}
+
+EXPORTED void
+shim_stop (void)
+{
+  g_active = false;
+}
+
+EXPORTED void
+shim_pass (void)
+{
+  gp_imports_pass ();
+}
+
+EXPORTED void
+shim_settle (void)
+{
+  gp_imports_settle ();
+}
+
+/* One line on stderr; the host's own output must not depend on us. */
+EXPORTED void
+shim_note (const char *point)
+{
+  fprintf (stderr, "%s creates=%d answers=%d closings=%d refreshes=%d pending=%d modules=%u slots=%u real=%p\n", point,
+      creates, answers, closings, refreshes, gp_imports_pending (), gp_imports_modules (), gp_imports_slots (),
+      (void *) real_create);
+}
