@@ -232,7 +232,7 @@ struct gp_segment
   uint32_t threads_used;        /* shim: slots ever used, an upper bound for readers */
   uint32_t accounts_used;       /* shim: likewise */
   uint32_t threads_seen;        /* shim: threads ever registered */
-  uint32_t reserved;
+  int32_t agent_pid;            /* shim: of an agent beside the host; 0: none */
   uint64_t counters[32];        /* shim: enum gp_counter */
 
   uint64_t head;                /* shim, atomic: words reserved */

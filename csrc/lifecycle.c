@@ -93,15 +93,20 @@ catch_termination (int number)
 }
 
 void
+gp_lifecycle_agent_embedded (void)
+{
+  /* An agent beside the host outlives it and needs no signal caught. Pid 1 has no default action to fall back on. */
+  if (getpid () == 1)
+    return;
+  catch_termination (SIGINT);
+  catch_termination (SIGTERM);
+}
+
+void
 gp_lifecycle_agent_runs (void)
 {
   /* Exit handlers run last come, first served: ours must come before OpenSSL's, which the agent has registered by now. */
   atexit (gp_lifecycle_stop);
-  /* An agent beside the host outlives it and needs no signal caught. Pid 1 has no default action to fall back on. */
-  if (g_segment->agent_home == GP_HOME_EMBEDDED && getpid () != 1) {
-    catch_termination (SIGINT);
-    catch_termination (SIGTERM);
-  }
 }
 
 void

@@ -23,7 +23,11 @@ GP_INTERNAL void gp_lifecycle_dispose (void);
  * MT-Safe | AS-Safe */
 GP_INTERNAL void gp_lifecycle_stop (void);
 
-/* Poller: the agent is up, at home in this process or beside it: takes what it needs to end well. */
+/* Poller: the agent is being started in this process, and would die with it: SIGINT and SIGTERM are caught, where nobody
+ * else handles them. */
+GP_INTERNAL void gp_lifecycle_agent_embedded (void);
+
+/* Poller: the agent has come up. */
 GP_INTERNAL void gp_lifecycle_agent_runs (void);
 
 /* Poller: whether gp_lifecycle_stop() asked for the end. */

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "gst.h"
+#include "lifecycle.h"
 #include "settings.h"
 #include "workers.h"
 
@@ -34,7 +35,6 @@ static struct
   char agent[PATH_MAX];
 } g_where;
 
-static pid_t g_process;         /* the agent's; 0: none */
 static int g_memory_fd;
 
 static void
@@ -124,7 +124,7 @@ host_may_run_python (void)
   return plugin != NULL;
 }
 
-/* Child of the fork: only what is AS-Safe, for other threads of the host may hold any lock. */
+/* In the forked child: only what is AS-Safe, for other threads of the host may have held any lock. */
 static void
 become_agent (char *const arguments[], char *const environment[])
 {
@@ -185,26 +185,32 @@ start_process (void)
     free (environment);
     return;
   }
-  /* A fork whose end sends no signal: the host's SIGCHLD and waitpid(-1) never see it. */
-  pid_t child = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
-  if (child == 0)
-    become_agent (arguments, environment);
+  /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. The first fork sends
+   * no signal at its end and is waited for by us alone; a single one would not do, since execve() makes SIGCHLD of it. */
+  pid_t between = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  if (between == 0) {
+    pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child == 0)
+      become_agent (arguments, environment);
+    g_segment->agent_pid = child;
+    _exit (0);
+  }
+  int error = errno;
+  if (between > 0)
+    while (waitpid (between, NULL, __WCLONE) < 0 && errno == EINTR)
+      continue;
   free (environment);
-  if (child < 0) {
-    refuse ("cannot fork: ", strerror (errno));
+  if (between < 0 || g_segment->agent_pid <= 0) {
+    refuse ("cannot fork: ", strerror (error));
     return;
   }
-  g_process = child;
-  gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) child, g_where.python);
+  gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);
 }
 
 bool
 gp_spawn_agent_lives (void)
 {
-  if (g_process == 0 || waitpid (g_process, NULL, WNOHANG | __WALL) == 0)
-    return true;
-  g_process = 0;
-  return false;
+  return g_segment->agent_pid == 0 || kill (g_segment->agent_pid, 0) == 0 || errno != ESRCH;
 }
 
 /* The agent's thread in the embedded home; comes back when the agent is done. */
@@ -254,4 +260,6 @@ gp_spawn_agent (int memory_fd)
   int error = gp_workers_start_own (embedded_main, NULL, "gst-pyro-agent");
   if (error != 0)
     refuse ("no thread: ", strerror (error));
+  else
+    gp_lifecycle_agent_embedded ();
 }

@@ -14,7 +14,7 @@
 /* Chooses a home and starts the agent there; a failure is said and leaves agent_state REFUSED. */
 GP_INTERNAL void gp_spawn_agent (int memory_fd);
 
-/* False once an agent's process has ended; collects it. */
+/* False once an agent's process has ended. */
 GP_INTERNAL bool gp_spawn_agent_lives (void);
 
 #endif
