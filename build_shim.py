@@ -302,12 +302,12 @@ def _build_shim(tools: Toolchain, target: Path) -> None:
 
 
 def _build_agent(tools: Toolchain, target: Path) -> None:
-    if not AGENT_SOURCE.exists():
-        return
     ffi = cffi.FFI()
     ffi.embedding_api(_declarations(AGENT_HEADER))
     ffi.embedding_init_code((CSRC / "agent_init.py").read_text(encoding="utf-8"))
-    ffi.set_source(AGENT_MODULE, f'#include "{AGENT_HEADER.name}"\n#include "{AGENT_SOURCE.name}"\n')
+    ffi.set_source(
+        AGENT_MODULE, f'#include "{AGENT_HEADER.name}"\n#include "{AGENT_SOURCE.name}"\n'
+    )
     libpython = paths.libpython_path()
     # The run path serves where the record that names libpython is not there yet.
     flags = [CLOSED, str(libpython), f"-Wl,-rpath,{libpython.parent}"] if libpython else []
@@ -315,8 +315,6 @@ def _build_agent(tools: Toolchain, target: Path) -> None:
 
 
 def _build_native(tools: Toolchain, target: Path) -> None:
-    if not all(path.exists() for path in (*NATIVE_SOURCES, *NATIVE_HEADERS)):
-        return
     ffi = cffi.FFI()
     for header in NATIVE_HEADERS:
         ffi.cdef(_declarations(header))

@@ -5,6 +5,7 @@ Context: test.
 """
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -72,7 +73,11 @@ def test_native_leaves_python_to_its_importer():
 
 
 @pytest.mark.slow
-def test_clean_build_has_no_warning(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_clean_build_has_no_warning(compiler, tmp_path, monkeypatch, capfd):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("GP_WERROR", "1")
     build_shim.build(tmp_path)
     assert "warning" not in capfd.readouterr().err
