@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* workers.c: trampolines of threads and of GLib's pools.
- *
- * A new thread takes its creator's element along as its base label. A pool's workers are shared, also between pipelines,
- * and may be made on a thread of GLib's own: there the pool's function carries the label of whoever made the pool.
+/* workers.c: the trampoline of new threads. They take their creator's element along as their base label.
  *
  * Context: lifecycle, on the host's threads.
  */
 #define _GNU_SOURCE
 #include "workers.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <glib.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "gst.h"
 #include "imports.h"
 #include "label.h"
-#include "modules.h"
-
-typedef GThreadPool *(*pool_new_function) (GFunc, gpointer, gint, gboolean, GError **);
-typedef GThreadPool *(*pool_new_full_function) (GFunc, gpointer, GDestroyNotify, gint, gboolean, GError **);
+#include "pools.h"
 
 static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
-static pool_new_function g_real_pool_new;
-static pool_new_full_function g_real_pool_new_full;
 
 struct birth
 {
@@ -98,83 +87,6 @@ gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) 
   return create (id, attr, function, argument, gp_label_to_inherit (thread));
 }
 
-struct pool_call
-{
-  GFunc function;
-  gpointer data;
-  uint32_t label;
-};
-
-/* GstTask's pool: its function is libgstreamer's own. Who runs there shows by stream-status or by the first push. */
-static bool
-is_task_pool (GFunc function)
-{
-  Dl_info info, gstreamer;
-  return dladdr ((void *) (uintptr_t) function, &info) != 0
-      && dladdr ((void *) (uintptr_t) GST (gst_tracing_register_hook), &gstreamer) != 0
-      && info.dli_fbase == gstreamer.dli_fbase;
-}
-
-static void
-run_pool_call (gpointer data, gpointer user_data)
-{
-  const struct pool_call *call = user_data;
-  struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
-  if (thread == NULL) {
-    call->function (data, call->data);
-    return;
-  }
-  struct gp_boundary boundary = GP_CALLER (call->label);
-  if (call->label == gp_label_fixed (GP_LABEL_TASK)) {
-    /* The task's element becomes the base, which outlives no call: workers are shared. */
-    uint32_t base = thread->base;
-    thread->task = true;
-    gp_label_set_base (thread, call->label);
-    call->function (data, call->data);
-    thread->task = false;
-    gp_label_set_base (thread, base);
-  } else {
-    gp_label_push (thread, boundary);
-    call->function (data, call->data);
-    gp_label_pop (thread, boundary.sp);
-  }
-}
-
-/* Leaked on purpose, one small block a pool: a pool may be freed while its workers still run. */
-static struct pool_call *
-make_pool_call (GFunc function, gpointer data)
-{
-  struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
-  struct pool_call *call = thread != NULL ? malloc (sizeof *call) : NULL;
-  if (call == NULL)
-    return NULL;
-  uint32_t label = gp_label_to_inherit (thread);
-  if (is_task_pool (function))
-    label = gp_label_fixed (GP_LABEL_TASK);
-  else if (label == 0)
-    label = gp_label_fixed (GP_LABEL_POOL);
-  *call = (struct pool_call) {function, data, label};
-  return call;
-}
-
-static GThreadPool *
-gp_pool_new (GFunc function, gpointer data, gint max_threads, gboolean exclusive, GError **error)
-{
-  struct pool_call *call = make_pool_call (function, data);
-  return call == NULL ? g_real_pool_new (function, data, max_threads, exclusive, error)
-      : g_real_pool_new (run_pool_call, call, max_threads, exclusive, error);
-}
-
-/* item_free_func gets items, not user data: it stays as it is. */
-static GThreadPool *
-gp_pool_new_full (GFunc function, gpointer data, GDestroyNotify item_free, gint max_threads, gboolean exclusive,
-    GError **error)
-{
-  struct pool_call *call = make_pool_call (function, data);
-  return call == NULL ? g_real_pool_new_full (function, data, item_free, max_threads, exclusive, error)
-      : g_real_pool_new_full (run_pool_call, call, item_free, max_threads, exclusive, error);
-}
-
 void
 gp_workers_init (void)
 {
@@ -182,6 +94,7 @@ gp_workers_init (void)
     {"pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create},
     {"g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new},
     {"g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full},
+    {"g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push},
   };
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* pools.c: labels for what runs in GLib's thread pools.
+ *
+ * An item belongs to the element that pushed it; where none did, to the one that made the pool. Items are the host's
+ * and pass unchanged (they are sorted, moved and freed by it), so who pushed one is kept beside it, and only where it
+ * is not who made the pool.
+ *
+ * Context: lifecycle, on the host's threads. g_lock is a leaf: nothing is called under it.
+ */
+#define _GNU_SOURCE
+#include "pools.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include "gst.h"
+#include "label.h"
+
+/* Items whose pusher is remembered; one that waits while so many others are pushed counts for the pool's maker. */
+enum
+{
+  PUSHES = 4096,
+  BUCKETS = 1024
+};
+
+gp_pool_new_function g_real_pool_new;
+gp_pool_new_full_function g_real_pool_new_full;
+gp_pool_push_function g_real_pool_push;
+
+/* Stands in for a pool's user data. */
+struct pool_call
+{
+  GFunc function;
+  gpointer data;
+  uint32_t label;              /* who made the pool */
+  bool task;                   /* of libgstreamer's: runs GstTasks, or an element's parallel work */
+  _Atomic uint32_t remembered; /* pushes of this pool in g_pushes */
+};
+
+struct push
+{
+  struct pool_call *call; /* NULL: free */
+  gpointer item;
+  uint32_t label;
+  struct push *next; /* in its bucket, oldest first */
+};
+
+static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
+/* under g_lock */
+static struct push g_pushes[PUSHES];
+static struct push *g_buckets[BUCKETS];
+static uint32_t g_next_push; /* the oldest of all: its place is taken next */
+
+static struct push **
+find_bucket (const struct pool_call *call, const void *item)
+{
+  uintptr_t key = (uintptr_t) call ^ ((uintptr_t) item >> 4) * 0x9e3779b1u;
+  return &g_buckets[(key >> 4 ^ key >> 16) % BUCKETS];
+}
+
+static void
+forget (struct push **link)
+{
+  struct push *push = *link;
+  *link = push->next;
+  atomic_fetch_sub_explicit (&push->call->remembered, 1, memory_order_relaxed);
+  push->call = NULL;
+}
+
+static void
+remember (struct pool_call *call, gpointer item, uint32_t label)
+{
+  pthread_mutex_lock (&g_lock);
+  struct push *push = &g_pushes[g_next_push++ % PUSHES];
+  struct push **link;
+  if (push->call != NULL) {
+    for (link = find_bucket (push->call, push->item); *link != push; link = &(*link)->next)
+      continue;
+    forget (link);
+  }
+  for (link = find_bucket (call, item); *link != NULL; link = &(*link)->next)
+    continue;
+  *push = (struct push){ call, item, label, NULL };
+  *link = push;
+  atomic_fetch_add_explicit (&call->remembered, 1, memory_order_relaxed);
+  pthread_mutex_unlock (&g_lock);
+}
+
+/* The label of the item's oldest push. The queue between push and run orders the two. */
+static uint32_t
+recall (struct pool_call *call, gpointer item)
+{
+  uint32_t label = call->label;
+  if (atomic_load_explicit (&call->remembered, memory_order_relaxed) == 0)
+    return label;
+  pthread_mutex_lock (&g_lock);
+  for (struct push **link = find_bucket (call, item); *link != NULL; link = &(*link)->next)
+    if ((*link)->call == call && (*link)->item == item) {
+      label = (*link)->label;
+      forget (link);
+      break;
+    }
+  pthread_mutex_unlock (&g_lock);
+  return label;
+}
+
+/* What the thread does here for others, in a pool: 0 where that is no element's. Who starts a task shows by
+ * stream-status or by the first push; until then it is the element that started it, but not the bin whose state
+ * changes. */
+static uint32_t
+label_to_hand_over (const struct gp_thread *thread, bool task)
+{
+  uint32_t label = gp_label_to_inherit (thread);
+  return task && g_segment->labels[label].kind != GP_LABEL_ELEMENT ? 0 : label;
+}
+
+static void
+run_pool_call (gpointer item, gpointer user_data)
+{
+  struct pool_call *call = user_data;
+  struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
+  if (thread == NULL) {
+    call->function (item, call->data);
+    return;
+  }
+  struct gp_boundary boundary = GP_CALLER (recall (call, item));
+  /* Also what waking up and falling asleep cost from now on: workers are shared, and none is anybody's for long. */
+  gp_label_set_base (thread, boundary.label);
+  if (call->task) {
+    /* No entry: the task's own element will be the base. */
+    thread->task = true;
+    call->function (item, call->data);
+    thread->task = false;
+  } else {
+    gp_label_push (thread, boundary);
+    call->function (item, call->data);
+    gp_label_pop (thread, boundary.sp);
+  }
+}
+
+/* Of libgstreamer's pools; their function is its own. */
+static bool
+is_task_pool (GFunc function)
+{
+  Dl_info info, gstreamer;
+  return dladdr ((void *) (uintptr_t) function, &info) != 0
+         && dladdr ((void *) (uintptr_t) GST (gst_tracing_register_hook), &gstreamer) != 0
+         && info.dli_fbase == gstreamer.dli_fbase;
+}
+
+/* Leaked on purpose, one small block a pool: a pool may be freed while its workers still run. */
+static struct pool_call *
+make_pool_call (GFunc function, gpointer data)
+{
+  struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
+  struct pool_call *call = thread != NULL ? calloc (1, sizeof *call) : NULL;
+  if (call == NULL)
+    return NULL;
+  call->function = function;
+  call->data = data;
+  call->task = is_task_pool (function);
+  call->label = label_to_hand_over (thread, call->task);
+  if (call->label == 0)
+    call->label = gp_label_fixed (call->task ? GP_LABEL_TASK : GP_LABEL_POOL);
+  return call;
+}
+
+GThreadPool *
+gp_pool_new (GFunc function, gpointer data, gint max_threads, gboolean exclusive, GError **error)
+{
+  struct pool_call *call = make_pool_call (function, data);
+  return call == NULL ? g_real_pool_new (function, data, max_threads, exclusive, error)
+                      : g_real_pool_new (run_pool_call, call, max_threads, exclusive, error);
+}
+
+/* item_free gets items, not user data: it stays as it is. */
+GThreadPool *
+gp_pool_new_full (
+    GFunc function, gpointer data, GDestroyNotify item_free, gint max_threads, gboolean exclusive, GError **error)
+{
+  struct pool_call *call = make_pool_call (function, data);
+  return call == NULL ? g_real_pool_new_full (function, data, item_free, max_threads, exclusive, error)
+                      : g_real_pool_new_full (run_pool_call, call, item_free, max_threads, exclusive, error);
+}
+
+gboolean
+gp_pool_push (GThreadPool *pool, gpointer item, GError **error)
+{
+  struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
+  if (thread != NULL && pool != NULL && pool->func == run_pool_call) {
+    struct pool_call *call = pool->user_data;
+    uint32_t label = label_to_hand_over (thread, call->task);
+    if (label != 0 && label != call->label)
+      remember (call, item, label);
+  }
+  return g_real_pool_push (pool, item, error);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* pools.h: GLib's thread pools, whose workers are shared between pools and pipelines.
+ *
+ * Context: lifecycle, on the host's threads (import-slot replacements).
+ */
+#ifndef GP_POOLS_H
+#define GP_POOLS_H
+
+#include <glib.h>
+#include "segment.h"
+
+typedef GThreadPool *(*gp_pool_new_function) (GFunc, gpointer, gint, gboolean, GError **);
+typedef GThreadPool *(*gp_pool_new_full_function) (GFunc, gpointer, GDestroyNotify, gint, gboolean, GError **);
+typedef gboolean (*gp_pool_push_function) (GThreadPool *, gpointer, GError **);
+
+/* What the replacements below stand for; set by imports.c. */
+extern GP_INTERNAL gp_pool_new_function g_real_pool_new;
+extern GP_INTERNAL gp_pool_new_full_function g_real_pool_new_full;
+extern GP_INTERNAL gp_pool_push_function g_real_pool_push;
+
+/* Have the pool's function run under a label: that of the element that pushed the item, or of the one that made the
+ * pool. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL GThreadPool *gp_pool_new (
+    GFunc function, gpointer data, gint max_threads, gboolean exclusive, GError **error);
+GP_INTERNAL GThreadPool *gp_pool_new_full (
+    GFunc function, gpointer data, GDestroyNotify item_free, gint max_threads, gboolean exclusive, GError **error);
+GP_INTERNAL gboolean gp_pool_push (GThreadPool *pool, gpointer item, GError **error);
+
+#endif
