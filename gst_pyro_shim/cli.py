@@ -64,7 +64,10 @@ class Run:
                 help=text.replace("%", "%%").replace("`", ""),
             )
         parser.add_argument(
-            "--force", action="store_true", help="replace an output file that is there already"
+            "-f",
+            "--force",
+            action="store_true",
+            help="replace an output file that is there already",
         )
         parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
@@ -104,6 +107,26 @@ class Report:
         from gst_pyro_shim import report
 
         return report.main(arguments.file, as_json=arguments.json)
+
+
+class Flamegraph:
+    """Write a profile as one HTML page: a flame graph with the elements in it, needing no network."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """From what, to what."""
+        parser.add_argument("file", metavar="FILE", type=Path, help="a .pb.gz")
+        parser.add_argument(
+            "-o", "--output", metavar="FILE.html", type=Path, help="default: beside FILE"
+        )
+        parser.add_argument(
+            "-f", "--force", action="store_true", help="replace a page that is there already"
+        )
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Hands over to flamegraph.py."""
+        from gst_pyro_shim import flamegraph
+
+        return flamegraph.main(arguments.file, arguments.output, force=arguments.force)
 
 
 class Path_:  # noqa: N801 (the verb is called path)
@@ -190,6 +213,7 @@ class Agent:
 VERBS: dict[str, Verb] = {
     "run": Run(),
     "report": Report(),
+    "flamegraph": Flamegraph(),
     "path": Path_(),
     "env": Env(),
     "install": Install(),

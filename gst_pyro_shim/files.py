@@ -54,13 +54,17 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 
 
 def write(path: Path, profile: Profile, *, force: bool) -> None:
-    """Writes `profile` as .pb.gz, readable by its owner alone, all of it or nothing.
+    """Writes `profile` as .pb.gz; see `write_bytes`."""
+    write_bytes(path, gzip.compress(encode(profile), compresslevel=6, mtime=0), force=force)
+
+
+def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
+    """Writes a file that its owner alone can read, all of it or nothing.
 
     Raises:
         GstPyroError: the file exists and `force` is not given.
         OSError: it cannot be written.
     """
-    data = gzip.compress(encode(profile), compresslevel=6, mtime=0)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:

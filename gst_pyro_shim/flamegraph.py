@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""`flamegraph`: a profile as one HTML file that needs no network.
+
+flamegraph.html is the page; the stacks go into it as JSON. Names come from the profiled process and
+are hostile until shown otherwise: they reach the page as text, never as markup.
+
+Context: controller.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim import files
+from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.model import Frame
+
+if TYPE_CHECKING:
+    from gst_pyro_shim.model import Profile
+
+# A page of 2 MB, which a browser opens at once; the stacks beyond it are the ones with least CPU.
+MAX_NODES: Final = 40_000
+_SMALLER: Final = Frame("[smaller stacks]", kind="marker")
+_SUFFIX: Final = ".pb.gz"
+
+
+@dataclass(slots=True)
+class _Node:
+    frame: Frame
+    total_ns: int = 0
+    children: dict[Frame, _Node] = field(default_factory=dict)
+
+
+def main(file: Path, output: Path | None, *, force: bool = False) -> int:
+    """Writes the page and says where it is.
+
+    Args:
+        file: a profile.
+        output: the page; beside `file`, with .html for .pb.gz, unless given.
+        force: an existing page may be replaced.
+
+    Raises:
+        GstPyroError: the profile cannot be read, or the page not written.
+    """
+    if output is None:
+        output = file.with_name(file.name.removesuffix(_SUFFIX) + ".html")
+    text = page(files.read(file), file.name)
+    try:
+        files.write_bytes(output, text.encode("utf-8"), force=force)
+    except OSError as error:
+        raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
+    sys.stdout.write(f"{output}\n")
+    return 0
+
+
+def page(profile: Profile, title: str) -> str:
+    """The page for `profile`."""
+    template = (Path(__file__).with_name("flamegraph.html")).read_text("utf-8")
+    # Without "<" no name can end the script element.
+    data = json.dumps(_data(profile), separators=(",", ":")).replace("<", "\\u003c")
+    before, after = template.split("{{data}}")
+    return before.replace("{{title}}", html.escape(title)) + data + after
+
+
+def _data(profile: Profile) -> dict[str, object]:
+    """Frames once each, nodes in preorder as [frame, depth, microseconds]."""
+    root = _tree(profile)
+    frames: dict[Frame, int] = {}
+    nodes: list[tuple[int, int, float]] = []
+    waiting = [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        nodes.append((frames.setdefault(node.frame, len(frames)), depth, node.total_ns / 1000))
+        children = sorted(node.children.values(), key=lambda one: (one.total_ns, one.frame.name))
+        waiting += [(child, depth + 1) for child in children]
+    return {
+        "frames": [[frame.name, frame.kind, _detail(frame)] for frame in frames],
+        "nodes": nodes,
+    }
+
+
+def _tree(profile: Profile) -> _Node:
+    root = _Node(Frame("all", kind="marker"))
+    count = 0
+    for sample in sorted(profile.samples, key=lambda one: -one.cpu_ns):
+        if sample.cpu_ns <= 0:
+            break
+        node = root
+        node.total_ns += sample.cpu_ns
+        for frame in reversed(sample.frames):
+            # Lines and build ids would tear one function apart.
+            key = Frame(frame.name, frame.module, file=frame.path, kind=frame.kind)
+            child = node.children.get(key)
+            if child is None:
+                if count >= MAX_NODES:
+                    child = node.children.setdefault(_SMALLER, _Node(_SMALLER))
+                    child.total_ns += sample.cpu_ns
+                    break
+                count += 1
+                child = node.children[key] = _Node(frame)
+            child.total_ns += sample.cpu_ns
+            node = child
+    return root
+
+
+def _detail(frame: Frame) -> str:
+    if frame.kind == "element":
+        return f"{frame.factory} {frame.path}".strip()
+    return frame.module

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""flamegraph.py: the page holds the profile, stays small, and no name can get out of its data.
+
+Context: test.
+"""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+
+from gst_pyro_shim import cli, files, flamegraph
+from gst_pyro_shim.model import Frame, Profile, Sample, element_frame
+from tests import profiles
+
+
+class _Page(HTMLParser):
+    """Elements with their attributes, and the text of each script."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.scripts = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] == "script":
+            self.scripts[-1] += data
+
+
+def _data(profile, title="x"):
+    return json.loads(_Page(flamegraph.page(profile, title)).scripts[0])
+
+
+def _stacks(data):
+    """Microseconds of each stack itself, by its names from the root on."""
+    found, line = {}, []
+    for frame, depth, total in data["nodes"]:
+        del line[depth:]
+        if line:
+            found[tuple(line)] -= total
+        line.append(data["frames"][frame][0])
+        found[tuple(line)] = found.get(tuple(line), 0) + total
+    return {stack: round(own) for stack, own in found.items() if round(own)}
+
+
+def test_the_page_holds_the_stacks():
+    assert _stacks(_data(profiles.demo())) == {
+        (
+            "all",
+            "videotestsrc0",
+            "gst_pad_push",
+            "x264enc0",
+            "gst_x264_enc_handle_frame",
+        ): 1_500_000,
+        ("all", "videotestsrc0", "gst_pad_push"): 900_000,
+        ("all", "x264enc0", "gst_x264_enc_handle_frame"): 500_000,
+        ("all", "[main thread]", "[no sample]"): 100_000,
+    }
+
+
+def test_elements_are_told_apart_and_located():
+    frames = {name: (kind, detail) for name, kind, detail in _data(profiles.demo())["frames"]}
+    assert frames["x264enc0"] == ("element", "x264enc /pipeline0/x264enc0")
+    assert frames["gst_pad_push"] == ("native", "/usr/lib/libgstreamer-1.0.so.0")
+    assert frames["[no sample]"] == ("marker", "")
+
+
+def test_siblings_stand_largest_first():
+    depths = [(depth, total) for _, depth, total in _data(profiles.demo())["nodes"]]
+    assert [total for depth, total in depths if depth == 1] == [2_400_000, 500_000, 100_000]
+
+
+def test_lines_of_one_function_are_one_frame():
+    stacks = [Sample((Frame("f", file="a.c", line=line),), 1000, 1) for line in range(5)]
+    assert _stacks(_data(Profile(1, 2, 3, stacks))) == {("all", "f"): 5}
+
+
+def test_same_names_on_other_paths_stay_apart():
+    both = [element_frame("conv", "videoconvert", f"/p/bin{i}/conv") for i in range(2)]
+    data = _data(Profile(1, 2, 3, [Sample((one,), 1000, 1) for one in both]))
+    assert len(data["nodes"]) == 3
+
+
+@given(profiles.profiles)
+def test_any_profile_makes_a_page(profile):
+    total = sum(one.cpu_ns for one in profile.samples if one.cpu_ns > 0)
+    nodes = _data(profile)["nodes"]
+    assert nodes[0][1:] == [0, total / 1000]
+    assert all(after[1] <= before[1] + 1 for before, after in itertools.pairwise(nodes))
+
+
+def test_no_name_gets_out_of_the_data():
+    hostile = "</script><img src=x onerror=alert(1)><!-- {{data}} {{title}} \u2028 ' \" \\"
+    frame = element_frame(hostile, "<b>", f"/{hostile}")
+    text = flamegraph.page(Profile(1, 2, 3, [Sample((frame,), 1000, 1)]), hostile)
+    page = _Page(text)
+    assert len(page.scripts) == 2
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert [name for name, _, _ in json.loads(page.scripts[0])["frames"]] == ["all", hostile]
+
+
+def test_the_page_asks_for_nothing_from_anywhere():
+    page = _Page(flamegraph.page(profiles.demo(), "x"))
+    loading = {"src", "href", "action", "data", "srcset", "poster"}
+    assert not [attributes for _, attributes in page.tags if loading & attributes.keys()]
+    assert "http" not in page.scripts[1]
+    (policy,) = [given["content"] for _, given in page.tags if "http-equiv" in given]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_a_huge_profile_makes_a_page_that_opens(monkeypatch):
+    monkeypatch.setattr(flamegraph, "MAX_NODES", 50)
+    stacks = [tuple(Frame(f"f{i}_{j}") for j in range(5)) for i in range(100)]
+    data = _data(Profile(1, 2, 3, [Sample(one, 1000 * (i + 1), 1) for i, one in enumerate(stacks)]))
+    assert len(data["nodes"]) <= 102
+    own = _stacks(data)
+    assert sum(own.values()) == 5050
+    assert own["all", "[smaller stacks]"] == sum(range(1, 91))
+
+
+def test_deep_stacks_are_no_trouble():
+    frames = tuple(Frame(f"f{i}") for i in range(3000))
+    assert len(_data(Profile(1, 2, 3, [Sample(frames, 1000, 1)]))["nodes"]) == 3001
+
+
+def test_a_profile_without_samples_makes_an_empty_page():
+    assert _data(replace(profiles.demo(), samples=[]))["nodes"] == [[0, 0, 0.0]]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_script_parses(tmp_path):
+    script = tmp_path / "page.js"
+    script.write_text(_Page(flamegraph.page(profiles.demo(), "x")).scripts[1])
+    subprocess.run(["node", "--check", str(script)], check=True, timeout=30)
+
+
+def test_the_verb_writes_beside_the_profile(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, profiles.demo(), force=False)
+    assert cli.main(["flamegraph", str(file)]) == 0
+    page = tmp_path / "x.html"
+    assert capsys.readouterr().out == f"{page}\n"
+    assert re.search("<title>x.pb.gz</title>", page.read_text())
+    assert cli.main(["flamegraph", str(file)]) == 3
+    assert "will not overwrite without --force" in capsys.readouterr().err
+    assert cli.main(["flamegraph", str(file), "-f"]) == 0
+    assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "y.html")]) == 0
+    assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "none" / "y.html")]) == 3
+    assert "Cannot write" in capsys.readouterr().err
