@@ -139,13 +139,11 @@ class Settings(BaseModel):
         "an absolute path; empty, or not writable: profiles wait in memory only",
         shown_default="`$XDG_STATE_HOME/gst-pyro-shim/spool`, where not set `~/.local/state/gst-pyro-shim/spool`",
     )
-    agent: Annotated[Literal["auto", "embedded", "process"], BeforeValidator(values.lowered)] = (
-        _setting(
-            "auto",
-            "Where the agent runs: on a thread of the profiled process, or in a process beside it. "
-            "`auto` takes the process where the host is Python, or may become it.",
-            "auto, embedded or process",
-        )
+    agent: Literal["auto", "embedded", "process"] = _setting(
+        "auto",
+        "Where the agent runs: on a thread of the profiled process, or in a process beside it. "
+        "`auto` takes the process where the host is Python, or may become it.",
+        "auto, embedded or process",
     )
     python: Annotated[str | None, BeforeValidator(values.absolute_path)] = _setting(
         None,

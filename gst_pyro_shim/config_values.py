@@ -2,7 +2,8 @@
 """How the text of a setting becomes its value, and how a value is shown.
 
 Each reader takes text, or a value that is right already, and raises ValueError with the reason; config.py says
-which setting it was and what is allowed.
+which setting it was and what is allowed. White space around a value is no part of it, but for the settings that C
+reads as well (csrc/settings.c): what it would take for something else is refused here.
 
 Context: controller, and the agent at its start.
 """
@@ -65,20 +66,20 @@ def lowered(value: Any) -> Any:
 
 
 def whole_number(value: Any) -> Any:
-    """Digits and nothing else: no sign, no fraction, no unit."""
+    """Digits and nothing else: no sign, no fraction, no unit, no white space."""
     return int(_matching(_WHOLE, value)) if isinstance(value, str) else value
 
 
 def decimal_number(value: Any) -> Any:
     """Digits with at most one point: no sign, no exponent, no unit."""
-    return float(_matching(_DECIMAL, value)) if isinstance(value, str) else value
+    return float(_matching(_DECIMAL, text(value))) if isinstance(value, str) else value
 
 
 def boolean(value: Any) -> Any:
     """One of the usual words for yes and no."""
-    word = lowered(value)
-    if not isinstance(word, str):
+    if not isinstance(value, str):
         return value
+    word = value.lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
     raise ValueError("")
@@ -123,7 +124,6 @@ def tenant_id(value: Any) -> Any:
 
 def absolute_path(value: Any) -> Any:
     """A path that means the same in every working directory."""
-    value = text(value)
     if isinstance(value, str) and not os.path.isabs(value):
         raise ValueError("relative")
     return value
@@ -131,7 +131,8 @@ def absolute_path(value: Any) -> Any:
 
 def spool_dir(value: Any) -> Any:
     """An absolute path, or empty for none."""
-    return absolute_path(value) if text(value) else value
+    value = text(value)
+    return absolute_path(value) if value else value
 
 
 def output(value: Any) -> Any:
@@ -214,7 +215,6 @@ def _split_at_first(item: str, separators: str) -> tuple[str, str, str]:
 
 
 def _matching(pattern: re.Pattern[str], value: str) -> str:
-    value = text(value)
     if not pattern.fullmatch(value):
         raise ValueError("")
     return value

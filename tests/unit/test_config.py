@@ -53,7 +53,7 @@ def test_environment_sets_every_field():
         tenant_id="team-a",
         http_headers="X-One=1,X-Two: 2=2",
         upload_interval="2.5",
-        log_level="DEBUG",
+        log_level=" DEBUG ",
         output="/tmp/%p.pb.gz",
         spool_dir="/var/spool/x",
         agent="process",
@@ -214,6 +214,21 @@ def test_any_text_is_taken_or_refused_but_never_crashes(variables, text):
             Settings.load({}, {**environ, config.env_name(field): text})
         except ConfigError:
             continue
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"sample_rate": " 250"},
+        {"sample_rate": "250 "},
+        {"stop_agent_on_dispose": "false "},
+        {"agent": "Process"},
+        {"agent": "process "},
+        {"python": " /usr/bin/python3"},
+    ],
+)
+def test_what_c_would_take_for_something_else_is_refused(variables):
+    refusal(**variables)
 
 
 def test_misspelt_variables_are_known_as_such():
