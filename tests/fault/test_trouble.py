@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: MIT
+"""What goes wrong around us is said in one clear line, and the host goes on.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gst_pyro_shim import paths
+from tests.hosts import (
+    HOMES,
+    SYSTEM_PYTHON,
+    Done,
+    clean_environment,
+    compile_host,
+    environment,
+    gst_launch,
+    profile,
+    run,
+)
+from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
+
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+# A second is what we may take; the rest is the process's own end on a loaded machine.
+EXIT_S = 1.0 + 0.4
+SHORT = gst_launch("videotestsrc num-buffers=30 ! fakesink")
+
+
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_host("plays.c", tmp_path_factory.mktemp("plays"))
+
+
+def end_of(program: Path, env: dict[str, str], play_ms: int = 1500) -> tuple[float, Done]:
+    """How long the host took to end after its last own line, s."""
+    with subprocess.Popen(
+        [str(program), str(play_ms)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as host:
+        assert host.stdout is not None
+        assert host.stderr is not None
+        last = int(host.stdout.readline())
+        status = host.wait(30)
+        took = time.monotonic() - last / 1e9
+        # An agent beside the host keeps stderr open until it is done.
+        return took, Done(status, "", host.stderr.read(), took)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("GST_PYROSCOPE_SAMPLE_RATE", "0", "1"),
+        ("GST_PYROSCOPE_SAMPLE_RATE", "fast", "1000"),
+        ("GST_PYROSCOPE_SERVER_URL", "localhost", "http"),
+        ("GST_PYROSCOPE_TAGS", "novalue", "k"),
+        ("GST_PYROSCOPE_AGENT", "somewhere", "embedded"),
+        ("GST_PYROSCOPE_STOP_AGENT_ON_DISPOSE", "maybe", "true"),
+        ("GST_PYROSCOPE_UPLOAD_INTERVAL", "-1", ""),
+    ],
+)
+@pytest.mark.parametrize("home", HOMES)
+def test_wrong_setting_is_named_and_the_pipeline_runs(home: str, variable: str, value: str, allowed: str) -> None:
+    env = environment("preload", home) | {variable: value}
+    done = run(SHORT, env)
+    assert (done.status, done.out) == (0, "")
+    lines = done.err.splitlines()
+    assert len(lines) <= 2, done.err
+    assert lines[0].startswith("gst-pyro: ")
+    assert variable in done.err
+    assert f"'{value}'" in done.err
+    assert allowed in done.err
+
+
+def test_wrong_tracer_parameter_is_named() -> None:
+    env = environment("plugin") | {"GST_TRACERS": "pyroscope(sample-rate=5000)"}
+    done = run(SHORT, env)
+    assert done.status == 0
+    assert "sample-rate" in done.err
+    assert "5000" in done.err
+
+
+def test_unreadable_tracer_parameters_are_named() -> None:
+    env = environment("plugin") | {"GST_TRACERS": "pyroscope(server-url=,,=)"}
+    done = run(SHORT, env)
+    assert done.status == 0
+    assert "GST_TRACERS" in done.err
+
+
+def test_tracer_parameters_beat_the_environment(tmp_path: Path) -> None:
+    with PyroscopeServer() as server:
+        env = environment("plugin", server_url="http://127.0.0.1:9", tracer_name="environment")
+        env["GST_TRACERS"] = (
+            f'pyroscope(flags=element,server-url="{server.url}",tracer-name=parameter,sample-rate=50,'
+            'tags="env=dev,team=a b")'
+        )
+        done = run(SHORT, env)
+        assert (done.status, done.err) == (0, "")
+        deadline = time.monotonic() + 3
+        while not server.stored() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        labels = [dict(stored.labels) for stored in server.stored()]
+    assert labels
+    for found in labels:
+        assert found["service_name"] == "parameter"
+        assert (found["env"], found["team"]) == ("dev", "a b")
+
+
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("trouble", ["absent", "refusing", "hanging", "silent", "garbage"])
+def test_dead_server_delays_the_exit_by_a_second_at_most(
+    plays: Path, home: str, trouble: str, tmp_path: Path
+) -> None:
+    faults = {
+        "refusing": Fault(status=500, body='{"code":"unknown","message":"no"}'),
+        "hanging": Fault(hang=True),
+        "silent": Fault(close=True),
+        "garbage": Fault(raw=b"\x00\x01garbage\r\n\r\n"),
+    }
+    with PyroscopeServer() as server:
+        server.always = faults.get(trouble)
+        url = server.url if trouble in faults else f"http://127.0.0.1:{unused_port()}"
+        env = environment("preload", home, server_url=url, spool_dir=str(tmp_path / "spool"))
+        took, done = end_of(plays, env)
+    assert done.status == 0
+    assert took < EXIT_S, done.err
+    # Nothing is lost: what was not delivered waits in the spool, private to the user.
+    spooled = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+    assert spooled
+    assert all(path.stat().st_mode & 0o077 == 0 for path in spooled)
+
+
+def unused_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_final_profile_arrives_over_https(plays: Path, home: str, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    with PyroscopeServer(certificate=certificate) as server:
+        env = environment("preload", home, server_url=server.url, spool_dir="")
+        env["SSL_CERT_FILE"] = str(certificate)
+        took, done = end_of(plays, env)
+        deadline = time.monotonic() + 3
+        while not server.stored() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.stored(), done.err
+    assert (done.status, done.err) == (0, "")
+    assert took < EXIT_S
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_unwritable_home_and_cache(home: str, tmp_path: Path) -> None:
+    env = environment("preload", home, server_url=f"http://127.0.0.1:{unused_port()}")
+    env |= {name: "/proc/no/such" for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")}
+    env["GST_REGISTRY"] = "/proc/no/such/registry.bin"
+    done = run(SHORT, env, cwd=tmp_path)
+    assert done.status == 0
+    assert done.err.count("gst-pyro: ") >= 1
+    assert "/proc/no/such" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_registry_that_may_not_be_updated(tmp_path: Path) -> None:
+    env = environment("none") | {"GST_REGISTRY": str(tmp_path / "registry.bin")}
+    assert run(SHORT, env).status == 0  # the registry knows no plugin of ours
+    env |= environment("preload", output=str(tmp_path / "x.pb.gz"))
+    env |= {"GST_REGISTRY": str(tmp_path / "registry.bin"), "GST_REGISTRY_UPDATE": "no"}
+    done = run(SHORT, env)
+    assert (done.status, done.out) == (0, "")
+    assert done.err.startswith("gst-pyro: no profile: GStreamer did not load the tracer. GST_REGISTRY_UPDATE=no")
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_nonsense_in_the_variables_of_python(home: str, tmp_path: Path) -> None:
+    output = tmp_path / "x.pb.gz"
+    env = environment("preload", home, output=str(output)) | {
+        "PYTHONHOME": "/nonexistent",
+        "PYTHONPATH": "/nonexistent:/etc",
+        "PYTHONHASHSEED": "x",
+        "PYTHONMALLOC": "bogus",
+        "PYTHONUTF8": "7",
+        "PYTHONSTARTUP": "/etc/passwd",
+    }
+    done = run(SHORT, env)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    deadline = time.monotonic() + 3
+    while not output.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert output.exists()
+
+
+CTYPES_HOST = """
+import ctypes, sys
+gst = ctypes.CDLL("libgstreamer-1.0.so.0")
+gst.gst_init(None, None)
+gst.gst_parse_launch.restype = ctypes.c_void_p
+pipeline = ctypes.c_void_p(gst.gst_parse_launch(b"videotestsrc num-buffers=50 ! fakesink", None))
+gst.gst_element_get_bus.restype = ctypes.c_void_p
+bus = ctypes.c_void_p(gst.gst_element_get_bus(pipeline))
+gst.gst_element_set_state(pipeline, 4)
+gst.gst_bus_timed_pop_filtered.restype = ctypes.c_void_p
+assert gst.gst_bus_timed_pop_filtered(bus, ctypes.c_uint64(10**10), 1)
+gst.gst_element_set_state(pipeline, 1)
+print(sys.version_info[:2] > (3, 0), sorted(name for name in sys.modules if "pyro" in name or "pydantic" in name))
+"""
+
+
+def test_host_with_another_python(tmp_path: Path) -> None:
+    """Its interpreter is not the agent's, and it gets none of our modules."""
+    others = [shutil.which("python3", path=folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    other = next((one for one in others if one and os.path.realpath(one) != os.path.realpath(sys.executable)), None)
+    if other is None:
+        pytest.skip("no other Python on PATH")
+    done, report = profile([other, "-c", CTYPES_HOST], tmp_path)
+    assert (done.status, done.out, done.err) == (0, "True []\n", "")
+    assert "/pipeline0/videotestsrc0" in report.elements
+
+
+@pytest.mark.slow
+def test_host_with_pydantic_1(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", str(venv)], check=True)
+    pip = [str(venv / "bin" / "pip"), "install", "--quiet", "pydantic==1.10.24"]
+    subprocess.run(pip, check=True, env=clean_environment())
+    script = "import pydantic\n" + CTYPES_HOST + "print(pydantic.VERSION)\n"
+    done, report = profile([str(venv / "bin" / "python"), "-c", script], tmp_path)
+    assert done.status == 0, done.err
+    assert done.out.endswith("1.10.24\n")
+    assert report.data["samples"] >= 0
+
+
+def test_python_of_the_agent_is_gone(tmp_path: Path) -> None:
+    env = environment("preload", "process") | {"GST_PYROSCOPE_PYTHON": "/nonexistent/python"}
+    done = run(SHORT, env)
+    assert (done.status, done.out) == (0, "")
+    assert "/nonexistent/python" in done.err
+
+
+def test_scanner_and_inspector_stay_as_they_are() -> None:
+    env = environment("plugin")
+    done = run(["gst-inspect-1.0", "pyro"], {**env, "GST_TRACERS": ""})
+    assert done.status == 0
+    assert "pyroscope (GstTracerFactory)" in done.out
+    assert done.err == ""
+
+
+def test_secrets_appear_in_no_log(tmp_path: Path) -> None:
+    secret = "hunter2-token"
+    with PyroscopeServer() as server:
+        env = environment("preload", server_url=server.url, bearer_token=secret, log_level="debug")
+        env |= {"GST_DEBUG": "pyroscope:7,GST_TRACER:7", "GST_DEBUG_NO_COLOR": "1"}
+        done = run(SHORT, env)
+        deadline = time.monotonic() + 3
+        while not server.requests and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert any(f"Bearer {secret}" in json.dumps(dict(request.headers)) for request in server.requests)
+    assert done.status == 0
+    assert "pyroscope" in done.err
+    assert secret not in done.err
+    assert paths.shim_path().exists()
