@@ -71,6 +71,16 @@ thread_pointer (void)
   return pointer;
 }
 
+/* Whether the stack we run on has room for the unwinder. A host's alternate stack may be of SIGSTKSZ bytes, and a thread
+ * armed from outside has none before its first tick. */
+static bool
+has_room (const struct gp_stack *stack)
+{
+  uintptr_t here = (uintptr_t) __builtin_frame_address (0);
+  uintptr_t lo = here >= stack->alt_lo && here < stack->alt_hi ? stack->alt_lo : stack->lo;
+  return here > lo && here - lo >= GP_UNWIND_STACK_BYTES;
+}
+
 static void
 count_stack (enum gp_stack_end end)
 {
@@ -95,7 +105,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   root.label = thread->base;
   struct gp_walk_result walk = {.depth = 1,.end = GP_STACK_LEAF_ONLY };
   uint32_t generation = gp_modules_generation ();
-  if (stack.lo != 0)
+  if (stack.lo != 0 && has_room (&stack))
     gp_unwind (&regs, &stack, thread->entries, thread->depth, root.sp != 0 ? &root : NULL, thread->frames,
         GP_MAX_FRAMES, &walk);
   else
@@ -121,44 +131,41 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   count_stack (walk.end);
 }
 
-static void
-pass_on (int number, siginfo_t *info, void *context)
+/* Whose tick this is; NULL: none of ours. */
+static struct gp_thread *
+find_thread (const siginfo_t *info)
 {
-  gp_count (GP_COUNTER_FOREIGN_SIGNALS);
-  if (g_previous_action.sa_handler == SIG_DFL || g_previous_action.sa_handler == SIG_IGN)
-    return;
-  if (g_previous_action.sa_flags & SA_SIGINFO)
-    g_previous_action.sa_sigaction (number, info, context);
-  else
-    g_previous_action.sa_handler (number);
+  if (info->si_code == SI_TIMER)
+    return gp_thread_from_cookie (info->si_value.sival_ptr);
+  if (info->si_code == POLL_IN || info->si_code == POLL_HUP)
+    return gp_thread_from_perf_fd (info->si_fd);
+  return NULL;
 }
 
-/* Records one sample of the interrupted thread. In order: keep errno; pass foreign signals on; refuse after the stop, on
+/* A tick that was pending while its event was closed bears a number that may be another thread's event by now. A thread
+ * that never met us has no pointer to compare with; its event goes after it. */
+static bool
+is_of_this_thread (const struct gp_thread *thread)
+{
+  return t_thread == NULL || t_thread == thread;
+}
+
+/* Records one sample of the interrupted thread. In order: keep errno; leave foreign signals; refuse after the stop, on
  * half-built threads and in itself; label, unwind, commit. Each refusal counts one reason. Bounded: at most
  * GP_MAX_FRAMES frames, a bounded scan, no loop over shared data. */
 void
 gp_handler (int number, siginfo_t *info, void *context)
 {
   int saved_errno = errno;
-  struct gp_thread *thread = NULL;
-  uint32_t weight = 1;
-  bool ours = true;
-  if (info->si_code == SI_TIMER) {
-    thread = gp_thread_from_cookie (info->si_value.sival_ptr);
-    ours = thread != NULL;
-    if (info->si_overrun > 0)
-      weight += (uint32_t) info->si_overrun;
-  } else if (info->si_code == POLL_IN || info->si_code == POLL_HUP) {
-    thread = gp_thread_from_perf_fd (info->si_fd);
-    ours = thread != NULL;
-  } else {
-    ours = false;
-  }
-  if (!ours) {
-    pass_on (number, info, context);
+  struct gp_thread *thread = find_thread (info);
+  (void) number;
+  if (thread == NULL) {
+    /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default. */
+    gp_count (GP_COUNTER_FOREIGN_SIGNALS);
   } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
     gp_count (GP_COUNTER_DROPPED_INERT);
-  } else if (!atomic_load_explicit (&thread->ready, memory_order_acquire)) {    /* pairs with the release at attach */
+  } else if (!is_of_this_thread (thread) || !atomic_load_explicit (&thread->ready, memory_order_acquire)) {
+    /* Acquire: pairs with the release at attach. */
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);
   } else if (thread->in_handler) {
     gp_count (GP_COUNTER_DROPPED_NESTED);
@@ -172,7 +179,7 @@ gp_handler (int number, siginfo_t *info, void *context)
       if (thread->perf_fd >= 0)
         ioctl (thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
     }
-    take_sample (thread, interrupted, weight);
+    take_sample (thread, interrupted, 1 + (info->si_code == SI_TIMER ? (uint32_t) info->si_overrun : 0));
     /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be undone
      * by the return. */
     if ((interrupted->uc_stack.ss_flags & SS_DISABLE) && thread->signal_stack.lo != 0) {

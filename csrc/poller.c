@@ -61,12 +61,12 @@ close_window (bool names)
 {
   uint32_t wanted = gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
   bool asked = wanted != g_segment->close_done;
+  gp_sampler_check (asked);
   gp_threads_close (names || asked);
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store (&g_segment->close_mono_ns, gp_clock_ns (CLOCK_MONOTONIC));
   if (!asked)
     return;
-  gp_sampler_check ();
   __atomic_store_n (&g_segment->close_done, wanted - 1, __ATOMIC_RELEASE);
   gp_segment_signal (&g_segment->close_done);   /* raises it to wanted: the closed accounts are visible then */
 }

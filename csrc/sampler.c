@@ -21,8 +21,9 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-struct sigaction g_previous_action;
 uint64_t g_interval_ns;
+static struct sigaction g_previous_action;      /* ignored, one way or the other */
+static bool g_quiet;            /* nobody is armed from now on; under the registry lock */
 
 /* A random first period: short threads get their share of ticks, and threads do not tick in step. */
 static uint64_t
@@ -107,9 +108,15 @@ arm_timer (struct gp_thread *thread)
 }
 
 void
+gp_sampler_set_quiet (bool quiet)
+{
+  g_quiet = quiet;
+}
+
+void
 gp_sampler_arm (struct gp_thread *thread)
 {
-  if (gp_load (&g_segment->clock) == GP_CLOCK_NONE || thread->perf_fd >= 0 || thread->timer >= 0)
+  if (gp_load (&g_segment->clock) == GP_CLOCK_NONE || g_quiet || thread->perf_fd >= 0 || thread->timer >= 0)
     return;
   bool event = gp_load (&g_segment->clock) == GP_CLOCK_PERF && arm_perf (thread);
   /* Beside an event the timer sees what that leaves out, the kernel's time; alone it sees all, at the kernel's tick. */
@@ -118,14 +125,25 @@ gp_sampler_arm (struct gp_thread *thread)
     gp_count (GP_COUNTER_UNARMED);
 }
 
+/* A host that closes all descriptors closes ours too, and its next file may get the number. */
+static bool
+is_our_event (const struct gp_thread *thread)
+{
+  struct f_owner_ex owner;
+  return fcntl (thread->perf_fd, F_GETOWN_EX, &owner) == 0 && owner.type == F_OWNER_TID
+      && (owner.pid == thread->tid || owner.pid == 0 /* it has ended */);
+}
+
 void
 gp_sampler_disarm (struct gp_thread *thread)
 {
   if (thread->perf_fd >= 0) {
     int fd = thread->perf_fd;
-    ioctl (fd, PERF_EVENT_IOC_DISABLE, 0);
+    bool ours = is_our_event (thread);
     gp_thread_set_perf_fd (thread, -1);
-    close (fd);
+    /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. */
+    if (ours && ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
+      close (fd);
   }
   if (thread->timer >= 0) {
     syscall (SYS_timer_delete, thread->timer);
@@ -143,19 +161,48 @@ find_clock (void)
   return GP_CLOCK_PERF;
 }
 
+static bool
+is_free (const struct sigaction *action)
+{
+  return action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN;
+}
+
+/* Nothing of the host's may interrupt the handler: it might not come back (siglongjmp, asynchronous cancellation), and
+ * would use up the alternate stack. All bits, for sigfillset() leaves out those that glibc keeps to itself. A fault in
+ * the handler is a fault as ever. */
+static void
+block_others (sigset_t *mask)
+{
+  static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
+  memset (mask, 0xff, sizeof *mask);
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+    sigdelset (mask, faults[i]);
+}
+
+static bool
+take_signal (int number)
+{
+  struct sigaction ours;
+  memset (&ours, 0, sizeof ours);
+  ours.sa_sigaction = gp_handler;
+  ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  block_others (&ours.sa_mask);
+  if (sigaction (number, NULL, &g_previous_action) != 0 || !is_free (&g_previous_action)
+      || sigaction (number, &ours, &g_previous_action) != 0)
+    return false;
+  if (is_free (&g_previous_action))
+    return true;
+  sigaction (number, &g_previous_action, NULL); /* the host was faster */
+  return false;
+}
+
 void
 gp_sampler_start (uint32_t rate_hz)
 {
   static const int candidates[] = { SIGURG, SIGWINCH };
   g_interval_ns = 1000000000u / rate_hz;
   for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-    struct sigaction ours;
-    memset (&ours, 0, sizeof ours);
-    ours.sa_sigaction = gp_handler;
-    ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-    if (sigaction (candidates[i], NULL, &g_previous_action) != 0
-        || (g_previous_action.sa_handler != SIG_DFL && g_previous_action.sa_handler != SIG_IGN)
-        || sigaction (candidates[i], &ours, NULL) != 0)
+    if (!take_signal (candidates[i]))
       continue;
     gp_store (&g_segment->signal, (uint32_t) candidates[i]);
     gp_store (&g_segment->clock, find_clock ());
@@ -165,23 +212,36 @@ gp_sampler_start (uint32_t rate_hz)
 }
 
 static bool
-handler_stands (void)
+handler_stands (struct sigaction *now)
 {
-  struct sigaction now;
-  return sigaction ((int) g_segment->signal, NULL, &now) == 0 && now.sa_sigaction == gp_handler;
+  return sigaction ((int) g_segment->signal, NULL, now) == 0 && now->sa_sigaction == gp_handler;
 }
 
 void
 gp_sampler_stop (void)
 {
+  struct sigaction now;
   /* A tick may still be pending somewhere; the default of both candidates is to be ignored. */
-  if (g_segment->signal != 0 && handler_stands ())
+  if (g_segment->signal != 0 && handler_stands (&now))
     sigaction ((int) g_segment->signal, &g_previous_action, NULL);
 }
 
 void
-gp_sampler_check (void)
+gp_sampler_check (bool window)
 {
-  if (g_segment->signal != 0 && !handler_stands ())
+  static bool yielded;
+  struct sigaction now;
+  if (g_segment->signal == 0)
+    return;
+  bool stands = handler_stands (&now);
+  if (window && !stands)
     gp_count (GP_COUNTER_SIGNAL_TAKEN);
+  bool yield = !stands && !is_free (&now);
+  if (yield == yielded)
+    return;
+  yielded = yield;
+  if (yield)
+    gp_threads_disarm ();
+  else
+    gp_threads_arm ();
 }

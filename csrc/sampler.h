@@ -10,8 +10,6 @@
 #include <signal.h>
 #include "thread.h"
 
-/* What was there before us; foreign signals of the same number go to it. Immutable while the handler stands. */
-extern GP_INTERNAL struct sigaction g_previous_action;
 /* ns between two ticks of a thread. Immutable after gp_sampler_start(). */
 extern GP_INTERNAL uint64_t g_interval_ns;
 
@@ -26,8 +24,12 @@ GP_INTERNAL void gp_sampler_stop (void);
 GP_INTERNAL void gp_sampler_arm (struct gp_thread *thread);
 GP_INTERNAL void gp_sampler_disarm (struct gp_thread *thread);
 
-/* Poller: whether our handler still stands; counts where not. */
-GP_INTERNAL void gp_sampler_check (void);
+/* Whether threads can be armed. Requires: the registry lock. */
+GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
+
+/* Poller: while a handler of the host's stands in the place of ours, nobody is armed: it would get our ticks. window:
+ * counts it too. MT-Unsafe | AS-Unsafe */
+GP_INTERNAL void gp_sampler_check (bool window);
 
 /* The signal handler. AS-Safe */
 GP_INTERNAL void gp_handler (int number, siginfo_t *info, void *context);

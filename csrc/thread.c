@@ -30,7 +30,9 @@
 
 #define ENDING ((struct gp_thread *) 1)
 #define DESTRUCTOR_ROUNDS 3     /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
-#define HANDLER_STACK_BYTES 16384       /* frame and handler; tests/native/test_stack_budget.py measures it */
+/* Lent to threads that have no alternate stack; a host's own SA_ONSTACK handlers, crash reporters say, run on it too. */
+#define SIGNAL_STACK_BYTES 32768
+#define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not tell: AVX-512 needs less than half */
 
 __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
@@ -53,21 +55,25 @@ gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
   return true;
 }
 
-/* What a slot needs besides itself, kept for its next user: alternate stack, first entries, the handler's scratch. */
+/* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, first entries. The
+ * stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which costs a mapping
+ * a thread. */
 static bool
 make_room (struct gp_thread *thread)
 {
   if (thread->frames != NULL)
     return true;
-  size_t stack = HANDLER_STACK_BYTES + ((getauxval (AT_MINSIGSTKSZ) + 4095) & ~(size_t) 4095);
-  size_t entries = GP_FIRST_ENTRIES * sizeof (struct gp_boundary);
-  char *room = mmap (NULL, stack + entries + GP_MAX_FRAMES * sizeof (uint64_t), PROT_READ | PROT_WRITE,
+  size_t frames = GP_MAX_FRAMES * sizeof (uint64_t), entries = GP_FIRST_ENTRIES * sizeof (struct gp_boundary);
+  size_t frame = getauxval (AT_MINSIGSTKSZ);
+  size_t stack = SIGNAL_STACK_BYTES + ((frame != 0 ? frame : SIGNAL_FRAME_BYTES) + 4095) / 4096 * 4096;
+  char *room = mmap (NULL, frames + stack + entries, PROT_READ | PROT_WRITE,
       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED)
     return false;
-  thread->signal_stack = (struct gp_stack) {.lo = (uintptr_t) room,.hi = (uintptr_t) room + stack };
-  thread->first_entries = (struct gp_boundary *) (room + stack);
-  thread->frames = (uint64_t *) (room + stack + entries);
+  uintptr_t lo = (uintptr_t) room + frames;
+  thread->signal_stack = (struct gp_stack) {.lo = lo,.hi = lo + stack };
+  thread->first_entries = (struct gp_boundary *) (lo + stack);
+  thread->frames = (uint64_t *) room;
   return true;
 }
 
@@ -148,10 +154,12 @@ on_thread_end (void *data)
   if (++thread->exit_rounds < DESTRUCTOR_ROUNDS && pthread_setspecific (g_end_key, thread) == 0)
     return;
   t_thread = ENDING;
+  /* Before we look: the handler of a thread that is ready lends the stack, whose next user is another thread. */
+  atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
+  atomic_signal_fence (memory_order_seq_cst);
   stack_t now;
   if (sigaltstack (NULL, &now) == 0 && (uintptr_t) now.ss_sp == thread->signal_stack.lo) {
     stack_t none = {.ss_flags = SS_DISABLE };
-    atomic_store_explicit (&thread->ready, false, memory_order_release);
     sigaltstack (&none, NULL);
   }
   pthread_mutex_lock (&g_registry);
@@ -160,17 +168,19 @@ on_thread_end (void *data)
   pthread_mutex_unlock (&g_registry);
 }
 
-static void
-learn_stack (struct gp_thread *thread)
+static struct gp_stack
+find_own_stack (void)
 {
+  struct gp_stack stack = {.lo = 0 };
   pthread_attr_t attr;
   void *low;
   size_t bytes;
   if (pthread_getattr_np (pthread_self (), &attr) != 0)
-    return;
+    return stack;
   if (pthread_attr_getstack (&attr, &low, &bytes) == 0)
-    thread->stack = (struct gp_stack) {.lo = (uintptr_t) low,.hi = (uintptr_t) low + bytes };
+    stack = (struct gp_stack) {.lo = (uintptr_t) low,.hi = (uintptr_t) low + bytes };
   pthread_attr_destroy (&attr);
+  return stack;
 }
 
 static void
@@ -194,6 +204,7 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
   if (pthread_getcpuclockid (pthread_self (), &clock) != 0)
     return NULL;
   t_thread = ENDING;            /* hooks that our own calls below run into find no half-built state */
+  struct gp_stack stack = find_own_stack ();    /* allocates, on main it reads /proc: not under the lock */
   pthread_mutex_lock (&g_registry);
   struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
   bool found = thread != NULL;
@@ -202,7 +213,8 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
   if (thread != NULL) {
     atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
     atomic_signal_fence (memory_order_seq_cst);
-    learn_stack (thread);
+    if (stack.lo != 0)
+      thread->stack = stack;
     lend_signal_stack (thread);
     if (root != NULL)
       thread->root = *root;

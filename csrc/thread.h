@@ -25,7 +25,8 @@ enum
   GP_MAX_FRAMES = 8192,         /* of one stack; what is deeper is truncated and counted */
   GP_FIRST_ENTRIES = 32,
   GP_PAD_CACHE = 64,
-  GP_PERF_FDS = 65536           /* descriptors beyond it get a timer instead */
+  GP_PERF_FDS = 65536,          /* descriptors beyond it get a timer instead */
+  GP_UNWIND_STACK_BYTES = 4096  /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
 };
 
 /* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape. */
@@ -117,8 +118,10 @@ GP_INTERNAL void gp_threads_poll (uint32_t before);
 /* Poller: closes the accounts of every thread. names: reads their names anew too. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_threads_close (bool names);
 
-/* Lifecycle: disarms all threads; the handler may still run on some. MT-Safe lock | AS-Unsafe lock */
+/* Poller: disarms all threads and those to come, or arms them again. The handler may still run on some.
+ * MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_threads_disarm (void);
+GP_INTERNAL void gp_threads_arm (void);
 
 /* Sets the thread's event; false: the number is beyond what we keep. Requires: the registry lock. AS-Unsafe */
 GP_INTERNAL bool gp_thread_set_perf_fd (struct gp_thread *thread, int fd);

@@ -127,12 +127,25 @@ gp_threads_close (bool names)
   pthread_mutex_unlock (&g_registry);
 }
 
+static void
+for_each_thread (void (*function) (struct gp_thread *), bool quiet)
+{
+  pthread_mutex_lock (&g_registry);
+  gp_sampler_set_quiet (quiet);
+  for (uint32_t i = 0; i < g_segment->threads_used; i++)
+    if (g_threads[i].tid != 0)
+      function (&g_threads[i]);
+  pthread_mutex_unlock (&g_registry);
+}
+
 void
 gp_threads_disarm (void)
 {
-  pthread_mutex_lock (&g_registry);
-  for (uint32_t i = 0; i < g_segment->threads_used; i++)
-    if (g_threads[i].tid != 0)
-      gp_sampler_disarm (&g_threads[i]);
-  pthread_mutex_unlock (&g_registry);
+  for_each_thread (gp_sampler_disarm, true);
+}
+
+void
+gp_threads_arm (void)
+{
+  for_each_thread (gp_sampler_arm, false);
 }
