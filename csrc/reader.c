@@ -21,7 +21,7 @@
 enum
 {
   HEADER_WORDS = sizeof (struct gp_record) / 8,
-  MAX_WORDS = HEADER_WORDS + UINT16_MAX,
+  MAX_WORDS = HEADER_WORDS + UINT16_MAX + 1, /* ring.h rounds up to four */
   CLOSE_POLL_MS = 2
 };
 

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""segment.py, native.py, reader.c: what the agent reads of a segment, and how it survives what a dead host left.
+
+Context: test. The shim's side is fake_shim.py.
+"""
+
+import os
+import random
+import struct
+import threading
+import time
+
+import pytest
+
+from gst_pyro_shim.errors import SegmentError
+from gst_pyro_shim.segment import AGENT_DONE, Account, Segment, Thread
+from tests.fake_shim import RING_WORDS, FakeShim, ffi, lib
+
+
+@pytest.fixture
+def shim():
+    with FakeShim() as fake:
+        yield fake
+
+
+@pytest.fixture
+def segment(shim):
+    one = Segment.from_fd(shim.fd)
+    yield one
+    one.close()
+
+
+def pcs(data):
+    """(slot, weight, frames) of each record."""
+    out, at = [], 0
+    while at < len(data):
+        _, words, slot, _, _, weight, _, _, depth = struct.unpack_from("=7I2H", data, at)
+        out.append((slot, weight, struct.unpack_from(f"={depth}Q", data, at + 32)))
+        at += words * 8
+    return out
+
+
+def drain_all(segment, *, final=False):
+    out = []
+    while data := segment.drain(final=final).data:
+        out += pcs(data)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda raw: setattr(raw, "magic", 1), "does not begin as a segment"),
+        (lambda raw: setattr(raw, "abi_version", 99), "different versions"),
+        (lambda raw: setattr(raw, "bytes", 64), "its size is not"),
+    ],
+)
+def test_memory_that_is_no_segment_is_refused_with_the_reason(shim, spoil, text):
+    spoil(shim.raw)
+    with pytest.raises(SegmentError, match=text):
+        Segment.from_fd(shim.fd)
+
+
+def test_a_file_that_is_too_small_is_refused(tmp_path):
+    path = tmp_path / "small"
+    path.write_bytes(b"gstpyro\0" * 10)
+    fd = os.open(path, os.O_RDWR)
+    with pytest.raises(SegmentError, match="smaller than"):
+        Segment.from_fd(fd)
+    os.close(fd)
+
+
+def test_a_descriptor_that_is_not_open_is_refused():
+    with pytest.raises(SegmentError, match="not open"):
+        Segment.from_fd(9999)
+
+
+def test_parameters_are_read_up_to_the_empty_key():
+    with FakeShim(params=b"server-url\0http://x\0tags\0a=b\0\0left over\0") as shim:
+        assert Segment.from_fd(shim.fd).params() == {"server-url": "http://x", "tags": "a=b"}
+
+
+def test_labels_are_read_by_kind(shim, segment):
+    element = shim.element("x264enc0", "x264enc")
+    main, change = shim.label("main"), shim.label("state_change", "bin0", pipeline="pipeline0")
+    found = segment.label(element)
+    assert (found.name, found.factory, found.path) == (
+        "x264enc0",
+        "x264enc",
+        "/pipeline0/x264enc0",
+    )
+    assert found.pipeline == "pipeline0"
+    assert segment.label(main).name == "[main thread]"
+    assert segment.label(change).name == "[state change of bin0]"
+    assert not segment.label(change).factory
+
+
+@pytest.mark.parametrize("number", [0, 5, 2**32 - 1])
+def test_a_label_that_does_not_exist_is_no_element(segment, number):
+    assert segment.label(number).kind == "thread"
+
+
+def test_records_come_in_order_and_the_ring_is_zeroed_behind(shim, segment):
+    slot = shim.thread(7, "worker")
+    for pc in range(1, 6):
+        shim.record(slot, 1, [pc] * pc, weight=pc)
+    drained = segment.drain()
+    assert drained.records == 5
+    assert pcs(drained.data) == [(slot, pc, (pc,) * pc) for pc in range(1, 6)]
+    assert segment.tail == segment.head
+    assert not any(bytes(ffi.buffer(shim.raw.ring, shim.raw.head * 8)))
+    assert not segment.drain().data
+
+
+def test_a_ring_that_wraps_many_times_loses_and_reorders_nothing(shim, segment):
+    slot, rng, sent, got = shim.thread(7, "worker"), random.Random(1), [], []
+    for number in range(12_000):
+        frames = [number + 1] * rng.randrange(1, 900)
+        try:
+            shim.record(slot, 1, frames)
+        except BufferError:
+            got += drain_all(segment)
+            shim.record(slot, 1, frames)
+        sent.append((slot, 1, (frames[0], len(frames))))
+    got += drain_all(segment)
+    assert shim.raw.head > 4 * RING_WORDS
+    assert [(one, weight, (frames[0], len(frames))) for one, weight, frames in got] == sent
+
+
+def test_the_deepest_possible_record_fits_the_buffer(shim, segment):
+    shim.record(shim.thread(7, "worker"), 1, range(1, 65536))
+    assert len(drain_all(segment)[0][2]) == 65535
+
+
+def test_a_record_being_written_holds_up_those_behind_it_until_it_is_done(shim, segment):
+    slot = shim.thread(7, "worker")
+    shim.record(slot, 1, [1], state=lib.GP_RECORD_BUSY)
+    shim.record(slot, 1, [2])
+    assert drain_all(segment) == []
+    ffi.cast("struct gp_record *", shim.raw.ring).state = lib.GP_RECORD_COMMITTED
+    assert [frames for _, _, frames in drain_all(segment)] == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("state", [lib.GP_RECORD_BUSY, lib.GP_RECORD_EMPTY])
+def test_the_final_drain_steps_over_a_record_that_nobody_will_finish(shim, segment, state):
+    slot = shim.thread(7, "worker")
+    shim.record(slot, 1, [1])
+    shim.record(slot, 1, [9] * 20, state=state)
+    shim.record(slot, 1, [2])
+    drained = segment.drain(final=True)
+    assert [frames for _, _, frames in pcs(drained.data)] == [(1,), (2,)]
+    assert drained.unfinished == 1
+    assert segment.tail == segment.head
+
+
+def test_garbage_is_thrown_away_and_counted_and_what_comes_later_is_read(shim, segment):
+    slot = shim.thread(7, "worker")
+    shim.record(slot, 1, [1])
+    record = ffi.cast("struct gp_record *", shim.raw.ring)
+    for words, depth in ((3, 1), (2**31, 1), (8, 5), (0, 1)):
+        record.state, record.words, record.depth = lib.GP_RECORD_COMMITTED, words, depth
+        shim.raw.head = shim.raw.tail + 8
+        assert segment.drain().corrupt_words == 8
+        shim.raw.head = shim.raw.tail = 0
+        ffi.memmove(shim.raw.ring, bytes(64), 64)
+    shim.record(slot, 1, [2])
+    assert [frames for _, _, frames in drain_all(segment)] == [(2,)]
+
+
+def test_random_bytes_in_the_ring_neither_crash_nor_hang(shim, segment):
+    rng = random.Random(3)
+    for final in (False, True) * 50:
+        size = rng.randrange(8, 4096, 4)
+        ffi.memmove(shim.raw.ring, rng.randbytes(size * 8), size * 8)
+        shim.raw.tail, shim.raw.head = 0, size
+        for _ in range(size):
+            if not segment.drain(final=final).data:
+                break
+        assert segment.tail <= segment.head
+        ffi.memmove(shim.raw.ring, bytes(size * 8), size * 8)
+
+
+def test_threads_and_accounts_are_read_and_given_back(shim, segment):
+    label = shim.element("a")
+    alive, ended = shim.thread(11, "alive"), shim.thread(12, "sixteen letters!")
+    shim.account(alive, label, 5)
+    shim.account(ended, label, 6)
+    shim.end_thread(ended)
+    assert segment.threads(ended_only=True) == [Thread(ended, 1, 12, "sixteen letters")]
+    assert segment.accounts(ended_only=True) == [Account(ended, 1, label, 6)]
+    segment.free([ended])
+    assert segment.threads() == [Thread(alive, 1, 11, "alive")]
+    assert segment.accounts() == [Account(alive, 1, label, 5)]
+    assert (shim.raw.accounts[1].state, shim.raw.accounts[1].label) == (0, 0)
+
+
+def test_a_live_account_counts_its_open_stretch_and_an_ended_one_does_not(shim, segment):
+    slot, label = shim.thread(1, "t"), shim.element("a")
+    row = shim.raw.accounts[shim.account(slot, label, 100)]
+    row.closed_ns = 130
+    assert segment.accounts()[0].total_ns == 130
+    row.ns = 150
+    assert segment.accounts()[0].total_ns == 150
+    row.ns = 120
+    shim.end_thread(slot)
+    assert segment.accounts()[0].total_ns == 120
+
+
+def test_an_account_that_is_being_filled_is_passed_over(shim, segment):
+    shim.account(shim.thread(1, "t"), 0, 100)
+    assert segment.accounts() == []
+
+
+def test_more_rows_than_expected_are_all_read(shim, segment):
+    label = shim.element("a")
+    for tid in range(1, 1001):
+        shim.account(shim.thread(tid, "t"), label, tid)
+    assert len(segment.threads()) == 1000
+    assert sum(one.total_ns for one in segment.accounts()) == 500_500
+
+
+def test_modules_are_followed_as_they_come_and_go(shim, segment):
+    one = shim.module(0x1000, 0x2000, 0x1000, "/lib/a.so", "ab")
+    assert [module.path for module in segment.modules()] == ["/lib/a.so"]
+    shim.unload(one)
+    shim.module(0x1000, 0x2000, 0x1000, "/lib/b.so")
+    first, second = segment.modules()
+    assert (first.added, first.removed, second.added, second.removed) == (1, 2, 3, 0)
+    assert segment.generation == 3
+
+
+def test_a_close_is_asked_for_and_waited_for(shim, segment):
+    assert not segment.request_close(0.02)
+    shim.serve()
+    assert segment.request_close(1.0)
+    assert segment.close_mono_ns > 0
+
+
+def test_a_wake_ends_the_wait(shim, segment):
+    seen = segment.wake
+    shim.raw.wake += 1
+    assert segment.wait(seen, 10.0) == seen + 1
+    begin = time.monotonic()
+    assert segment.wait(seen + 1, 0.02) == seen + 1
+    assert 0.015 < time.monotonic() - begin < 1.0
+
+
+def test_the_wait_lets_other_python_threads_run(shim, segment):
+    ran = threading.Event()
+    threading.Timer(0.01, ran.set).start()
+    segment.wait(segment.wake, 0.2)
+    assert ran.is_set()
+
+
+def test_states_and_counters_go_by_their_names(shim, segment):
+    shim.raw.counters[lib.GP_COUNTER_DROPPED_RING_FULL] = 3
+    assert segment.counters()["dropped_ring_full"] == 3
+    assert "counters" not in segment.counters()
+    assert segment.sample_clock == "timer"
+    assert not segment.is_stopping
+    shim.stop()
+    assert segment.is_stopping
+    segment.set_agent_state(AGENT_DONE)
+    assert shim.raw.agent_state == AGENT_DONE
+
+
+def test_log_lines_are_levelled_and_stay_one_line(shim, segment):
+    segment.log("warning", "two\nlines\0")
+    segment.log("debug", "x")
+    assert shim.log_lines() == ["2two lines ", "5x"]
+
+
+def test_a_full_log_leaves_lines_out_until_there_is_room(shim, segment):
+    for _ in range(40):
+        segment.log("info", "y" * 1000)
+    assert len(shim.log_lines()) == 16
+    shim.raw.log_read = shim.raw.log_written
+    segment.log("info", "again")
+    assert shim.raw.log_written - shim.raw.log_read == len("4again\n")
