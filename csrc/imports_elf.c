@@ -39,18 +39,26 @@ struct dynamic
   size_t n;
 };
 
-bool
-gp_elf_holds (const struct gp_elf *elf, uintptr_t address, size_t bytes, uint32_t flags)
+/* Bytes from address to the end of the segment it lies in, one that has all of flags; 0: in none. */
+static size_t
+room_at (const struct gp_elf *elf, uintptr_t address, uint32_t flags)
 {
   for (size_t i = 0; i < elf->phnum; i++) {
     const Elf64_Phdr *ph = &elf->phdr[i];
-    if (ph->p_type != PT_LOAD || (ph->p_flags & flags) != flags || bytes > ph->p_memsz)
+    if (ph->p_type != PT_LOAD || (ph->p_flags & flags) != flags)
       continue;
     uintptr_t offset = address - (elf->bias + ph->p_vaddr);     /* wraps to something large below the segment */
-    if (offset <= ph->p_memsz - bytes)
-      return true;
+    if (offset < ph->p_memsz)
+      return ph->p_memsz - offset;
   }
-  return false;
+  return 0;
+}
+
+bool
+gp_elf_holds (const struct gp_elf *elf, uintptr_t address, size_t bytes, uint32_t flags)
+{
+  size_t room = room_at (elf, address, flags);
+  return room > 0 && bytes <= room;
 }
 
 /* The loader has made the pointers of most dynamic sections absolute, not those of read-only ones. */
@@ -131,7 +139,8 @@ gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
   uintptr_t soname = tag (&dynamic, DT_SONAME, elf->strings_bytes);
   if (soname < elf->strings_bytes && memchr (elf->strings + soname, 0, elf->strings_bytes - soname) != NULL)
     elf->soname = elf->strings + soname;
-  elf->symbols = pointer (elf, &dynamic, DT_SYMTAB, 8);
+  elf->symbols = (const Elf64_Sym *) pointer (elf, &dynamic, DT_SYMTAB, 8);
+  elf->symbol_count = room_at (elf, (uintptr_t) elf->symbols, PF_R) / sizeof (Elf64_Sym);
   elf->versions = pointer (elf, &dynamic, DT_VERSYM, 2);
   elf->gnu_hash = pointer (elf, &dynamic, DT_GNU_HASH, 8);
   elf->sysv_hash = pointer (elf, &dynamic, DT_HASH, 4);
@@ -151,10 +160,9 @@ gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
 static const Elf64_Sym *
 symbol_at (const struct gp_elf *elf, uint32_t index)
 {
-  uintptr_t address = elf->symbols + (uintptr_t) index * sizeof (Elf64_Sym);
-  if (elf->symbols == 0 || !gp_elf_holds (elf, address, sizeof (Elf64_Sym), PF_R))
+  if (elf->symbols == NULL || index >= elf->symbol_count)
     return NULL;
-  const Elf64_Sym *symbol = (const Elf64_Sym *) address;
+  const Elf64_Sym *symbol = &elf->symbols[index];
   return symbol->st_name < elf->strings_bytes ? symbol : NULL;
 }
 

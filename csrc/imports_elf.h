@@ -24,7 +24,8 @@ struct gp_elf
   uintptr_t relro_lo, relro_hi; /* whole pages the loader makes read-only once the module is relocated; may be empty */
   const char *strings;
   size_t strings_bytes;
-  uintptr_t symbols;
+  const Elf64_Sym *symbols;
+  size_t symbol_count;          /* at most; the table's true end is nowhere said */
   uintptr_t versions;           /* 0: none */
   uintptr_t gnu_hash, sysv_hash;
   const Elf64_Rela *relocs[2];  /* general ones, and those of the PLT */

@@ -313,3 +313,11 @@ def test_with_sanitizers(shop: Workshop, sanitizer: str, scenario: tuple[str, ..
         TSAN_OPTIONS=f"suppressions={suppressions}",
     )
     assert outcome.notes["end"]["creates"] > 0
+
+
+@pytest.mark.parametrize("style", ["sysv", "gnu"])
+def test_damaged_modules_are_read_within_their_bounds(shop: Workshop, style: str) -> None:
+    module = shop.module(f"libdamaged-{style}.so", f"-Wl,--hash-style={style}")
+    damage = shop.build("damage", "damage.c", str(CSRC / "imports_elf.c"), "-fsanitize=undefined")
+    seen = run([damage, module, "20000"])
+    assert (seen.returncode, seen.stdout, seen.stderr) == (0, "1 1\n", "")
