@@ -65,6 +65,13 @@ label_is (const struct gp_label *label, enum gp_label_kind kind, const char *nam
       && strcmp (strings + label->path, path) == 0 && strcmp (strings + label->factory, factory) == 0;
 }
 
+static bool
+add_text (const char *text, uint32_t *offset)
+{
+  *offset = gp_strings_add (text);
+  return *offset != 0 || *text == '\0';
+}
+
 uint32_t
 gp_label_intern (enum gp_label_kind kind, const char *name, const char *path,
     const char *factory, const char *pipeline)
@@ -78,15 +85,12 @@ gp_label_intern (enum gp_label_kind kind, const char *name, const char *path,
     slot = slot + 1 == g_table + TABLE_SIZE ? g_table : slot + 1;
   uint32_t id = *slot;
   if (id == 0 && g_segment->label_count < GP_LABELS) {
-    uint32_t name_at = gp_strings_add (name);
-    if (name_at != 0) {
+    struct gp_label label = {.kind = kind };
+    /* One that lost a part of its name to a full heap would never be found again, and be made anew each time. */
+    if (add_text (name, &label.name) && add_text (path, &label.path) && add_text (factory, &label.factory)
+        && add_text (pipeline, &label.pipeline)) {
       id = g_segment->label_count;
-      struct gp_label *label = &g_segment->labels[id];
-      label->kind = kind;
-      label->name = name_at;
-      label->path = gp_strings_add (path);
-      label->factory = gp_strings_add (factory);
-      label->pipeline = gp_strings_add (pipeline);
+      g_segment->labels[id] = label;
       *slot = id;
       gp_store_release (&g_segment->label_count, id + 1);       /* publishes the label; pairs with the agent's acquire */
     }

@@ -128,7 +128,6 @@ static void
 give_up (const char *what, int error)
 {
   gp_say ("cannot profile: %s: %s", what, strerror (error));
-  atomic_store (&g_active, false);
 }
 
 void
@@ -143,8 +142,10 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
     return;
   }
   gp_label_init ();
-  if (!gp_settings_take (params))
+  if (!gp_settings_take (params)) {
+    close (memory);
     return;
+  }
   strncpy (g_segment->program, program_invocation_short_name, sizeof g_segment->program - 1);
   g_segment->sample_rate_hz = gp_settings_sample_rate ();
   g_segment->stop_on_dispose = gp_settings_stop_on_dispose ();
@@ -152,6 +153,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   error = gp_threads_init ();
   if (error != 0) {
     give_up ("no room for threads", error);
+    close (memory);
     return;
   }
   pthread_atfork (NULL, NULL, in_forked_child);
@@ -165,6 +167,8 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
   atexit (gp_lifecycle_stop);
   error = gp_poller_start (memory);
-  if (error != 0)
+  if (error != 0) {
+    gp_lifecycle_retire ();
     give_up ("no thread", error);
+  }
 }

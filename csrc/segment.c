@@ -7,6 +7,7 @@
 #include "segment.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
@@ -18,11 +19,24 @@
 struct gp_segment *g_segment;
 _Atomic bool g_active;
 
+enum { HIGH_FD = 200 };
+
 static pthread_mutex_t g_strings_lock = PTHREAD_MUTEX_INITIALIZER;
 
 _Static_assert (sizeof (struct gp_segment) < UINT32_MAX, "bytes is 32 bits wide");
 _Static_assert (offsetof (struct gp_segment, ring) % 8 == 0, "records are aligned");
 _Static_assert (GP_COUNTERS <= 32, "counters[] is too small");
+
+/* Out of the way of hosts that count on the numbers of their own files. */
+static int
+move_up (int low)
+{
+  int fd = fcntl (low, F_DUPFD_CLOEXEC, HIGH_FD);
+  if (fd < 0)
+    return low;
+  close (low);
+  return fd;
+}
 
 int
 gp_segment_create (int *fd)
@@ -31,6 +45,7 @@ gp_segment_create (int *fd)
   int memory = memfd_create ("gst-pyro", MFD_CLOEXEC);
   if (memory < 0)
     return errno;
+  memory = move_up (memory);
   struct gp_segment *segment = MAP_FAILED;
   if (ftruncate (memory, sizeof (struct gp_segment)) == 0)
     segment = mmap (NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);

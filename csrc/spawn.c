@@ -133,12 +133,13 @@ become_agent (char *const arguments[], char *const environment[])
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
   setsid ();                    /* the terminal's Ctrl-C is for the host */
+  /* In this order: null may have got the number that the segment is to have. */
+  dup2 (null, STDIN_FILENO);
+  dup2 (null, STDOUT_FILENO);
   if (g_memory_fd == AGENT_FD)
     fcntl (AGENT_FD, F_SETFD, 0);
   else
     dup2 (g_memory_fd, AGENT_FD);
-  dup2 (null, STDIN_FILENO);
-  dup2 (null, STDOUT_FILENO);
 #ifdef SYS_close_range
   if (syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
 #endif

@@ -108,6 +108,14 @@ gp_thread_current (void)
   return __builtin_expect ((uintptr_t) thread == 1, 0) ? NULL : thread;
 }
 
+/* The same where it has one already; else NULL. MT-Safe | AS-Safe */
+static inline struct gp_thread *
+gp_thread_known (void)
+{
+  struct gp_thread *thread = t_thread;
+  return (uintptr_t) thread <= 1 ? NULL : thread;
+}
+
 /* Lifecycle, once, on the thread that makes the tracer. Returns an errno or 0. */
 GP_INTERNAL int gp_threads_init (void);
 

@@ -79,12 +79,13 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
 static int
 gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
 {
-  struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
-  if (thread == NULL)
+  if (!atomic_load (&g_active))
     return g_real_pthread_create (id, attr, function, argument);
   if (gp_imports_pending ())
     gp_imports_pass ();
-  return create (id, attr, function, argument, gp_label_to_inherit (thread));
+  /* A creator not met yet has no element to hand on, and is not attached for it: this may be inside its malloc. */
+  struct gp_thread *thread = gp_thread_known ();
+  return create (id, attr, function, argument, thread != NULL ? gp_label_to_inherit (thread) : 0);
 }
 
 void
