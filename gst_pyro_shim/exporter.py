@@ -190,9 +190,15 @@ class Exporter:
 
     def _work(self) -> None:
         """The worker: one profile after the other, until close() begins."""
-        self._box.sweep()
-        while (item := self._next()) is not None:
-            self._deliver(item, PUSH_TIMEOUT_S)
+        while not self._closing:
+            try:
+                self._box.sweep()
+                while (item := self._next()) is not None:
+                    self._deliver(item, PUSH_TIMEOUT_S)
+            except Exception as error:  # noqa: BLE001  whatever this is, it must not end the deliveries
+                self._box.say("internal", "error", f"delivery failed: {error!r}; it goes on")
+                with self._changed:
+                    self._changed.wait(BACKOFF_FIRST_S)
 
     def _next(self) -> Item | None:
         """Waits for the next profile to try; None once close() has begun.

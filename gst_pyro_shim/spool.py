@@ -20,6 +20,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 import threading
 import time
 import zlib
@@ -110,17 +111,20 @@ class Spool:
             Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 Path(self.path).mkdir(mode=0o700)
-            self._fd = os.open(
-                self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            )
-            if os.fstat(self._fd).st_uid != os.geteuid():
-                os.close(self._fd)
+            # No descriptor is kept: hosts that close all they do not know would close it, and open another there.
+            place = Path(self.path).lstat()
+            if not stat.S_ISDIR(place.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if place.st_uid != os.geteuid():
                 raise SpoolError(f"{self.path} belongs to another user")
-            os.fchmod(self._fd, 0o700)
+            Path(self.path).chmod(0o700)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
+
+    def _at(self, name: str) -> Path:
+        return Path(self.path, name)
 
     def add(
         self, body: bytes, start_ns: int, *, unconfirmed: bool = False, errors: int = 0
@@ -144,10 +148,10 @@ class Spool:
             evicted = self._make_room(len(head) + len(body))
             try:
                 lock = self._write(part, head + body)
-                os.rename(part, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+                self._at(part).rename(self._at(entry.name))
             except OSError:
                 with contextlib.suppress(OSError):
-                    os.unlink(part, dir_fd=self._fd)
+                    self._at(part).unlink()
                 raise
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
@@ -157,7 +161,7 @@ class Spool:
         """The descriptor of the new file, locked before anybody can see it under its final name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         # Not synced: a crash of the process loses nothing, and what a power cut halves is known by its crc.
-        lock = os.open(name, flags, 0o600, dir_fd=self._fd)
+        lock = os.open(self._at(name), flags, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             view = memoryview(data)
@@ -174,7 +178,7 @@ class Spool:
         sizes: list[tuple[str, int]] = []
         for entry in self.entries():
             with contextlib.suppress(OSError):
-                sizes.append((entry.name, os.stat(entry.name, dir_fd=self._fd).st_size))
+                sizes.append((entry.name, self._at(entry.name).stat().st_size))
         excess = sum(size for _, size in sizes) + wanted - self._max_bytes
         evicted = 0
         for name, size in sizes:
@@ -192,7 +196,7 @@ class Spool:
         if lock is None:
             return False
         try:
-            os.unlink(name, dir_fd=self._fd)
+            self._at(name).unlink()
         except OSError:
             return False
         finally:
@@ -202,7 +206,7 @@ class Spool:
     def entries(self) -> list[Entry]:
         """All there are, whoever wrote them, oldest first; empty where the directory cannot be read."""
         try:
-            names = os.listdir(self._fd)  # noqa: PTH208  by descriptor
+            names = os.listdir(self.path)  # noqa: PTH208  names are all that is wanted
         except OSError:
             return []
         found = (_parse(name) for name in names)
@@ -211,13 +215,13 @@ class Spool:
     def _lock(self, name: str) -> int | None:
         """A locked descriptor of the file that has this name; None where somebody else holds it or it is gone."""
         try:
-            lock = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
+            lock = os.open(self._at(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between open and flock its holder may have removed or renamed it.
-            if os.fstat(lock).st_ino == os.stat(name, dir_fd=self._fd).st_ino:
+            if os.fstat(lock).st_ino == self._at(name).lstat().st_ino:
                 return lock
         except OSError:
             pass
@@ -242,7 +246,7 @@ class Spool:
             body = self._body(data)
         except (OSError, ValueError) as error:
             with contextlib.suppress(OSError):
-                os.unlink(entry.name, dir_fd=self._fd)
+                self._at(entry.name).unlink()
             os.close(lock)
             raise ValueError(f"{self.path}/{entry.name}: {error}") from None
         return Claim(entry, body, lock)
@@ -259,7 +263,7 @@ class Spool:
     def remove(self, claim: Claim) -> None:
         """Takes a claimed entry away: delivered, or given up."""
         with contextlib.suppress(OSError):
-            os.unlink(claim.entry.name, dir_fd=self._fd)
+            self._at(claim.entry.name).unlink()
         os.close(claim.lock)
 
     def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
@@ -269,7 +273,7 @@ class Spool:
         entry = Entry(_name(entry), old.start_ns, unconfirmed, errors, old.key)
         try:
             if entry.name != old.name:
-                os.rename(old.name, entry.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+                self._at(old.name).rename(self._at(entry.name))
         except OSError:
             entry = old
         os.close(claim.lock)

@@ -207,7 +207,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half(spool, monkeypatch):
     def full(*arguments, **keywords):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "rename", full)
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(SpoolError, match="No space left on device"):
         put(spool, b"body", now())
     assert not files(spool)
