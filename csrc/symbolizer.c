@@ -18,8 +18,11 @@
 #include <unistd.h>
 #include "symbolizer_internal.h"
 
+static char *g_debug_path = ":.debug:" GP_DEBUG_ROOT;
+
 static const Dwfl_Callbacks g_callbacks = {
   .find_debuginfo = gp_files_find_debuginfo,
+  .debuginfo_path = &g_debug_path,
 };
 
 /* "" and an unreadable build id match everything: then nothing is known against the file. */

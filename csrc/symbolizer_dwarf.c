@@ -87,17 +87,17 @@ collect_functions (struct gp_die_ranges *functions, Dwarf_Die *parent, int nesti
     return;
   do {
     switch (dwarf_tag (&child)) {
-    case DW_TAG_subprogram:
-      add_ranges_of (functions, &child);
-      break;
-    case DW_TAG_namespace:
-    case DW_TAG_module:
-    case DW_TAG_class_type:
-    case DW_TAG_structure_type:
-      collect_functions (functions, &child, nesting + 1);
-      break;
-    default:
-      break;
+      case DW_TAG_subprogram:
+        add_ranges_of (functions, &child);
+        break;
+      case DW_TAG_namespace:
+      case DW_TAG_module:
+      case DW_TAG_class_type:
+      case DW_TAG_structure_type:
+        collect_functions (functions, &child, nesting + 1);
+        break;
+      default:
+        break;
     }
   } while (dwarf_siblingof (&child, &child) == 0);
 }
@@ -198,8 +198,8 @@ call_site (Dwarf_Die *unit, Dwarf_Die *inlined, struct gp_symbol *caller)
     caller->line = (uint32_t) value;
 }
 
-/* Whether libdw would inflate more than is fit for a guest in somebody's process: it inflates all sections at once, some
- * 250 MB a second. What is not compressed is only mapped. */
+/* Whether libdw would inflate more than is fit for a guest in somebody's process: it inflates all sections at once,
+ * some 250 MB a second. What is not compressed is only mapped. */
 static bool
 is_too_big (struct gp_elf *elf)
 {

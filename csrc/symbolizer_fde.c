@@ -60,18 +60,18 @@ static unsigned
 pointer_bytes (uint64_t encoding)
 {
   switch (encoding & 0x0f) {
-  case 0x00:
-  case 0x04:
-  case 0x0c:
-    return 8;
-  case 0x02:
-  case 0x0a:
-    return 2;
-  case 0x03:
-  case 0x0b:
-    return 4;
-  default:
-    return 0;
+    case 0x00:
+    case 0x04:
+    case 0x0c:
+      return 8;
+    case 0x02:
+    case 0x0a:
+      return 2;
+    case 0x03:
+    case 0x0b:
+      return 4;
+    default:
+      return 0;
   }
 }
 

@@ -18,8 +18,6 @@
 #include <unistd.h>
 #include "symbolizer_internal.h"
 
-#define DEBUG_ROOT "/usr/lib/debug"
-
 int
 gp_files_open_vdso (void)
 {
@@ -99,7 +97,7 @@ find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debug
 {
   char folder[PATH_MAX];
   char path[PATH_MAX * 2];
-  static const char *const formats[] = { "%s/%s", "%s/.debug/%s", DEBUG_ROOT "%s/%s" };
+  static const char *const formats[] = { "%s/%s", "%s/.debug/%s", GP_DEBUG_ROOT "%s/%s" };
   if (strchr (debuglink, '/') != NULL || realpath (file_name, folder) == NULL)
     return -1;
   *strrchr (folder, '/') = 0;

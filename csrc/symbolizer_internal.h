@@ -13,6 +13,11 @@
 #include <stdint.h>
 #include "symbolizer.h"
 
+/* Where distributions keep debug files. Tests put another place here. */
+#ifndef GP_DEBUG_ROOT
+#define GP_DEBUG_ROOT "/usr/lib/debug"
+#endif
+
 #define GP_INTERNAL __attribute__ ((visibility ("hidden")))
 
 /* A range of code, [start, end). */
