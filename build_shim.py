@@ -382,6 +382,9 @@ class BuildExt(build_ext):  # type: ignore[misc]
             build(self._out_dir(), verbose=bool(self.verbose))
         except GstPyroError as error:
             sys.exit(f"gst-pyro-shim: {error}")
+        if not self.inplace:
+            # Empty in the wheel, and known to the installer: so that it removes what is written there later.
+            (self._out_dir() / paths.RECORD_NAME).touch()
 
     def _out_dir(self) -> Path:
         return PACKAGE if self.inplace else Path(self.build_lib) / PACKAGE.name

@@ -106,7 +106,8 @@ def test_installed_package_profiles(installer, editable, tree, environment, tmp_
     assert elements(profile, python) >= {"videotestsrc0", "videoconvert0"}
 
     # THEN so does a plain preload, even where nothing has written the record yet
-    (shim.parent.parent / "agent-python.txt").unlink()
+    record = shim.parent.parent / "agent-python.txt"
+    record.unlink()
     if editable:  # a source tree knows no environment: `path` writes down the one it runs in
         call(python, "-m", "gst_pyro_shim", "path")
     profile = tmp_path / "preload.pb.gz"
@@ -116,6 +117,24 @@ def test_installed_package_profiles(installer, editable, tree, environment, tmp_
         LD_PRELOAD=str(shim), GST_PYROSCOPE_OUTPUT=str(profile), GST_REGISTRY=registry,
     )  # fmt: skip
     assert elements(profile, python) >= {"videotestsrc0", "videoconvert0"}
+
+    # THEN it goes as it came, with what was written since
+    record.write_text("")
+    if installer == "pip":
+        call(python, "-m", "pip", "uninstall", "--quiet", "--yes", "gst-pyro-shim")
+    else:
+        call(
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "uninstall",
+            "--quiet",
+            "--python",
+            python,
+            "gst-pyro-shim",
+        )
+    assert editable or not record.parent.exists()
 
 
 def test_source_distribution_builds(tree, environment, tmp_path):
