@@ -20,7 +20,6 @@ import json
 import secrets
 import socketserver
 import threading
-import time
 import zlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -121,22 +120,11 @@ class Collector:
             self._thread.join()
         self._server.server_close()
 
-    def wait_final(self, timeout_s: float) -> bool:
-        """Waits until every process that pushed has said that nothing more comes.
-
-        Returns:
-            Whether that was so within `timeout_s`. A process that never pushed is not waited for
-            any shorter: it may still be about to.
-        """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with self._lock:
-                busy = self._busy
-            stats = self.merge.stats()
-            if stats and not busy and all(one.final for one in stats):
-                return True
-            time.sleep(_POLL_S)
-        return False
+    @property
+    def is_busy(self) -> bool:
+        """A request is being read, answered or merged."""
+        with self._lock:
+            return self._busy > 0
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import environment, files, paths, report
+from gst_pyro_shim import environment, files, paths, report, senders
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import GstPyroError
@@ -118,7 +118,7 @@ def run(
         collector.start()
         end = target.wait()
         wall_s = time.monotonic() - started
-        collector.wait_final(_LAST_PUSH_WAIT_S)
+        senders.wait(collector, _LAST_PUSH_WAIT_S)
         found = shutil.which(command[0])
         facts = RunFacts(
             program=Path(command[0]).name,
