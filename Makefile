@@ -15,9 +15,8 @@ APT_BUILD += python3-dev python3-venv
 endif
 APT_DEMO := gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-bad \
   gstreamer1.0-plugins-ugly gstreamer1.0-libav
-APT_TEST := clang gdb valgrind python3-gi gir1.2-gstreamer-1.0 \
-  gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader \
-  libgstreamer-plugins-base1.0-dev
+APT_TEST := clang python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
+  gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader
 
 DEMO := videotestsrc num-buffers=250 ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert \
   ! x264enc ! h264parse ! avdec_h264 ! videoconvert ! fakesink
