@@ -148,7 +148,7 @@ class Exporter:
             left.append(item)
             del self._in_flight[item]
             if connection is not None:
-                item.unconfirmed = True
+                item.hopeless, item.unconfirmed = item.unconfirmed, True
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         return sorted(left, key=lambda item: item.start_ns)
@@ -177,7 +177,11 @@ class Exporter:
                     return
                 item = left.pop()
                 self._in_flight[item] = None
-            self._box.keep(item)
+            if item.hopeless:
+                self._box.drop("unconfirmed", "sent twice, and the end came before an answer")
+                self._box.forget(item)
+            else:
+                self._box.keep(item)
             self._landed(item)
 
     def _start(self, body: Callable[[], None], name: str) -> bool:

@@ -33,6 +33,7 @@ class Item:
 
     Attributes:
         unconfirmed: it was sent once without an answer.
+        hopeless: it was so twice, and is not to be sent again.
         errors: answers that left open whose fault it was.
         claim: its place in the spool, where it has one.
         insured: that place is for the case only that the last push does not succeed.
@@ -47,6 +48,7 @@ class Item:
         "abandoned",
         "claim",
         "errors",
+        "hopeless",
         "insured",
         "settled",
         "size",
@@ -60,6 +62,7 @@ class Item:
         self.unconfirmed = False
         self.errors = 0
         self.claim: Claim | None = None
+        self.hopeless = False
         self.insured = False
         self.settled = False
         self.abandoned = False
