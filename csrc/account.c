@@ -15,19 +15,23 @@
 #include <cpuid.h>
 #endif
 
-/* A stretch shorter than this has hardly slept: a wake-up alone takes tens of microseconds on an idle machine. */
+/* A shorter stretch goes by the counter, unless its label is known to sleep in such. */
 #define SHORT_NS 50000
-/* Once short stretches were found to have slept after all, only shorter ones than this go by the counter... */
-#define SHORT_IF_SLEEPY_NS 2000
-/* ...for so many switches. */
-#define EXACT_SWITCHES 256
 /* What may pass by the counter alone before the clock is read; bounds how far off an account can be. */
 #define UNREAD_NS 1000000
+/* No thread sleeps for less: two switches of context take longer. */
+#define SLEPT_NS 1500
+/* A label's stretches are checked ever more rarely while they do not sleep: after so many at most, ... */
+#define TRUST_MAX 1023
+/* ...or so many while the thread is known to sleep somewhere. */
+#define TRUST_IF_SLEEPY 63
+/* One that slept is measured at every entry until so many in a row did not. */
+#define CALM_ENTRIES 64
 
 static bool g_counter_invariant;
 static uint64_t g_start_cycles, g_start_ns;
 static uint64_t g_ns_per_cycle; /* 32.32 fixed point; written by the poller, read by all */
-static uint64_t g_short_cycles, g_sleepy_cycles, g_unread_cycles;
+static uint64_t g_short_cycles, g_unread_cycles;
 static uint32_t g_free_hint;    /* where to look for a free row next; races are harmless */
 
 static inline uint64_t
@@ -60,28 +64,43 @@ set_rate (uint64_t cycles, uint64_t ns)
     return;
   gp_store (&g_ns_per_cycle, rate);
   gp_store (&g_short_cycles, ((uint64_t) SHORT_NS << 32) / rate);
-  gp_store (&g_sleepy_cycles, ((uint64_t) SHORT_IF_SLEEPY_NS << 32) / rate);
   gp_store (&g_unread_cycles, ((uint64_t) UNREAD_NS << 32) / rate);
+}
+
+/* Both clocks at one moment: of several tries the one in which the thread was interrupted least. */
+static void
+read_both (uint64_t *cycles, uint64_t *ns)
+{
+  uint64_t shortest = UINT64_MAX;
+  for (int i = 0; i < 16; i++) {
+    uint64_t before = read_cycles ();
+    uint64_t now = gp_clock_ns (CLOCK_MONOTONIC);
+    uint64_t took = read_cycles () - before;
+    if (took < shortest) {
+      shortest = took;
+      *cycles = before + took / 2;
+      *ns = now;
+    }
+  }
 }
 
 void
 gp_account_calibrate (void)
 {
-  if (g_start_ns != 0) {
-    set_rate (read_cycles () - g_start_cycles, gp_clock_ns (CLOCK_MONOTONIC) - g_start_ns);
-    return;
-  }
+  uint64_t cycles, ns;
+  if (g_start_ns == 0) {
 #if defined (__x86_64__)
-  unsigned eax, ebx, ecx, edx;
-  g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
+    unsigned eax, ebx, ecx, edx;
+    g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
 #endif
-  g_start_ns = gp_clock_ns (CLOCK_MONOTONIC);
-  g_start_cycles = read_cycles ();
-  uint64_t ns;
-  do
-    ns = gp_clock_ns (CLOCK_MONOTONIC) - g_start_ns;
-  while (ns < 1000000);
-  set_rate (read_cycles () - g_start_cycles, ns);
+    read_both (&g_start_cycles, &g_start_ns);
+    do
+      read_both (&cycles, &ns);
+    while (ns - g_start_ns < 1000000);
+  } else {
+    read_both (&cycles, &ns);
+  }
+  set_rate (cycles - g_start_cycles, ns - g_start_ns);
 }
 
 /* Takes a free row; its label is 0, which readers pass over, until the row is filled. */
@@ -90,7 +109,8 @@ claim_account (struct gp_thread *thread, uint32_t label, uint32_t index)
 {
   struct gp_account *account = &g_segment->accounts[index];
   uint32_t expected = GP_SLOT_FREE;
-  if (!__atomic_compare_exchange_n (&account->state, &expected, GP_SLOT_LIVE, false, __ATOMIC_ACQUIRE,
+  if (gp_load (&account->state) != GP_SLOT_FREE     /* cheaper, where the table is full */
+      || !__atomic_compare_exchange_n (&account->state, &expected, GP_SLOT_LIVE, false, __ATOMIC_ACQUIRE,
           __ATOMIC_RELAXED))
     return NULL;
   account->thread = gp_thread_slot (thread);
@@ -150,34 +170,55 @@ add_ns (struct gp_tally *tally, int64_t ns)
     gp_add (&g_segment->labels[tally->label].overflow_ns, (uint64_t) ns);
 }
 
+/* Estimates become final; where they exceed what the clock saw, in proportion. slept: they are checked sooner. */
 static void
-drop_estimates (struct gp_meter *meter, uint64_t true_ns, uint64_t estimated_ns)
+settle_estimates (struct gp_meter *meter, uint64_t true_ns, bool slept)
 {
+  uint64_t estimated_ns = meter->estimate_ns;
   while (meter->estimated != NULL) {
     struct gp_tally *tally = meter->estimated;
     if (true_ns < estimated_ns) {
       uint64_t keep = (uint64_t) ((unsigned __int128) tally->estimate_ns * true_ns / estimated_ns);
       add_ns (tally, (int64_t) (keep - tally->estimate_ns));
     }
+    if (slept && tally->trust > TRUST_IF_SLEEPY)
+      tally->trust = TRUST_IF_SLEEPY;
     tally->estimate_ns = 0;
     meter->estimated = tally->next_estimated;
   }
 }
 
+/* The stretch stood between two reads of the clock: does its label sleep in short ones? */
+static void
+judge (struct gp_tally *tally, bool slept)
+{
+  if (slept) {
+    tally->calm_wanted = CALM_ENTRIES;
+    tally->patience = 0;
+  } else if (tally->calm_wanted > 0) {
+    tally->calm_wanted--;
+  } else {
+    tally->patience = tally->patience < TRUST_MAX ? 2 * tally->patience + 1 : TRUST_MAX;
+  }
+  tally->trust = tally->patience;
+}
+
 /* Reads the thread's clock: what the counter did not see is the current label's; what it saw too much of (a thread
  * that slept or was preempted in short stretches) is taken back from the short ones, in proportion. */
 static void
-close_exactly (struct gp_meter *meter, uint64_t cpu_ns)
+close_exactly (struct gp_meter *meter)
 {
+  uint64_t cpu_ns = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
   uint64_t true_ns = cpu_ns > meter->cpu_ns ? cpu_ns - meter->cpu_ns : 0;
   uint64_t estimated_ns = meter->estimate_ns;
+  bool slept = cycles_to_ns (meter->unread_cycles) > true_ns + SLEPT_NS;
   gp_store (&meter->sequence, meter->sequence + 1);
   atomic_thread_fence (memory_order_release);   /* pairs with the poller's acquire in gp_account_close() */
-  drop_estimates (meter, true_ns, estimated_ns);
+  if (meter->is_checked)
+    judge (meter->current, slept);
+  settle_estimates (meter, true_ns, slept);
   if (true_ns > estimated_ns)
     add_ns (meter->current, (int64_t) (true_ns - estimated_ns));
-  else if (estimated_ns - true_ns > SHORT_IF_SLEEPY_NS + estimated_ns / 32)
-    meter->exact_switches = EXACT_SWITCHES;
   gp_store (&meter->cpu_ns, cpu_ns);
   gp_store (&meter->estimate_ns, 0);
   gp_store_release (&meter->sequence, meter->sequence + 1);
@@ -205,29 +246,28 @@ void
 gp_account_switch (struct gp_thread *thread, uint32_t label)
 {
   struct gp_meter *meter = &thread->meter;
+  struct gp_tally *next = meter->current->label == label ? meter->current : find_tally (thread, label);
+  bool checks_next = next->trust == 0;
   uint64_t now = read_cycles ();
   uint64_t cycles = now - meter->cycles;
   meter->cycles = now;
   meter->unread_cycles += cycles;
-  uint64_t limit = gp_load (&g_short_cycles);
-  if (meter->exact_switches > 0) {
-    meter->exact_switches--;
-    limit = gp_load (&g_sleepy_cycles);
-  }
-  if (cycles < limit && meter->unread_cycles < gp_load (&g_unread_cycles))
-    close_by_counter (meter, cycles);
+  if (meter->is_checked || checks_next || cycles >= gp_load (&g_short_cycles)
+      || meter->unread_cycles >= gp_load (&g_unread_cycles))
+    close_exactly (meter);
   else
-    close_exactly (meter, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
-  if (label != meter->current->label)
-    __atomic_store_n (&meter->current, find_tally (thread, label), __ATOMIC_RELEASE);
+    close_by_counter (meter, cycles);
+  meter->is_checked = checks_next;
+  if (!checks_next)
+    next->trust--;
+  __atomic_store_n (&meter->current, next, __ATOMIC_RELEASE);
 }
 
 void
 gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
 {
-  static struct gp_tally nowhere;       /* out of memory at a thread's birth: its time goes unaccounted, into [unseen] */
   struct gp_meter *meter = &thread->meter;
-  meter->current = &nowhere;
+  meter->current = &meter->nowhere;
   meter->current = find_tally (thread, cpu_ns != 0 ? before : label);
   if (cpu_ns != 0) {
     add_ns (meter->current, (int64_t) cpu_ns);
@@ -250,7 +290,8 @@ gp_account_close (struct gp_thread *thread)
     uint64_t ns = current->account != NULL ? gp_load (&current->account->ns) : 0;
     uint64_t cpu_ns = gp_clock_ns (thread->cpu_clock);
     atomic_thread_fence (memory_order_acquire);
-    if ((sequence & 1) == 0 && gp_load (&meter->sequence) == sequence) {
+    /* current changes outside the sequence: the clock's last stretch must not go to a label that was just left. */
+    if ((sequence & 1) == 0 && gp_load (&meter->sequence) == sequence && gp_load (&meter->current) == current) {
       open = current->account;
       open_total = ns + (cpu_ns > counted ? cpu_ns - counted : 0);
       break;
@@ -270,7 +311,7 @@ gp_account_end (struct gp_thread *thread, bool own)
 {
   struct gp_meter *meter = &thread->meter;
   if (own)
-    close_exactly (meter, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+    close_exactly (meter);
   for (int i = 0; i < GP_TALLY_BUCKETS; i++) {
     while (meter->buckets[i] != NULL) {
       struct gp_tally *tally = meter->buckets[i];

@@ -5,6 +5,10 @@
  * slept in it, and by the thread's CPU clock (a system call) where it is long. Each such read corrects the short
  * stretches since the one before, so that the sum of a thread's accounts is its CPU time.
  *
+ * Some short stretches do sleep: a thread that hands work to another and has it back in 20 us. Which labels sleep in
+ * them is found by measuring a few stretches of each label by the clock alone, at both ends; those that do are always
+ * measured so.
+ *
  * Context: hook, on the thread itself; gp_account_close() is the poller's; nothing here is for the handler.
  */
 #ifndef GP_ACCOUNT_H
@@ -22,6 +26,9 @@ enum { GP_TALLY_BUCKETS = 32 };
 struct gp_tally
 {
   uint32_t label;
+  uint32_t trust;               /* entries that may pass before one is checked by the clock at both ends */
+  uint32_t patience;            /* what trust starts from; doubled by each check that found no sleep */
+  uint32_t calm_wanted;         /* checks without sleep still wanted before trust is given */
   uint64_t estimate_ns;
   struct gp_account *account;   /* in the segment; NULL: no row was free, the label's overflow takes it */
   struct gp_tally *next;        /* in its bucket */
@@ -33,9 +40,10 @@ struct gp_meter
   /* owned by the thread */
   uint64_t cycles;              /* at the last switch */
   uint64_t unread_cycles;       /* since the clock was last read */
-  uint32_t exact_switches;      /* switches still to be closed by the clock: short stretches were found to have slept */
+  bool is_checked;              /* the clock was read when the open stretch began, and will be at its end */
   struct gp_tally *estimated;   /* tallies with an estimate */
   struct gp_tally *buckets[GP_TALLY_BUCKETS];
+  struct gp_tally nowhere;      /* out of memory at the thread's birth: its time goes unaccounted, into [unseen] */
   /* written by the thread between two raises of sequence (odd: in between); read by the poller */
   uint32_t sequence;
   uint64_t cpu_ns;              /* the thread's clock when it was last read */
