@@ -203,7 +203,7 @@ class Segment:
     def threads(self, *, ended_only: bool = False) -> list[Thread]:
         """Threads that have a slot: alive, or ended and not yet given back by `free`."""
         return [
-            Thread(slot, serial, tid, comm.rstrip(b"\0").decode("utf-8", "replace"))
+            Thread(slot, serial, tid, comm.partition(b"\0")[0].decode("utf-8", "replace"))
             for slot, _, serial, tid, comm in self._reader.threads(ended_only=ended_only)
         ]
 
