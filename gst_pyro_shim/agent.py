@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import select
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.model import Profile
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home, Segment
 from gst_pyro_shim.stats import RunStats
 
@@ -151,7 +153,13 @@ class Agent:
                 " written down by then."
             )
         stats = self._deliver(final=True)
-        self._delivery.close(end)
+
+        def last_word() -> Profile:
+            counters = stats.counters | self._delivery.counters
+            comment = replace(stats, counters=counters).to_comment()
+            return Profile(stats.start_ns, 0, 0, [], [comment])
+
+        self._delivery.close(end, last_word)
         self._log("info", _totals(stats, self._delivery.counters))
 
     def _deliver(self, *, final: bool) -> RunStats:

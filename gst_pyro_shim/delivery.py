@@ -21,7 +21,7 @@ from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import encode, split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.model import Profile
@@ -33,6 +33,8 @@ COLLECTOR_ENV: Final = "GST_PYROSCOPE_COLLECTOR"
 COLLECTOR_TOKEN_ENV: Final = "GST_PYROSCOPE_COLLECTOR_TOKEN"  # noqa: S105  its name, not its value
 COLLECTOR_TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  likewise
 
+_COLLECTOR_S: Final = 0.1
+"""Of the last second, what is left for the controller: it is on this machine and answers at once."""
 _WRITE_SHARE: Final = 0.005
 """Of the time that passes, what rewriting the file may take: it grows with the run."""
 
@@ -91,12 +93,23 @@ class Delivery:
         if self._file is not None:
             self._file.add(profile, final=final)
 
-    def close(self, end: float) -> None:
-        """Flushes until `end` (time.monotonic) at the latest."""
-        # The collector is this machine's own and answers at once.
-        for exporter in (self._collector, self._server):
-            if exporter is not None:
-                exporter.close(max(0.05, end - time.monotonic()))
+    def close(self, end: float, last_word: Callable[[], Profile]) -> None:
+        """Flushes until `end` (time.monotonic) at the latest.
+
+        Args:
+            end: of the time there is.
+            last_word: a profile without samples whose totals know what became of the last pushes to the server; for
+                the controller and the file.
+        """
+        if self._server is not None:
+            server_end = end - (_COLLECTOR_S if self._collector is not None else 0.0)
+            self._server.close(max(0.05, server_end - time.monotonic()))
+            if self._file is not None:
+                self._file.add(last_word(), final=True)
+        if self._collector is not None:
+            if self._server is not None:
+                self._collector.submit(encode(last_word()), start_ns=time.time_ns())
+            self._collector.close(max(0.05, end - time.monotonic()))
 
 
 def _collector_settings(settings: Settings, url: str, token: str) -> Settings:

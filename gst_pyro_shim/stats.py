@@ -65,6 +65,11 @@ class RunStats:
         """Names the process among all that pushed; a pid alone is reused."""
         return (self.pid, self.start_ns)
 
+    @property
+    def age(self) -> tuple[bool, float, int]:
+        """Orders what one process said: all of it only grows."""
+        return (self.final, self.duration_s, sum(self.counters.values()))
+
     def to_comment(self) -> str:
         """The comment to put into each profile."""
         return _PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
@@ -112,6 +117,6 @@ def latest(stats: Iterable[RunStats]) -> list[RunStats]:
     newest: dict[tuple[int, int], RunStats] = {}
     for one in stats:
         known = newest.get(one.key)
-        if known is None or (known.final, known.duration_s) <= (one.final, one.duration_s):
+        if known is None or known.age <= one.age:
             newest[one.key] = one
     return sorted(newest.values(), key=lambda one: (one.start_ns, one.pid))

@@ -114,6 +114,22 @@ def test_the_file_is_there_before_the_end(shim, environ, tmp_path):
         assert not stats.final
 
 
+def test_the_last_word_knows_what_became_of_the_last_push(shim, environ, monkeypatch):
+    with Collector() as collector:
+        collector.start()
+        monkeypatch.setenv("GST_PYROSCOPE_COLLECTOR", collector.url)
+        monkeypatch.setenv("GST_PYROSCOPE_COLLECTOR_TOKEN", collector.token)
+        environ(server_url="http://127.0.0.1:9")
+        with running(shim):
+            burn(shim, 100, "first")
+
+        def kept():
+            return [one.counters.get("spooled") for one in collector.merge.stats()]
+
+        wait_for(lambda: kept() == [1])
+        assert element_ms(collector.merge.profile()) == {"first": 100.0}
+
+
 def test_windows_are_pushed_while_the_host_runs_and_add_up(shim, environ, monkeypatch):
     with Collector() as collector:
         collector.start()
@@ -124,7 +140,7 @@ def test_windows_are_pushed_while_the_host_runs_and_add_up(shim, environ, monkey
             burn(shim, 100, "first")
             wait_for(lambda: collector.merge.profile().samples)
             burn(shim, 50, "second")
-        assert collector.wait_final(2.0)
+        wait_for(lambda: [one.final for one in collector.merge.stats()] == [True])
         assert collector.problems == []
         assert element_ms(collector.merge.profile()) == {"first": 100.0, "second": 50.0}
 

@@ -80,6 +80,12 @@ def test_the_last_word_of_a_process_counts_however_late_the_others_come():
     assert merge.profile().comments == [final.to_comment()]
 
 
+def test_what_a_process_says_after_its_last_push_counts_in_any_order():
+    told = profiles.stats(counters={"pushed_profiles": 0})
+    knows = profiles.stats(counters={"pushed_profiles": 1})
+    assert latest([told, knows]) == latest([knows, told]) == [knows]
+
+
 def test_a_reused_pid_is_another_process():
     first = profiles.stats(start_ns=1)
     second = profiles.stats(start_ns=2)
