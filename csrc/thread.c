@@ -97,7 +97,6 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
     thread->task = thread->in_handler = thread->first_tick = false;
     memset (&thread->root, 0, sizeof thread->root);
     memset (&thread->stack, 0, sizeof thread->stack);
-    memset (thread->pads, 0, sizeof thread->pads);
     memset (&thread->meter, 0, sizeof thread->meter);
     thread->cpu_clock = clock;
     thread->perf_fd = thread->timer = -1;

@@ -24,18 +24,25 @@ enum
 {
   GP_MAX_FRAMES = 8192,         /* of one stack; what is deeper is truncated and counted */
   GP_FIRST_ENTRIES = 32,
-  GP_PAD_CACHE = 64,
+  GP_PAD_SETS_LOG2 = 7,
+  GP_PAD_WAYS = 4,
   GP_PERF_FDS = 65536,          /* descriptors beyond it get a timer instead */
   GP_UNWIND_STACK_BYTES = 4096  /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
 };
 
-/* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape. */
+/* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape, on any thread. */
 struct gp_pad_cache
 {
   uintptr_t key;                /* the pad's address; bit 0: its peer is meant */
   uint32_t generation;
   uint32_t label;
 };
+
+/* Pads whose addresses meet here, latest first; one cache line. */
+struct gp_pad_set
+{
+  struct gp_pad_cache ways[GP_PAD_WAYS];
+} __attribute__ ((aligned (64)));
 
 struct gp_thread
 {
@@ -53,7 +60,7 @@ struct gp_thread
   struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */
   uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
   struct gp_boundary *first_entries;
-  struct gp_pad_cache pads[GP_PAD_CACHE];
+  struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2];        /* kept for the slot's next user */
   /* owned by the thread, closed by the poller: account.h */
   struct gp_meter meter;
   /* under the registry lock */
