@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* core.h: what the tests of the shim's core share: tests by name, the start without GStreamer, CPU to burn, the agent's
+ * side in the same process.
+ *
+ * Context: tests.
+ */
+#ifndef GP_CORE_H
+#define GP_CORE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "account.h"
+#include "imports.h"
+#include "label.h"
+#include "modules.h"
+#include "reader.h"
+#include "ring.h"
+#include "sampler.h"
+#include "thread.h"
+#include "workers.h"
+#include "../unwind/check.h"
+
+#if defined (__SANITIZE_THREAD__) || defined (__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+#define UNUSED __attribute__ ((unused))
+
+/* host.c */
+int host_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument);
+
+static struct check_test g_tests[64];
+static int g_test_count;
+
+/* One claim; the harness finds it by this very line, and runs it in a process of its own. */
+#define TEST(name_) \
+  static void name_ (void); \
+  static __attribute__ ((constructor)) void \
+  register_##name_ (void) \
+  { \
+    g_tests[g_test_count++] = (struct check_test) CHECK_TEST (name_); \
+  } \
+  static void \
+  name_ (void)
+
+int
+main (int argc, char **argv)
+{
+  return check_main (argc, argv, g_tests, g_test_count);
+}
+
+/* a is within [low, high]; says what it is otherwise. */
+#define CHECK_WITHIN(a, low, high) \
+  do { \
+    double a_ = (double) (a), low_ = (double) (low), high_ = (double) (high); \
+    if (a_ < low_ || a_ > high_) { \
+      printf ("%s:%d: %s is %g, not within %g and %g\n", __FILE__, __LINE__, #a, a_, low_, high_); \
+      g_failures++; \
+    } \
+  } while (0)
+
+UNUSED static _Noreturn void
+skip (const char *why)
+{
+  printf ("%s\n", why);
+  fflush (stdout);
+  _exit (77);
+}
+
+static void
+core_forked (void)
+{
+  atomic_store (&g_active, false);
+}
+
+/* As gp_lifecycle_start(), without a tracer and without an agent. */
+UNUSED static void
+core_start (uint32_t rate_hz)
+{
+  int fd;
+  if (gp_segment_create (&fd) != 0)
+    abort ();
+  close (fd);
+  gp_label_init ();
+  g_segment->sample_rate_hz = rate_hz;
+  gp_account_calibrate ();
+  if (gp_threads_init () != 0)
+    abort ();
+  pthread_atfork (NULL, NULL, core_forked);
+  gp_modules_refresh ();
+  gp_sampler_start (rate_hz);
+  gp_thread_attach_self ();
+  gp_workers_init ();
+  atomic_store (&g_active, true);
+  gp_imports_pass ();
+  gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
+}
+
+UNUSED static uint32_t
+element (const char *name)
+{
+  return gp_label_intern (GP_LABEL_ELEMENT, name, name, "factory", "pipeline0");
+}
+
+UNUSED static uint64_t
+counter (enum gp_counter which)
+{
+  return gp_load (&g_segment->counters[which]);
+}
+
+UNUSED static uint64_t
+cpu_ns (void)
+{
+  return gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* Work that takes the same number of instructions each time; returns something to keep it from being optimized out. */
+UNUSED static __attribute__ ((noinline)) uint64_t
+work (uint32_t rounds)
+{
+  uint64_t x = rounds;
+  for (uint32_t i = 0; i < rounds; i++)
+    __asm__ volatile ("" : "+r" (x));
+  return x;
+}
+
+/* Uses so much CPU time, whatever the wall clock says. */
+UNUSED static __attribute__ ((noinline)) void
+burn (uint64_t ns)
+{
+  for (uint64_t end = cpu_ns () + ns; cpu_ns () < end;)
+    work (2000);
+}
+
+UNUSED static void
+sleep_ns (uint64_t ns)
+{
+  struct timespec time = {.tv_sec = (time_t) (ns / 1000000000), .tv_nsec = (long) (ns % 1000000000) };
+  while (nanosleep (&time, &time) != 0 && errno == EINTR)
+    continue;
+}
+
+/* Enters a label as a hook does whose caller's stack pointer is sp. */
+UNUSED static void
+enter (uintptr_t sp, uint32_t label)
+{
+  gp_label_push (gp_thread_known (), (struct gp_boundary) {.pc = 1, .sp = sp, .bp = sp, .label = label });
+}
+
+UNUSED static void
+leave (uintptr_t sp)
+{
+  gp_label_pop (gp_thread_known (), sp);
+}
+
+/* The agent's side: CPU of the accounts of one label, and of one slot (-1: all). */
+UNUSED static uint64_t
+accounted_ns (uint32_t label, int64_t slot)
+{
+  static struct gp_account_row rows[GP_ACCOUNTS];
+  uint32_t n = gp_reader_accounts (g_segment, 0, rows, GP_ACCOUNTS);
+  uint64_t ns = 0;
+  for (uint32_t i = 0; i < n && i < GP_ACCOUNTS; i++)
+    if ((label == 0 || rows[i].label == label) && (slot < 0 || rows[i].thread == (uint32_t) slot))
+      ns += rows[i].total_ns;
+  return ns;
+}
+
+/* Drains all there is; calls function with each record. Returns their number. */
+UNUSED static uint64_t
+drain (bool final, void (*function) (const struct gp_record *))
+{
+  static _Alignas (8) char buffer[(sizeof (struct gp_record) + UINT16_MAX * 8) * 2];
+  uint64_t records = 0;
+  struct gp_drained drained;
+  do {
+    gp_reader_drain (g_segment, buffer, sizeof buffer, final, &drained);
+    for (uint64_t at = 0; at < drained.bytes;) {
+      const struct gp_record *record = (const struct gp_record *) (buffer + at);
+      if (function != NULL)
+        function (record);
+      at += record->words * 8;
+    }
+    records += drained.records;
+    CHECK_EQUAL (drained.corrupt_words, 0);
+  } while (drained.records > 0);
+  return records;
+}
+
+/* Gives back what ended, as the agent does once it has read it. */
+UNUSED static void
+free_ended (void)
+{
+  static struct gp_thread_row rows[GP_THREADS];
+  static uint32_t slots[GP_THREADS];
+  uint32_t n = gp_reader_threads (g_segment, 1, rows, GP_THREADS);
+  for (uint32_t i = 0; i < n; i++)
+    slots[i] = rows[i].slot;
+  gp_reader_free (g_segment, slots, n);
+}
+
+#endif

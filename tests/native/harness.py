@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""Builds C test programs around the shim's own objects, and runs them.
+
+A program is one file of core/ linked with all of csrc/ that the shim is made of, but for what the loader would run by
+itself (preload.c) and what is GStreamer's to call (tracer.c), and with csrc/reader.c, the agent's side. The objects are
+compiled once a session for each set of flags: as the product has them, or with a sanitizer.
+
+Each TEST (name) of a file runs in a process of its own. Exit status 77 skips, with the last line as the reason.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+import build_shim
+
+HERE = Path(__file__).parent
+CORE = HERE / "core"
+NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
+SKIPPED = 77
+DEADLINE_S = 60.0
+BACKTRACE_DEADLINE_S = 60.0
+SANITIZER_OPTIONS = {
+    # A handler that was interrupted for good, and slots kept for the life of the process, are no leaks.
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_segv=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:report_signal_unsafe=0",
+}
+
+
+@functools.cache
+def work_dir() -> Path:
+    """Of this process; pytest's own folders are kept for three sessions, objects are not worth that."""
+    folder = tempfile.TemporaryDirectory(prefix="gst-pyro-tests-")
+    work_dir.keep = folder  # type: ignore[attr-defined]  # removed when the interpreter ends
+    return Path(folder.name)
+
+
+def toolchain(sanitize: str | None = None, compiler: str | None = None) -> build_shim.Toolchain:
+    """The product's, or with a sanitizer or another compiler."""
+    environment = {} if compiler is None else {"CC": compiler}
+    folder = work_dir() / f"{compiler or 'cc'}-{(sanitize or 'plain').replace(',', '-')}"
+    folder.mkdir(exist_ok=True)
+    with mock.patch.dict(os.environ, environment):
+        tools = build_shim.Toolchain(folder, sanitize=sanitize)
+    if sanitize is not None:
+        tools.werror = []  # gcc warns of fences that TSan does not know; all that is shared is atomic besides
+    return tools
+
+
+@functools.cache
+def shim_objects(sanitize: str | None) -> tuple[Path, ...]:
+    files = [path for path in build_shim.sources() if path.name not in NOT_OURS_TO_RUN]
+    tools = toolchain(sanitize)
+    return tuple(build_shim.shim_objects(tools, [*files, build_shim.CSRC / "reader.c"]))
+
+
+@functools.cache
+def host_library() -> Path:
+    """A module of the host's, whose calls are redirected; the test programs hold the shim, and are exempt."""
+    path = work_dir() / "libhost.so"
+    command = ["cc", "-shared", "-fPIC", "-O1", "-g", str(CORE / "host.c"), "-o", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+@functools.cache
+def program(source: str, sanitize: str | None = None) -> Path:
+    """Builds core/`source`; the same again is the same file."""
+    tools = toolchain(sanitize)
+    (built,) = build_shim.shim_objects(tools, [CORE / source])
+    library = host_library()
+    path = tools.work_dir / Path(source).stem
+    objects = [str(item) for item in (built, *shim_objects(sanitize))]
+    command = ["cc", *objects, "-o", str(path), str(library), f"-Wl,-rpath,{library.parent}"]
+    subprocess.run([*command, *tools.sanitize, "-Wl,-z,now", "-lpthread", "-ldl"], check=True)
+    return path
+
+
+def tests_in(source: str) -> list[str]:
+    """Names of the TESTs in core/`source`, in its order."""
+    return re.findall(r"^TEST \((\w+)\)", (CORE / source).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def _command(path: Path, arguments: tuple[str, ...]) -> list[str]:
+    # TSan's memory layout knows nothing of the wide randomization of newer kernels.
+    fixed = ["setarch", "-R"] if "thread" in path.parent.name and shutil.which("setarch") else []
+    return [*fixed, str(path), *arguments]
+
+
+def _backtrace(path: Path, arguments: tuple[str, ...]) -> str:
+    """Of the crash, if a second run crashes too."""
+    if shutil.which("gdb") is None:
+        return ""
+    words = ["gdb", "-q", "-batch", "-ex", "handle SIGURG nostop noprint pass", "-ex", "run"]
+    words += [
+        "-ex",
+        "thread apply all bt 30",
+        "--args",
+        *_command(path, arguments)[-1 - len(arguments) :],
+    ]
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=BACKTRACE_DEADLINE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "(no backtrace: the second run hangs)"
+    return done.stdout
+
+
+def run(path: Path, *arguments: str, expected: int = 0, timeout: float = DEADLINE_S) -> str:
+    """Runs a test program and returns what it said.
+
+    A wrong exit status fails the test with the output, after a crash with gdb's backtrace as well.
+    """
+    try:
+        done = subprocess.run(
+            _command(path, arguments),
+            env=os.environ | SANITIZER_OPTIONS,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else ""
+        pytest.fail(f"{path.name} {' '.join(arguments)}: not done after {timeout} s\n{said}")
+    if done.returncode == SKIPPED:
+        pytest.skip(done.stdout.strip().rpartition("\n")[2])
+    if done.returncode != expected:
+        crash = _backtrace(path, arguments) if done.returncode < 0 else ""
+        pytest.fail(f"{path.name} {' '.join(arguments)}: {done.returncode}\n{done.stdout}{crash}")
+    sys.stdout.write(done.stdout)
+    return done.stdout
