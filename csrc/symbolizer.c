@@ -91,6 +91,7 @@ gp_elf_close (struct gp_elf *elf)
   if (elf->dwfl != NULL)
     dwfl_end (elf->dwfl);
   free (elf->functions);
+  free (elf->entries.rows);
   free (elf->path);
   free (elf);
 }
@@ -190,11 +191,21 @@ read_functions (struct gp_elf *elf)
   }
 }
 
+static uint64_t
+start_in_gap (struct gp_elf *elf, uint64_t address, uint64_t gap_start)
+{
+  if (!elf->entries.is_read) {
+    GElf_Addr bias;
+    gp_entries_read (&elf->entries, dwfl_module_getelf (elf->module, &bias));
+  }
+  return gp_entries_find (&elf->entries, address, gap_start);
+}
+
 /* The innermost symbol with a size around the address; else the nearest one before it without a size, unless a function
- * is known to begin or end in between. Without local symbols most functions are missing, and the nearest means nothing:
- * one exported routine of x264's assembly would name 200 KB of others. */
+ * is known to begin or end in between. Without local symbols most functions are missing, and an exported routine of
+ * x264's assembly would name 200 KB of others: then other signs of a function's beginning count too. */
 static const struct gp_function *
-find_function (const struct gp_elf *elf, uint64_t address, const struct gp_range *known)
+find_function (struct gp_elf *elf, uint64_t address, const struct gp_range *known)
 {
   size_t low = 0;
   size_t high = elf->function_count;
@@ -211,8 +222,8 @@ find_function (const struct gp_elf *elf, uint64_t address, const struct gp_range
       return function;
   }
   const struct gp_function *nearest = low > 0 ? &elf->functions[low - 1] : NULL;
-  if (nearest != NULL && !nearest->sized && elf->has_locals && address < nearest->range.end
-      && nearest->range.start >= known->start)
+  if (nearest != NULL && !nearest->sized && address < nearest->range.end && nearest->range.start >= known->start
+      && (elf->has_locals || nearest->range.start >= start_in_gap (elf, address, known->start)))
     return nearest;
   return NULL;
 }
@@ -242,7 +253,7 @@ gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp
   else if (function != NULL)
     out->start = function->range.start;
   else if (range.start != 0)
-    out->start = range.start;
+    out->start = start_in_gap (elf, address, range.start);
 }
 
 int

@@ -48,6 +48,16 @@ struct gp_fde_table
   uint64_t count;
 };
 
+/* Places that look like beginnings of functions; duplicates among them. */
+struct gp_entries
+{
+  struct gp_range code;
+  uint64_t *rows; /* sorted */
+  size_t count;
+  size_t capacity;
+  bool is_read;
+};
+
 /* A DIE with code of its own, in .debug_info. */
 struct gp_die_range
 {
@@ -78,6 +88,7 @@ struct gp_elf
   struct gp_function *functions;
   size_t function_count;
   struct gp_fde_table fdes;
+  struct gp_entries entries;
   bool functions_read;
   bool has_locals; /* symbols of static functions are there, not only exported ones */
   bool dwarf_tried;
@@ -96,6 +107,10 @@ GP_INTERNAL int gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, c
 /* symbolizer_fde.c: false: no FDE covers the address; then *range is the gap around it, as far as known. */
 GP_INTERNAL void gp_fde_open (struct gp_fde_table *table, Elf *elf);
 GP_INTERNAL bool gp_fde_find (const struct gp_fde_table *table, uint64_t address, struct gp_range *range);
+
+/* symbolizer_entries.c: find answers with the last entry at or before the address, least where that is greater. */
+GP_INTERNAL void gp_entries_read (struct gp_entries *entries, Elf *file);
+GP_INTERNAL uint64_t gp_entries_find (const struct gp_entries *entries, uint64_t address, uint64_t least);
 
 /* symbolizer_dwarf.c: fills frames with lines and inlined calls; leaves out->count at 0 where it knows nothing. */
 GP_INTERNAL void gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out);

@@ -24,7 +24,12 @@ WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes", "-We
 
 def sh(*words: object) -> str:
     return subprocess.run(
-        [str(word) for word in words], check=True, capture_output=True, text=True, timeout=60
+        [str(word) for word in words],
+        check=True,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
     ).stdout
 
 
@@ -194,17 +199,23 @@ def test_a_stripped_function_is_known_by_its_beginning(bench: Bench, module: Pat
     assert hidden.start == inside.start == at["hidden"]
 
 
-def test_assembly_in_a_stripped_file_is_not_given_its_neighbours_name(
+def test_assembly_in_a_stripped_file_begins_where_something_points(
     bench: Bench, module: Path, tmp_path: Path
 ):
     at = symbols(module)
     stripped = strip(module, tmp_path / "stripped.so")
-    starts = {
-        one.start for one in bench.ask(stripped, *(at["asm_helper"] + n for n in (0, 20, 70)))
-    }
-    names = {one.names[0] for one in bench.ask(stripped, at["asm_helper"], at["sized_helper"])}
-    assert names == {""}
-    assert len(starts) == 1
+    for name in ("asm_helper", "sized_helper"):
+        answers = bench.ask(stripped, *(at[name] + offset for offset in (0, 20, 59)))
+        assert {(one.start, one.names[0]) for one in answers} == {(at[name], "")}
+
+
+def test_exported_assembly_names_itself_but_not_its_neighbours(
+    bench: Bench, module: Path, tmp_path: Path
+):
+    at = symbols(module)
+    stripped = strip(module, tmp_path / "stripped.so")
+    own = bench.ask(stripped, *range(at["asm_routine"], at["asm_helper"], 8))
+    assert {(one.start, one.names[0]) for one in own} == {(at["asm_routine"], "asm_routine")}
 
 
 def test_debug_files_are_found_by_build_id(bench: Bench, module: Path, tmp_path: Path):

@@ -6,7 +6,12 @@
 int exported_first (int x);
 int exported_last (int x);
 int asm_routine (void);
-int asm_helper (void);
+char *exported_pointer (void);
+extern char asm_helper[] __attribute__ ((visibility ("hidden")));
+extern char sized_helper[] __attribute__ ((visibility ("hidden")));
+
+/* One is known to the loader, the other to code. */
+char *exported_table[] = { asm_helper };
 
 static volatile int g_sink;
 
@@ -55,9 +60,17 @@ __asm__(".text\n"
         "sized_helper:\n"
         "  .skip 60, 0x90\n"
         "  ret\n"
-        "  .size sized_helper, . - sized_helper\n"
+        ".p2align 4\n"
+    "  .skip 30, 0x90\n"
+    "  .size sized_helper, . - sized_helper\n"
         "  .type sized_helper, @function\n");
 /* *INDENT-ON* */
+
+char *
+exported_pointer (void)
+{
+  return sized_helper;
+}
 
 int
 exported_last (int x)
