@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* imports.h: calls we must see, redirected in the import slots of every module.
  *
- * A slot is where a module keeps the address of a function it imports (ELF relocations JUMP_SLOT, GLOB_DAT, and absolute
- * ones). A slot is redirected only where it is bound to the function that the global scope gives; one that holds anything
- * else, another interposer's function above all, is left alone: cutting that one off would change the host, and chaining
- * to it would be a call to code that may go. What is preloaded, a sanitizer say, is what the global scope gives.
+ * A slot is where a module keeps the address of a function it imports (ELF relocations JUMP_SLOT, GLOB_DAT, and
+ * absolute ones). A slot is redirected only where it is bound to the function that the global scope gives; one that
+ * holds anything else, another interposer's function above all, is left alone: cutting that one off would change the
+ * host, and chaining to it would be a call to code that may go. What is preloaded, a sanitizer say, is what the global
+ * scope gives.
  *
  * Context: lifecycle; dlopen's and dlclose's replacements run on the host's threads.
  */
@@ -19,14 +20,14 @@
 
 enum
 {
-  GP_IMPORTS_MAX = 32           /* rows; dlopen and dlclose take two more */
+  GP_IMPORTS_MAX = 32 /* rows; dlopen and dlclose take two more */
 };
 
 struct gp_import
 {
   const char *name;
   void *replacement;
-  void **real;                  /* set before the first slot is redirected, NULL until some module defines the name */
+  void **real; /* set before the first slot is redirected, NULL until some module defines the name */
 };
 
 /* The n rows at table stay in use. Redirects nothing yet. Lifecycle, once. MT-Unsafe | AS-Unsafe heap */
@@ -46,7 +47,7 @@ extern GP_INTERNAL _Atomic bool g_imports_pending;
 static inline bool
 gp_imports_pending (void)
 {
-  return atomic_load_explicit (&g_imports_pending, memory_order_relaxed);       /* a hint, orders nothing */
+  return atomic_load_explicit (&g_imports_pending, memory_order_relaxed); /* a hint, orders nothing */
 }
 
 /* Modules in which a slot was redirected, and such slots; for the debug log. MT-Safe | AS-Safe */

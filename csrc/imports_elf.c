@@ -10,14 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 enum
 {
   RELOC_JUMP_SLOT = R_X86_64_JUMP_SLOT,
   RELOC_GLOB_DAT = R_X86_64_GLOB_DAT,
   RELOC_ABSOLUTE = R_X86_64_64
 };
-#elif defined (__aarch64__)
+#elif defined(__aarch64__)
 enum
 {
   RELOC_JUMP_SLOT = R_AARCH64_JUMP_SLOT,
@@ -47,7 +47,7 @@ room_at (const struct gp_elf *elf, uintptr_t address, uint32_t flags)
     const Elf64_Phdr *ph = &elf->phdr[i];
     if (ph->p_type != PT_LOAD || (ph->p_flags & flags) != flags)
       continue;
-    uintptr_t offset = address - (elf->bias + ph->p_vaddr);     /* wraps to something large below the segment */
+    uintptr_t offset = address - (elf->bias + ph->p_vaddr); /* wraps to something large below the segment */
     if (offset < ph->p_memsz)
       return ph->p_memsz - offset;
   }
@@ -105,8 +105,7 @@ read_headers (struct gp_elf *elf, const Elf64_Phdr **dynamic)
   if (*dynamic == NULL)
     return false;
   elf->dynamic = elf->bias + (*dynamic)->p_vaddr;
-  return elf->dynamic % sizeof (uintptr_t) == 0
-      && gp_elf_holds (elf, elf->dynamic, (*dynamic)->p_memsz, PF_R);
+  return elf->dynamic % sizeof (uintptr_t) == 0 && gp_elf_holds (elf, elf->dynamic, (*dynamic)->p_memsz, PF_R);
 }
 
 static void
@@ -130,7 +129,7 @@ gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
   const Elf64_Phdr *header;
   if (!read_headers (elf, &header))
     return false;
-  struct dynamic dynamic = {(const Elf64_Dyn *) elf->dynamic, header->p_memsz / sizeof (Elf64_Dyn)};
+  struct dynamic dynamic = { (const Elf64_Dyn *) elf->dynamic, header->p_memsz / sizeof (Elf64_Dyn) };
   uintptr_t strings = pointer (elf, &dynamic, DT_STRTAB, 1);
   elf->strings_bytes = tag (&dynamic, DT_STRSZ, 0);
   if (strings == 0 || elf->strings_bytes == 0 || !gp_elf_holds (elf, strings, elf->strings_bytes, PF_R))
@@ -215,7 +214,7 @@ consider (const struct gp_elf *elf, uint32_t index, const char *name, struct gp_
     return;
   uintptr_t version = elf->versions + (uintptr_t) index * sizeof (Elf64_Half);
   bool hidden = elf->versions != 0 && gp_elf_holds (elf, version, sizeof (Elf64_Half), PF_R)
-      && (*(const Elf64_Half *) version & VERSION_HIDDEN) != 0;
+                && (*(const Elf64_Half *) version & VERSION_HIDDEN) != 0;
   uintptr_t *address = hidden ? &found->older : &found->address;
   if (*address == 0)
     *address = elf->bias + symbol->st_value;
@@ -280,7 +279,7 @@ find_sysv (const struct gp_elf *elf, const char *name, struct gp_elf_definition 
 struct gp_elf_definition
 gp_elf_find (const struct gp_elf *elf, const char *name)
 {
-  struct gp_elf_definition found = {0, 0};
+  struct gp_elf_definition found = { 0, 0 };
   if (elf->gnu_hash != 0)
     find_gnu (elf, name, &found);
   else if (elf->sysv_hash != 0)

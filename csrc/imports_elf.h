@@ -17,7 +17,7 @@
 
 struct gp_elf
 {
-  uintptr_t bias;               /* run-time address minus ELF address */
+  uintptr_t bias; /* run-time address minus ELF address */
   const Elf64_Phdr *phdr;
   size_t phnum;
   uintptr_t dynamic;            /* tells a module from another at the same bias */
@@ -25,28 +25,28 @@ struct gp_elf
   const char *strings;
   size_t strings_bytes;
   const Elf64_Sym *symbols;
-  size_t symbol_count;          /* at most; the table's true end is nowhere said */
-  uintptr_t versions;           /* 0: none */
+  size_t symbol_count; /* at most; the table's true end is nowhere said */
+  uintptr_t versions;  /* 0: none */
   uintptr_t gnu_hash, sysv_hash;
-  const Elf64_Rela *relocs[2];  /* general ones, and those of the PLT */
+  const Elf64_Rela *relocs[2]; /* general ones, and those of the PLT */
   size_t reloc_count[2];
-  const char *soname;           /* "" where it has none */
+  const char *soname; /* "" where it has none */
 };
 
 /* One place that the loader fills with the address of a function or object. */
 struct gp_elf_slot
 {
-  uintptr_t address;            /* not checked yet: gp_elf_writable() */
+  uintptr_t address; /* not checked yet: gp_elf_writable() */
   const Elf64_Sym *symbol;
   const char *name;
-  size_t name_room;             /* bytes from name to the end of the string table */
-  bool lazy;                    /* may stay unbound until the first call */
+  size_t name_room; /* bytes from name to the end of the string table */
+  bool lazy;        /* may stay unbound until the first call */
 };
 
 struct gp_elf_definition
 {
-  uintptr_t address;            /* of the default version; 0: none */
-  uintptr_t older;              /* of another version, for modules linked against it; 0: none */
+  uintptr_t address; /* of the default version; 0: none */
+  uintptr_t older;   /* of another version, for modules linked against it; 0: none */
 };
 
 struct gp_elf_cursor

@@ -19,8 +19,8 @@ enum access
   ACCESS_WRITABLE
 };
 
-/* Whether a word can be written, without writing anything else to it: the kernel adds 0, atomically. Not /proc/self/maps:
- * thousands of lines in a host with many plugins. */
+/* Whether a word can be written, without writing anything else to it: the kernel adds 0, atomically. Not
+ * /proc/self/maps: thousands of lines in a host with many plugins. */
 static enum access
 probe (uintptr_t address)
 {
@@ -54,9 +54,9 @@ write_slot (const struct gp_elf *elf, uintptr_t address, uintptr_t old, uintptr_
       return GP_SLOT_LEFT_ALONE;
     opened = true;
   } else if (relro && !ready) {
-    return GP_SLOT_NOT_READY;   /* the loader may close the page at any moment */
+    return GP_SLOT_NOT_READY; /* the loader may close the page at any moment */
   } else if (access == ACCESS_READ_ONLY) {
-    return GP_SLOT_LEFT_ALONE;  /* closed by somebody else */
+    return GP_SLOT_LEFT_ALONE; /* closed by somebody else */
   }
   /* Exchanged, not stored: the host may bind or change the slot meanwhile. Release: real is set before (look_up). */
   bool done = __atomic_compare_exchange_n (slot, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
@@ -66,8 +66,8 @@ write_slot (const struct gp_elf *elf, uintptr_t address, uintptr_t old, uintptr_
 }
 
 enum gp_slot_outcome
-gp_slot_redirect (const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target,
-    bool ready)
+gp_slot_redirect (
+    const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target, bool ready)
 {
   if (target->real == 0 || slot->address % sizeof (uintptr_t) != 0
       || !gp_elf_holds (elf, slot->address, sizeof (uintptr_t), PF_R | PF_W))

@@ -15,21 +15,21 @@ struct gp_slot_target
 {
   uintptr_t real;
   uintptr_t replacement;
-  bool certain;                 /* a slot not bound yet will be bound to real */
+  bool certain; /* a slot not bound yet will be bound to real */
 };
 
 enum gp_slot_outcome
 {
   GP_SLOT_LEFT_ALONE,
   GP_SLOT_REDIRECTED,
-  GP_SLOT_NOT_READY             /* the loader may not be done with the module */
+  GP_SLOT_NOT_READY /* the loader may not be done with the module */
 };
 
 /* The loader has made the module's pages read-only, which it does last. */
 GP_INTERNAL bool gp_slot_module_closed (const struct gp_elf *elf);
 
 /* ready: the module is relocated for sure. */
-GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (const struct gp_elf *elf, const struct gp_elf_slot *slot,
-    const struct gp_slot_target *target, bool ready);
+GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (
+    const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target, bool ready);
 
 #endif

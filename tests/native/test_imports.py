@@ -217,6 +217,19 @@ def test_pages_that_somebody_opened_stay_open(shop: Workshop, variant: str) -> N
     assert outcome.notes["end"]["creates"] == 4
 
 
+def test_a_kernel_that_refuses_the_probe(shop: Workshop) -> None:
+    module = shop.module("libpages-lazy.so", *VARIANTS["lazy"])
+    outcome = compare(shop.folder / "host", "refused", module)
+    assert outcome.notes["start"]["pending"] == 1
+    assert outcome.notes["settled"]["pending"] == 0
+    assert outcome.notes["end"]["creates"] == 4
+
+
+def test_a_slot_that_was_set_back_is_found(shop: Workshop) -> None:
+    outcome = compare(shop.folder / "host", "bound", shop.folder / "libmodule.so")
+    assert outcome.notes["end"]["creates"] == 4
+
+
 @pytest.mark.parametrize("variant", ["now", "no-relro"])
 def test_a_slot_of_another_interposer_is_left_alone(shop: Workshop, variant: str) -> None:
     module = shop.module(f"libforeign-{variant}.so", *VARIANTS[variant])

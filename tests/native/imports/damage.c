@@ -46,7 +46,7 @@ lay_out (int fd, const struct dl_phdr_info *info)
 static uint64_t
 odd_value (const struct dl_phdr_info *info)
 {
-  static const uint64_t odd[] = {0, 1, 7, 8, 0x7fffffff, 0xffffffff, 0x100000000, ~(uint64_t) 0, (uint64_t) 1 << 63};
+  static const uint64_t odd[] = { 0, 1, 7, 8, 0x7fffffff, 0xffffffff, 0x100000000, ~(uint64_t) 0, (uint64_t) 1 << 63 };
   uint64_t edge = info->dlpi_addr + draw (16) * PAGE - draw (3) * 8;
   return draw (2) == 0 ? edge : odd[draw (sizeof odd / sizeof *odd)];
 }
@@ -72,7 +72,7 @@ read_all (const struct dl_phdr_info *info)
   if (!gp_elf_read (info, &elf))
     return 0;
   size_t sum = strlen (elf.soname) + gp_elf_find (&elf, "module_run").address + gp_elf_find (&elf, "absent").older;
-  struct gp_elf_cursor cursor = {0, 0};
+  struct gp_elf_cursor cursor = { 0, 0 };
   struct gp_elf_slot slot;
   while (gp_elf_next (&elf, &cursor, &slot))
     sum += gp_elf_slot_is (&slot, "pthread_create") + slot.symbol->st_value;
@@ -87,7 +87,7 @@ main (int argc, char **argv)
   if (pread (fd, headers, sizeof headers, 0) <= 0)
     return 2;
   const Elf64_Ehdr *header = (const Elf64_Ehdr *) headers;
-  struct dl_phdr_info info = {.dlpi_phdr = (const Elf64_Phdr *) (headers + header->e_phoff)};
+  struct dl_phdr_info info = { .dlpi_phdr = (const Elf64_Phdr *) (headers + header->e_phoff) };
   info.dlpi_phnum = header->e_phnum;
   info.dlpi_addr = (uintptr_t) mmap (NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   const Elf64_Phdr *dynamic = info.dlpi_phdr;

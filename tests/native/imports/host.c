@@ -9,14 +9,20 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <link.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,7 +124,7 @@ opener (char **arguments)
 {
   shim_start ();
   void *library = must_open (arguments[0], RTLD_NOW);
-  void *(*open_it) (const char *, int) = (void *(*) (const char *, int)) dlsym (library, "opener_open");
+  void *(*open_it) (const char *, int) = (void *(*) (const char *, int) ) dlsym (library, "opener_open");
   shim_note ("ready");
   void *found = open_it (arguments[1], RTLD_LAZY);
   printf ("found: %s\n", found != NULL ? "yes" : dlerror ());
@@ -139,7 +145,7 @@ errors (char **arguments)
   errno = 12345;
   printf ("good: %d\n", dlopen (arguments[0], RTLD_LAZY) != NULL);
   printf ("errno %d, dlerror %s\n", errno, dlerror ());
-  const char *names[] = {"/no/such/library.so", "no-such-library.so", "$ORIGIN/no-such.so", "/dev/null", ""};
+  const char *names[] = { "/no/such/library.so", "no-such-library.so", "$ORIGIN/no-such.so", "/dev/null", "" };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     void *library = dlopen (names[i], RTLD_LAZY);
     printf ("%s: %d %s\n", names[i], library != NULL, dlerror ());
@@ -187,12 +193,13 @@ host_spawn (int *done)
   pthread_join (id, NULL);
 }
 
-/* A constructor that waits for a thread, which makes a thread, while modules are yet to be seen: constructor PATH NAME */
+/* A constructor that waits for a thread, which makes a thread, while modules are yet to be seen: constructor PATH NAME
+ */
 static void
 constructor (char **arguments)
 {
   shim_start ();
-  void *other = must_open (arguments[1], RTLD_LAZY);    /* found along the host's RUNPATH; leaves the flag raised */
+  void *other = must_open (arguments[1], RTLD_LAZY); /* found along the host's RUNPATH; leaves the flag raised */
   shim_note ("flagged");
   void *library = must_open (arguments[0], RTLD_LAZY);
   run_all (library);
@@ -244,6 +251,43 @@ pages (char **arguments)
     shim_settle ();
   shim_note ("settled");
   printf ("%s", permissions (arguments[0]));
+  run_all (library);
+  shim_note ("end");
+}
+
+/* A kernel that does not say whether a page can be written: refused PATH. */
+static void
+refuse_probe (void)
+{
+  struct sock_filter filter[] = {
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 3),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, args[1])),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 1),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    abort ();
+}
+
+static void
+refused (char **arguments)
+{
+  refuse_probe ();
+  pages (arguments);
+}
+
+/* A slot that a thread bound while it was being redirected: bound PATH. */
+static void
+bound (char **arguments)
+{
+  void *library = must_open (arguments[0], RTLD_LAZY);
+  shim_start ();
+  *(void **) dlsym (library, "module_variable") = dlsym (RTLD_DEFAULT, "pthread_create");
+  for (int i = 0; i < 3; i++)
+    shim_settle ();
   run_all (library);
   shim_note ("end");
 }
@@ -365,9 +409,19 @@ main (int argc, char **argv)
     const char *name;
     void (*run) (char **);
   } scenarios[] = {
-    {"before", before}, {"after", after}, {"opener", opener}, {"errors", errors}, {"reload", reload},
-    {"constructor", constructor}, {"pages", pages}, {"foreign", foreign}, {"copies", copies}, {"storm", storm},
-    {"forks", forks},
+    { "before", before },
+    { "after", after },
+    { "opener", opener },
+    { "errors", errors },
+    { "reload", reload },
+    { "constructor", constructor },
+    { "pages", pages },
+    { "foreign", foreign },
+    { "copies", copies },
+    { "storm", storm },
+    { "forks", forks },
+    { "refused", refused },
+    { "bound", bound },
   };
   load_shim ();
   for (size_t i = 0; argc > 1 && i < sizeof scenarios / sizeof *scenarios; i++) {

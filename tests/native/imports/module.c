@@ -29,10 +29,10 @@ module_run (int how)
   pthread_t id;
   void *result = NULL;
   create_function volatile pointer = pthread_create;
-  int error = how == 0 ? pthread_create (&id, NULL, work, (void *) 20)
-      : how == 1       ? pointer (&id, NULL, work, (void *) 20)
-      : how == 2       ? module_constant (&id, NULL, work, (void *) 20)
-                       : module_variable (&id, NULL, work, (void *) 20);
+  int error = how == 0   ? pthread_create (&id, NULL, work, (void *) 20)
+              : how == 1 ? pointer (&id, NULL, work, (void *) 20)
+              : how == 2 ? module_constant (&id, NULL, work, (void *) 20)
+                         : module_variable (&id, NULL, work, (void *) 20);
   if (error != 0)
     return -error;
   pthread_join (id, &result);
