@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """csrc/imports*.c: a host whose calls are redirected behaves as before, and its calls are seen.
 
-Each scenario of imports/host.c runs twice, with and without the shim; what it says on stdout and its exit status must
+Each scenario of imports/host*.c runs twice, with and without the shim; what it says on stdout and its exit status must
 be the same. What the shim saw stands on stderr, a line for each point (imports/shim.c).
 """
 
@@ -52,7 +52,10 @@ class Workshop:
         return self.build(target, "shim.c", *sources, *flags)
 
     def host(self, target: str = "host", *flags: str) -> Path:
-        return self.build(target, "host.c", "-rdynamic", f"-Wl,-rpath,{self.folder}", *flags)
+        others = [str(HERE / "host_pages.c"), str(HERE / "host_threads.c")]
+        return self.build(
+            target, "host.c", *others, "-rdynamic", f"-Wl,-rpath,{self.folder}", *flags
+        )
 
 
 @dataclass(frozen=True, slots=True)
