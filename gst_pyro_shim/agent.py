@@ -20,6 +20,8 @@ from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home
 from gst_pyro_shim.stats import RunStats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.delivery import Delivery
     from gst_pyro_shim.window import Window
@@ -242,10 +244,10 @@ def run(fd: int, home: Home) -> int:
 
 
 def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
-    from gst_pyro_shim.config import Settings, unknown_variables
+    settings_class, unknown_variables = _config()
     from gst_pyro_shim.delivery import Delivery
 
-    settings = Settings.load(segment.params(), os.environ)
+    settings = settings_class.load(segment.params(), os.environ)
     log.level = settings.log_level
     for name in unknown_variables(os.environ):
         log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
@@ -254,6 +256,20 @@ def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
     log("info", f"settings: {shown}")
     log("info", f"agent is at home {home}, delivers to {', '.join(delivery.places)}")
     return Agent(segment, settings, home, delivery, log)
+
+
+def _config() -> tuple[type[Settings], Callable[[Mapping[str, str]], list[str]]]:
+    """Imports the settings without pydantic's plugins: other people's code, and 11 ms to look for it.
+
+    The variable that says so goes into Python's copy of the environment alone: the real one is the host's.
+    """
+    environ = os.environ
+    os.environ = {**environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}  # type: ignore[assignment]  # noqa: B003
+    try:
+        from gst_pyro_shim.config import Settings, unknown_variables
+    finally:
+        os.environ = environ  # noqa: B003
+    return Settings, unknown_variables
 
 
 def _where(error: Exception) -> str:
