@@ -12,11 +12,12 @@
 enum
 {
   GP_REG_BP = 29,
-  GP_REG_RA = 30,               /* column of the return address: the link register */
+  GP_REG_RA = 30, /* column of the return address: the link register */
   GP_REG_SP = 31,
   GP_REG_PC = 32,
   GP_REGS = 33,
-  GP_CALL_PUSHES = 0,           /* bytes of stack that a call takes */
+  GP_CALL_PUSHES = 0, /* bytes of stack that a call takes */
+  GP_SAVE_AREA = 512, /* bytes between a saved return address and the caller's sp, at most */
   GP_RED_ZONE = 0
 };
 
@@ -24,7 +25,7 @@ enum
 static inline uintptr_t
 gp_arch_code_address (uintptr_t address)
 {
-  return address & 0xffffffffffffU;
+  return address & 0xffffffffffff;
 }
 
 static inline void

@@ -34,8 +34,8 @@ simplify (const struct gp_row *row, const struct gp_fde *fde)
   if ((ra == 0 && (row->rule[GP_REG_RA] != GP_RULE_SAME || GP_REG_RA == GP_REG_PC))
       || (bp == 0 && row->rule[GP_REG_BP] != GP_RULE_SAME))
     return 0;
-  return GP_SIMPLE_VALID | (row->cfa_register == GP_REG_BP ? GP_SIMPLE_FROM_BP : 0) | ra << GP_SIMPLE_RA_SHIFT | bp << GP_SIMPLE_BP_SHIFT
-      | (uint64_t) row->cfa_offset / 8 << GP_SIMPLE_CFA_SHIFT;
+  return GP_SIMPLE_VALID | (row->cfa_register == GP_REG_BP ? GP_SIMPLE_FROM_BP : 0) | ra << GP_SIMPLE_RA_SHIFT
+         | bp << GP_SIMPLE_BP_SHIFT | (uint64_t) row->cfa_offset / 8 << GP_SIMPLE_CFA_SHIFT;
 }
 
 /* A caller's frame lies above its callee's. Only a leaf that has not touched the stack (its return address still in a
@@ -55,7 +55,8 @@ apply_simple (struct gp_frame *frame, const struct gp_stack *stack, uint64_t rul
   if ((rule & GP_SIMPLE_FROM_BP) != 0 && !knows_bp)
     return GP_STEP_UNKNOWN_REGISTER;
   uintptr_t cfa = frame->r[rule & GP_SIMPLE_FROM_BP ? GP_REG_BP : GP_REG_SP] + (rule >> GP_SIMPLE_CFA_SHIFT) * 8;
-  uint64_t ra_slot = rule >> GP_SIMPLE_RA_SHIFT & GP_SIMPLE_SLOT_MAX, bp_slot = rule >> GP_SIMPLE_BP_SHIFT & GP_SIMPLE_SLOT_MAX;
+  uint64_t ra_slot = rule >> GP_SIMPLE_RA_SHIFT & GP_SIMPLE_SLOT_MAX,
+           bp_slot = rule >> GP_SIMPLE_BP_SHIFT & GP_SIMPLE_SLOT_MAX;
   uintptr_t ra = frame->r[GP_REG_RA], bp = frame->r[GP_REG_BP];
   if (!rises (frame, cfa, ra_slot == 0) || (ra_slot == 0 && !gp_knows (frame, GP_REG_RA)))
     return GP_STEP_BAD;
@@ -66,8 +67,8 @@ apply_simple (struct gp_frame *frame, const struct gp_stack *stack, uint64_t rul
   frame->r[GP_REG_PC] = gp_arch_code_address (ra);
   frame->r[GP_REG_SP] = cfa;
   frame->r[GP_REG_BP] = bp;
-  frame->known = (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP
-      | (uint64_t) (knows_bp || bp_slot != 0) << GP_REG_BP;
+  frame->known =
+      (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP | (uint64_t) (knows_bp || bp_slot != 0) << GP_REG_BP;
   frame->exact = false;
   return GP_STEP_OK;
 }
@@ -96,7 +97,7 @@ caller_value (const struct gp_frame *frame, const struct gp_stack *stack, const 
       return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, &at) && gp_stack_read (stack, at, value);
     case GP_RULE_VAL_EXPRESSION:
       return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, value);
-    default:                   /* GP_RULE_UNDEFINED */
+    default: /* GP_RULE_UNDEFINED */
       return false;
   }
 }
@@ -122,7 +123,7 @@ apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp
   uintptr_t cfa;
   if (!find_cfa (frame, stack, fde, row, &cfa))
     return GP_STEP_UNKNOWN_REGISTER;
-  struct gp_frame caller = {.known = 0, .exact = fde->signal };
+  struct gp_frame caller = { .known = 0, .exact = fde->signal };
   for (int reg = 0; reg < GP_REGS; reg++)
     if (reg != GP_REG_PC && caller_value (frame, stack, fde, row, reg, cfa, &caller.r[reg]))
       caller.known |= (uint64_t) 1 << reg;
@@ -145,8 +146,7 @@ apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp
 }
 
 /* Reads CFI. Not inline: its large frame is for those who need it. */
-__attribute__ ((noinline))
-static enum gp_step
+__attribute__ ((noinline)) static enum gp_step
 step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc, bool quick)
 {
   struct gp_code code;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* cfi.h: one step from a frame to its caller by call frame information (DWARF 5, 6.4; .eh_frame: LSB Core 5.0, 10.6).
  *
- * Nothing is built beforehand: a step reads the FDE in place and remembers the rule, if it is a simple one. All reads of
- * CFI stay within the segment that holds it, all reads of stack within struct gp_stack; what does not is a failed step.
+ * Nothing is built beforehand: a step reads the FDE in place and remembers the rule, if it is a simple one. All reads
+ * of CFI stay within the segment that holds it, all reads of stack within struct gp_stack; what does not is a failed
+ * step.
  *
  * Context: signal. All functions MT-Safe | AS-Safe.
  */
@@ -14,9 +15,9 @@
 #include "modules.h"
 #include "unwind.h"
 
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 #include "arch_x86_64.h"
-#elif defined (__aarch64__)
+#elif defined(__aarch64__)
 #include "arch_aarch64.h"
 #else
 #error "gst-pyro-shim knows x86-64 and aarch64 only"
@@ -27,24 +28,24 @@
 
 enum
 {
-  GP_CFI_REMEMBERED = 4         /* nested DW_CFA_remember_state; compilers use one */
+  GP_CFI_REMEMBERED = 2 /* nested DW_CFA_remember_state; compilers use one */
 };
 
 /* A frame, as far as its registers are known. */
 struct gp_frame
 {
-  uintptr_t r[GP_REGS];         /* by DWARF number; r[GP_REG_PC] is the pc */
-  uint64_t known;               /* set of them */
-  bool exact;                   /* pc is the instruction at hand, not a return address */
+  uintptr_t r[GP_REGS]; /* by DWARF number; r[GP_REG_PC] is the pc */
+  uint64_t known;       /* set of them */
+  bool exact;           /* pc is the instruction at hand, not a return address */
 };
 
 enum gp_step
 {
   GP_STEP_OK,
-  GP_STEP_END,                  /* outermost frame: its return address is undefined */
+  GP_STEP_END, /* outermost frame: its return address is undefined */
   GP_STEP_NO_CFI,
-  GP_STEP_BAD,                  /* corrupt CFI, or values that cannot be */
-  GP_STEP_UNKNOWN_REGISTER      /* needs a register that quick steps do not carry along */
+  GP_STEP_BAD,             /* corrupt CFI, or values that cannot be */
+  GP_STEP_UNKNOWN_REGISTER /* needs a register that quick steps do not carry along */
 };
 
 /* Bytes of CFI left to read. Reading past end sets bad and gives 0. */
@@ -57,36 +58,35 @@ struct gp_reader
 /* What an FDE and its CIE say about a function. */
 struct gp_fde
 {
-  uintptr_t start, end;         /* of the function's code */
-  struct gp_reader initial, program;    /* instructions of the CIE, of the FDE */
-  uintptr_t base, limit;        /* the segment that holds it all */
+  uintptr_t start, end;              /* of the function's code */
+  struct gp_reader initial, program; /* instructions of the CIE, of the FDE */
+  uintptr_t base, limit;             /* the segment that holds it all */
   uint64_t code_align;
   int64_t data_align;
   uint64_t ra_column;
-  uint8_t encoding;             /* of addresses */
-  bool signal;                  /* the frame was made by the kernel: its caller's pc is exact */
+  uint8_t encoding; /* of addresses */
+  bool signal;      /* the frame was made by the kernel: its caller's pc is exact */
 };
 
 enum gp_rule
 {
   GP_RULE_SAME = 0,
   GP_RULE_UNDEFINED,
-  GP_RULE_OFFSET,               /* saved at CFA + value */
-  GP_RULE_VAL_OFFSET,           /* is CFA + value */
+  GP_RULE_OFFSET,     /* saved at CFA + value */
+  GP_RULE_VAL_OFFSET, /* is CFA + value */
   GP_RULE_REGISTER,
-  GP_RULE_EXPRESSION,           /* saved where the expression at base + value says */
+  GP_RULE_EXPRESSION, /* saved where the expression at base + value says */
   GP_RULE_VAL_EXPRESSION
 };
 
 /* The rules at one pc. */
 struct gp_row
 {
-  uintptr_t start, end;         /* where else they hold */
-  int64_t cfa_offset;           /* or where its expression is, from base */
+  uintptr_t start, end; /* where else they hold */
+  int64_t cfa_offset;   /* or where its expression is, from base */
   uint32_t cfa_register;
   bool cfa_expression;
-  bool ra_signed;               /* aarch64: the return address carries an authentication code */
-  uint8_t rule[GP_REGS];        /* enum gp_rule */
+  uint8_t rule[GP_REGS]; /* enum gp_rule */
   int32_t value[GP_REGS];
 };
 
@@ -108,8 +108,8 @@ GP_INTERNAL bool gp_cfi_run (const struct gp_fde *fde, uintptr_t pc, struct gp_r
 GP_INTERNAL bool gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame,
     const struct gp_stack *stack, const uintptr_t *initial, uintptr_t *value);
 
-/* The readers: little endian, unaligned. gp_read_encoded: a pointer in one of the encodings DW_EH_PE_*; data_base is what
- * DW_EH_PE_datarel counts from. */
+/* The readers: little endian, unaligned. gp_read_encoded: a pointer in one of the encodings DW_EH_PE_*; data_base is
+ * what DW_EH_PE_datarel counts from. */
 GP_INTERNAL uint64_t gp_read_fixed (struct gp_reader *reader, unsigned bytes);
 GP_INTERNAL uint64_t gp_read_uleb (struct gp_reader *reader);
 GP_INTERNAL int64_t gp_read_sleb (struct gp_reader *reader);

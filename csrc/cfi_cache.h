@@ -4,9 +4,9 @@
  * A rule is two words, (key ^ data, data): one torn between two writers matches no key. Relaxed throughout: the words
  * carry their own proof and order nothing else. The key holds the modules' epoch, so all rules end when code goes away.
  *
- * What a step costs in a running program is the cache lines it touches, all of them cold. So all rules that a pc may have
- * lie in one line: way 0 has the rule that holds for the pc's whole block of code (most blocks lie in the middle of a
- * function), the others hold rules of single pcs.
+ * What a step costs in a running program is the cache lines it touches, all of them cold. So all rules that a pc may
+ * have lie in one line: way 0 has the rule that holds for the pc's whole block of code (most blocks lie in the middle
+ * of a function), the others hold rules of single pcs.
  *
  * Context: signal. MT-Safe | AS-Safe
  */
@@ -20,7 +20,7 @@
 
 enum
 {
-  GP_CACHE_BITS = 12,           /* 4 Ki lines, 16 Ki rules, 256 KiB once all are used */
+  GP_CACHE_BITS = 12, /* 4 Ki lines, 16 Ki rules, 256 KiB once all are used */
   GP_CACHE_WAYS = 4,
   GP_BLOCK_BYTES = 64
 };
@@ -31,8 +31,8 @@ enum
 {
   GP_SIMPLE_VALID = 1 << 0,
   GP_SIMPLE_FROM_BP = 1 << 1,
-  GP_SIMPLE_END = 1 << 2,       /* outermost frame */
-  GP_SIMPLE_NONE = 1 << 3,      /* no CFI here */
+  GP_SIMPLE_END = 1 << 2,  /* outermost frame */
+  GP_SIMPLE_NONE = 1 << 3, /* no CFI here */
   GP_SIMPLE_RA_SHIFT = 4,
   GP_SIMPLE_BP_SHIFT = 14,
   GP_SIMPLE_SLOT_MAX = (1 << 10) - 1,

@@ -5,17 +5,10 @@
  */
 #define _GNU_SOURCE
 #include "cfi.h"
+#include "dwarf_codes.h"
 
 enum
 {
-  OP_ADDR = 0x03, OP_DEREF = 0x06, OP_CONST1U = 0x08, OP_CONST1S = 0x09, OP_CONST2U = 0x0a, OP_CONST2S = 0x0b,
-  OP_CONST4U = 0x0c, OP_CONST4S = 0x0d, OP_CONST8U = 0x0e, OP_CONST8S = 0x0f, OP_CONSTU = 0x10, OP_CONSTS = 0x11,
-  OP_DUP = 0x12, OP_DROP = 0x13, OP_OVER = 0x14, OP_PICK = 0x15, OP_SWAP = 0x16, OP_ROT = 0x17, OP_ABS = 0x19,
-  OP_AND = 0x1a, OP_DIV = 0x1b, OP_MINUS = 0x1c, OP_MOD = 0x1d, OP_MUL = 0x1e, OP_NEG = 0x1f, OP_NOT = 0x20,
-  OP_OR = 0x21, OP_PLUS = 0x22, OP_PLUS_UCONST = 0x23, OP_SHL = 0x24, OP_SHR = 0x25, OP_SHRA = 0x26, OP_XOR = 0x27,
-  OP_BRA = 0x28, OP_EQ = 0x29, OP_GE = 0x2a, OP_GT = 0x2b, OP_LE = 0x2c, OP_LT = 0x2d, OP_NE = 0x2e, OP_SKIP = 0x2f,
-  OP_LIT0 = 0x30, OP_LIT31 = 0x4f, OP_BREG0 = 0x70, OP_BREG31 = 0x8f, OP_BREGX = 0x92, OP_DEREF_SIZE = 0x94,
-  OP_NOP = 0x96,
   STACK_MAX = 16,
   OPERATIONS_MAX = 256
 };
@@ -23,7 +16,7 @@ enum
 struct evaluation
 {
   struct gp_reader reader;
-  uintptr_t start;              /* branches may not leave [start, reader.end) */
+  uintptr_t start; /* branches may not leave [start, reader.end) */
   const struct gp_frame *frame;
   const struct gp_stack *stack;
   unsigned depth;
@@ -149,7 +142,7 @@ shuffle (struct evaluation *e, uint8_t op)
   if (op == OP_SWAP) {
     push (e, a);
     push (e, b);
-  } else {                      /* OP_ROT: the top goes below the next two */
+  } else { /* OP_ROT: the top goes below the next two */
     uintptr_t c = pop (e);
     push (e, a);
     push (e, c);
@@ -225,7 +218,7 @@ run_one (struct evaluation *e)
     case OP_ROT:
       shuffle (e, op);
       break;
-    case OP_ABS:{
+    case OP_ABS: {
       uintptr_t value = pop (e);
       push (e, (intptr_t) value < 0 ? 0 - value : value);
       break;
@@ -247,7 +240,7 @@ run_one (struct evaluation *e)
       break;
     case OP_NOP:
       break;
-    default:{
+    default: {
       uintptr_t b = pop (e), a = pop (e);
       push (e, binary (e, op, a, b));
       break;
@@ -259,8 +252,8 @@ bool
 gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame, const struct gp_stack *stack,
     const uintptr_t *initial, uintptr_t *value)
 {
-  struct evaluation e;          /* values[] is written before it is read */
-  e.reader = (struct gp_reader) {.at = at, .end = end };
+  struct evaluation e; /* values[] is written before it is read */
+  e.reader = (struct gp_reader) { .at = at, .end = end };
   e.frame = frame;
   e.stack = stack;
   e.depth = 0;

@@ -5,13 +5,11 @@
  */
 #define _GNU_SOURCE
 #include "cfi.h"
+#include "dwarf_codes.h"
 
 enum
 {
-  EH_ABSPTR = 0x00, EH_ULEB128 = 0x01, EH_UDATA2 = 0x02, EH_UDATA4 = 0x03, EH_UDATA8 = 0x04,
-  EH_SLEB128 = 0x09, EH_SDATA2 = 0x0a, EH_SDATA4 = 0x0b, EH_SDATA8 = 0x0c,
-  EH_PCREL = 0x10, EH_DATAREL = 0x30, EH_INDIRECT = 0x80, EH_OMIT = 0xff,
-  TABLE_ENTRY = 8               /* two sdata4 */
+  TABLE_ENTRY = 8 /* two sdata4 */
 };
 
 uint64_t
@@ -100,7 +98,7 @@ gp_read_encoded (struct gp_reader *reader, uint8_t encoding, uintptr_t data_base
       return value + origin;
     case EH_DATAREL:
       return value + data_base;
-    default:                   /* text and function relative: no tool for these machines writes them */
+    default: /* text and function relative: no tool for these machines writes them */
       reader->bad = true;
       return 0;
   }
@@ -152,8 +150,8 @@ read_cie (struct gp_reader reader, struct gp_fde *fde, bool *augmented)
         gp_read_fixed (&reader, 1);
       } else if (letter == 'S') {
         fde->signal = true;
-      } else if (letter != 'B' && letter != 'G') {      /* aarch64: signed with the B key; MTE tagged */
-        break;                  /* what follows cannot be read, but 'z' tells where it ends */
+      } else if (letter != 'B' && letter != 'G') { /* aarch64: signed with the B key; MTE tagged */
+        break;                                     /* what follows cannot be read, but 'z' tells where it ends */
       }
     }
     reader.at = behind;
@@ -167,14 +165,14 @@ read_cie (struct gp_reader reader, struct gp_fde *fde, bool *augmented)
 static bool
 read_fde (uintptr_t at, const struct gp_code *code, struct gp_fde *fde)
 {
-  struct gp_reader reader = {.at = at, .end = code->hi };
+  struct gp_reader reader = { .at = at, .end = code->hi };
   if (at < code->lo || at >= code->hi || !open_entry (&reader))
     return false;
   uintptr_t pointer = reader.at;
   uint64_t back = gp_read_fixed (&reader, 4);
   if (reader.bad || back == 0 || back > pointer - code->lo)
     return false;
-  struct gp_reader cie = {.at = pointer - back, .end = code->hi };
+  struct gp_reader cie = { .at = pointer - back, .end = code->hi };
   bool augmented;
   if (!read_cie (cie, fde, &augmented))
     return false;
@@ -196,7 +194,7 @@ read_fde (uintptr_t at, const struct gp_code *code, struct gp_fde *fde)
 static bool
 open_table (const struct gp_code *code, struct gp_reader *reader, uint64_t *count)
 {
-  *reader = (struct gp_reader) {.at = code->hdr, .end = code->hi };
+  *reader = (struct gp_reader) { .at = code->hdr, .end = code->hi };
   if (code->hdr < code->lo || gp_read_fixed (reader, 1) != 1)
     return false;
   uint8_t frame_encoding = (uint8_t) gp_read_fixed (reader, 1);
@@ -213,7 +211,7 @@ open_table (const struct gp_code *code, struct gp_reader *reader, uint64_t *coun
 static uintptr_t
 table_entry (const struct gp_code *code, const struct gp_reader *table, uint64_t index, unsigned column)
 {
-  struct gp_reader entry = {.at = table->at + index * TABLE_ENTRY + 4 * column, .end = table->end };
+  struct gp_reader entry = { .at = table->at + index * TABLE_ENTRY + 4 * column, .end = table->end };
   return code->hdr + (uintptr_t) (int64_t) (int32_t) gp_read_fixed (&entry, 4);
 }
 
@@ -240,7 +238,12 @@ gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde)
   }
   if (fde->start <= pc && pc < fde->end)
     return true;
-  fde->start = pc < fde->start ? code->start : fde->end;
-  fde->end = high < count ? table_entry (code, &table, high, 0) : code->end;
+  if (pc < fde->start) { /* below the first */
+    fde->end = fde->start;
+    fde->start = code->start;
+  } else {
+    fde->start = fde->end;
+    fde->end = high < count ? table_entry (code, &table, high, 0) : code->end;
+  }
   return false;
 }

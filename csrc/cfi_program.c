@@ -5,18 +5,11 @@
  */
 #define _GNU_SOURCE
 #include "cfi.h"
+#include "dwarf_codes.h"
 
 enum
 {
-  CFA_ADVANCE_LOC = 0x40, CFA_OFFSET = 0x80, CFA_RESTORE = 0xc0,        /* operand in the low six bits */
-  CFA_NOP = 0x00, CFA_SET_LOC = 0x01, CFA_ADVANCE_LOC1 = 0x02, CFA_ADVANCE_LOC2 = 0x03, CFA_ADVANCE_LOC4 = 0x04,
-  CFA_OFFSET_EXTENDED = 0x05, CFA_RESTORE_EXTENDED = 0x06, CFA_UNDEFINED = 0x07, CFA_SAME_VALUE = 0x08,
-  CFA_REGISTER = 0x09, CFA_REMEMBER_STATE = 0x0a, CFA_RESTORE_STATE = 0x0b, CFA_DEF_CFA = 0x0c,
-  CFA_DEF_CFA_REGISTER = 0x0d, CFA_DEF_CFA_OFFSET = 0x0e, CFA_DEF_CFA_EXPRESSION = 0x0f, CFA_EXPRESSION = 0x10,
-  CFA_OFFSET_EXTENDED_SF = 0x11, CFA_DEF_CFA_SF = 0x12, CFA_DEF_CFA_OFFSET_SF = 0x13, CFA_VAL_OFFSET = 0x14,
-  CFA_VAL_OFFSET_SF = 0x15, CFA_VAL_EXPRESSION = 0x16, CFA_AARCH64_NEGATE_RA_STATE_WITH_PC = 0x2c,
-  CFA_AARCH64_NEGATE_RA_STATE = 0x2d, CFA_GNU_ARGS_SIZE = 0x2e, CFA_GNU_NEGATIVE_OFFSET_EXTENDED = 0x2f,
-  PROGRAM_MAX = 16384           /* the largest function of Debian's libraries has some 3,000 */
+  PROGRAM_MAX = 16384 /* the largest function of Debian's libraries has some 3,000 */
 };
 
 struct machine
@@ -151,7 +144,7 @@ run_register (struct machine *m, uint8_t op, uint64_t reg)
     case CFA_DEF_CFA_SF:
       define_cfa (m, reg, factored (m, (uint64_t) gp_read_sleb (r)));
       break;
-    default:                   /* CFA_DEF_CFA_REGISTER */
+    default: /* CFA_DEF_CFA_REGISTER */
       define_cfa (m, reg, m->row->cfa_offset);
       break;
   }
@@ -209,11 +202,10 @@ run_one (struct machine *m)
     case CFA_GNU_ARGS_SIZE:
       gp_read_uleb (r);
       return true;
-#if defined (__aarch64__)
+#if defined(__aarch64__)
     case CFA_AARCH64_NEGATE_RA_STATE_WITH_PC:
     case CFA_AARCH64_NEGATE_RA_STATE:
-      m->row->ra_signed = !m->row->ra_signed;
-      return true;
+      return true; /* the code is stripped wherever an address is read */
 #endif
     case CFA_OFFSET_EXTENDED:
     case CFA_OFFSET_EXTENDED_SF:
@@ -251,9 +243,9 @@ gp_cfi_run (const struct gp_fde *fde, uintptr_t pc, struct gp_row *row)
 {
   if (fde->ra_column != GP_REG_RA)
     return false;
-  *row = (struct gp_row) {.start = fde->start, .end = fde->end, .cfa_register = GP_REGS };
+  *row = (struct gp_row) { .start = fde->start, .end = fde->end, .cfa_register = GP_REGS };
   struct gp_row initial;
-  struct machine m;             /* remembered[] is written before it is read */
+  struct machine m; /* remembered[] is written before it is read */
   m.fde = fde;
   m.pc = pc;
   m.location = fde->start;

@@ -5,27 +5,24 @@
  */
 #define _GNU_SOURCE
 #include "modules.h"
+#include "modules_elf.h"
 
 #include <dlfcn.h>
 #include <limits.h>
-#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <time.h>
-#include <unistd.h>
 
 enum
 {
-  BUILD_ID_MAX = 64,            /* bytes; linkers write 8 to 20 */
   CLOSE_WAIT_MS = 20
 };
 
 /* One pass over the loader's list. */
 struct pass
 {
-  uint32_t generation;          /* that changes would make */
+  uint32_t generation; /* that changes would make */
   bool changed, removed, unchanged_list;
   struct gp_snapshot *snapshot;
   uint32_t room;
@@ -35,74 +32,9 @@ static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 /* under g_lock */
 static unsigned long long g_adds, g_subs;
-static uint32_t g_live[GP_MODULES];     /* indices into the segment's list */
+static uint32_t g_live[GP_MODULES]; /* indices into the segment's list */
 static uint32_t g_live_count;
 static bool g_seen[GP_MODULES]; /* in this pass; parallel to g_live */
-static uintptr_t g_vdso;
-
-/* The build id in hex, "" where there is none. */
-static void
-read_build_id (const struct dl_phdr_info *info, char hex[2 * BUILD_ID_MAX + 1])
-{
-  static const char digits[] = "0123456789abcdef";
-  hex[0] = 0;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const Elf64_Phdr *segment = &info->dlpi_phdr[i];
-    if (segment->p_type != PT_NOTE)
-      continue;
-    const char *at = (const char *) (info->dlpi_addr + segment->p_vaddr), *end = at + segment->p_memsz;
-    uintptr_t align = segment->p_align == 8 ? 8 : 4;
-    while ((size_t) (end - at) >= sizeof (Elf64_Nhdr)) {
-      const Elf64_Nhdr *note = (const Elf64_Nhdr *) at;
-      size_t name = (note->n_namesz + align - 1) & ~(align - 1), data = (note->n_descsz + align - 1) & ~(align - 1);
-      size_t left = (size_t) (end - at) - sizeof *note;
-      if (name > left || data > left - name)
-        break;
-      const char *text = at + sizeof *note;
-      if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp (text, "GNU", 4) == 0
-          && note->n_descsz <= BUILD_ID_MAX) {
-        for (uint32_t k = 0; k < note->n_descsz; k++) {
-          uint8_t byte = (uint8_t) text[name + k];
-          hex[2 * k] = digits[byte >> 4];
-          hex[2 * k + 1] = digits[byte & 15];
-        }
-        hex[2 * note->n_descsz] = 0;
-        return;
-      }
-      at = text + name + data;
-    }
-  }
-}
-
-/* The loader leaves the executable's name empty, and calls the vdso by a name of no file. */
-static const char *
-path_of (const struct dl_phdr_info *info, uintptr_t end, char *buffer, size_t bytes)
-{
-  if (g_vdso != 0 && info->dlpi_addr == g_vdso && end > g_vdso)
-    return "[vdso]";
-  if (info->dlpi_name != NULL && info->dlpi_name[0] != 0)
-    return info->dlpi_name;
-  ssize_t length = readlink ("/proc/self/exe", buffer, bytes - 1);
-  buffer[length > 0 ? length : 0] = 0;
-  return buffer;
-}
-
-/* The range of the executable segments; false for an object without code. */
-static bool
-code_range (const struct dl_phdr_info *info, uintptr_t *start, uintptr_t *end)
-{
-  *start = UINTPTR_MAX;
-  *end = 0;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const Elf64_Phdr *segment = &info->dlpi_phdr[i];
-    if (segment->p_type != PT_LOAD || (segment->p_flags & PF_X) == 0 || segment->p_memsz == 0)
-      continue;
-    uintptr_t lo = info->dlpi_addr + segment->p_vaddr, hi = lo + segment->p_memsz;
-    *start = lo < *start ? lo : *start;
-    *end = hi > *end ? hi : *end;
-  }
-  return *start < *end;
-}
 
 static bool
 same_text (uint32_t offset, const char *text)
@@ -132,9 +64,9 @@ revive (struct pass *pass, uintptr_t start, uintptr_t end, const char *path, con
 static void
 append (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
 {
-  char buffer[PATH_MAX], build_id[2 * BUILD_ID_MAX + 1];
-  const char *path = path_of (info, end, buffer, sizeof buffer);
-  read_build_id (info, build_id);
+  char buffer[PATH_MAX], build_id[GP_BUILD_ID_TEXT];
+  const char *path = gp_elf_path (info, buffer, sizeof buffer);
+  gp_elf_build_id (info, build_id);
   uint32_t index = g_segment->module_count;
   if (revive (pass, start, end, path, build_id) || index == GP_MODULES)
     return;
@@ -161,8 +93,9 @@ note_for_handler (struct pass *pass, const struct dl_phdr_info *info, uintptr_t 
   uint32_t i = snapshot->n++;
   for (; i > 0 && snapshot->modules[i - 1].start > start; i--)
     snapshot->modules[i] = snapshot->modules[i - 1];
-  snapshot->modules[i] = (struct gp_known_module) {.start = start, .end = end, .bias = info->dlpi_addr,
-    .phdr = info->dlpi_phdr, .phnum = info->dlpi_phnum };
+  snapshot->modules[i] = (struct gp_known_module) {
+    .start = start, .end = end, .bias = info->dlpi_addr, .phdr = info->dlpi_phdr, .phnum = info->dlpi_phnum
+  };
 }
 
 static bool
@@ -184,7 +117,7 @@ look_at (struct dl_phdr_info *info, size_t size, void *data)
   pass->unchanged_list = false;
   g_adds = info->dlpi_adds;
   g_subs = info->dlpi_subs;
-  if (!code_range (info, &start, &end))
+  if (!gp_elf_code_range (info, &start, &end))
     return 0;
   note_for_handler (pass, info, start, end);
   for (uint32_t i = 0; i < g_live_count; i++) {
@@ -218,7 +151,7 @@ sweep (struct pass *pass)
 static bool
 wait_for_readers (void)
 {
-  struct timespec pause = {.tv_nsec = 50000 };
+  struct timespec pause = { .tv_nsec = 50000 };
   for (int i = 0; i < CLOSE_WAIT_MS * 1000000L / pause.tv_nsec; i++) {
     if (atomic_load (&g_modules_readers) == 0)
       return true;
@@ -251,7 +184,7 @@ new_snapshot (uint32_t *room)
   if (atomic_load (&g_modules_find_object) != NULL)
     return NULL;
   dl_iterate_phdr (count_modules, room);
-  *room += 16;                  /* loaded meanwhile */
+  *room += 16; /* loaded meanwhile */
   struct gp_snapshot *snapshot = malloc (sizeof *snapshot + *room * sizeof snapshot->modules[0]);
   if (snapshot != NULL)
     snapshot->n = 0;
@@ -261,12 +194,11 @@ new_snapshot (uint32_t *room)
 static void
 look_up_loader (void)
 {
-  g_vdso = getauxval (AT_SYSINFO_EHDR);
   union
   {
     void *symbol;
     int (*function) (void *, struct gp_loader_object *);
-  } find = {.symbol = dlsym (RTLD_DEFAULT, "_dl_find_object") };
+  } find = { .symbol = dlsym (RTLD_DEFAULT, "_dl_find_object") };
   atomic_store (&g_modules_find_object, find.function);
 }
 
@@ -276,7 +208,7 @@ gp_modules_refresh (void)
   /* Outside g_lock: dlsym takes the loader's, which a thread that comes here from a constructor holds already. */
   pthread_once (&g_once, look_up_loader);
   pthread_mutex_lock (&g_lock);
-  struct pass pass = {.generation = g_segment->generation + 1, .unchanged_list = g_live_count > 0 };
+  struct pass pass = { .generation = g_segment->generation + 1, .unchanged_list = g_live_count > 0 };
   pass.snapshot = new_snapshot (&pass.room);
   memset (g_seen, 0, g_live_count * sizeof g_seen[0]);
   dl_iterate_phdr (look_at, &pass);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* modules.h: the host's loaded ELF objects, for the agent (the segment's list) and for the handler (whose code is this).
+/* modules.h: the host's loaded ELF objects, for the agent (the segment's list) and for the handler (whose code is
+ * this).
  *
  * Context: said at each function. modules.c is lifecycle only; modules_find.c signal.
  */
@@ -15,10 +16,10 @@
 /* One module as the handler sees it. Its memory stays mapped while gp_modules_enter() holds. */
 struct gp_code
 {
-  uintptr_t start, end;         /* the executable segment that holds the pc asked for */
-  uintptr_t lo, hi;             /* the readable segment that holds hdr */
-  uintptr_t hdr;                /* .eh_frame_hdr */
-  uintptr_t bias;               /* run-time address minus ELF address */
+  uintptr_t start, end; /* the executable segment that holds the pc asked for */
+  uintptr_t lo, hi;     /* the readable segment that holds hdr */
+  uintptr_t hdr;        /* .eh_frame_hdr */
+  uintptr_t bias;       /* run-time address minus ELF address */
   const Elf64_Phdr *phdr;
   uint32_t phnum;
 };
@@ -55,7 +56,7 @@ GP_INTERNAL bool gp_modules_readable (const struct gp_code *code, uintptr_t at);
 GP_INTERNAL extern _Atomic uint32_t g_modules_epoch;
 
 /* Between modules.c, which publishes, and modules_find.c, which reads. */
-struct gp_loader_object         /* glibc's struct dl_find_object, which older headers lack */
+struct gp_loader_object /* glibc's struct dl_find_object, which older headers lack */
 {
   unsigned long long flags;
   void *map_start, *map_end;
@@ -66,7 +67,7 @@ struct gp_loader_object         /* glibc's struct dl_find_object, which older he
 
 struct gp_known_module
 {
-  uintptr_t start, end;         /* of its executable segments */
+  uintptr_t start, end; /* of its executable segments */
   uintptr_t bias;
   const Elf64_Phdr *phdr;
   uint32_t phnum;
@@ -75,7 +76,7 @@ struct gp_known_module
 struct gp_snapshot
 {
   uint32_t n;
-  struct gp_known_module modules[];     /* by start */
+  struct gp_known_module modules[]; /* by start */
 };
 
 /* Where glibc has it (2.35 and later; documented as async-signal-safe), else NULL: then the snapshot serves. */

@@ -21,8 +21,8 @@ enum
 bool
 gp_modules_enter (void)
 {
-  /* Sequentially consistent, as in gp_modules_close_begin(): of a handler that comes and a dlclose that begins, at least
-   * one sees the other. */
+  /* Sequentially consistent, as in gp_modules_close_begin(): of a handler that comes and a dlclose that begins, at
+   * least one sees the other. */
   atomic_fetch_add (&g_modules_readers, 1);
   if (atomic_load (&g_modules_closing) == 0)
     return true;
@@ -127,9 +127,8 @@ bool
 gp_modules_find (uintptr_t pc, struct gp_code *code)
 {
   /* Relaxed: set once, before any handler runs; a function pointer needs nothing else. */
-  int (*find) (void *, struct gp_loader_object *) =
-      atomic_load_explicit (&g_modules_find_object, memory_order_relaxed);
+  int (*find) (void *, struct gp_loader_object *) = atomic_load_explicit (&g_modules_find_object, memory_order_relaxed);
   return (find != NULL ? find_by_loader (find, pc, code) : find_in_snapshot (pc, code))
-      && find_segment (code, pc, 1, PF_R | PF_X, &code->start, &code->end)
-      && find_segment (code, code->hdr, 4, PF_R, &code->lo, &code->hi);
+         && find_segment (code, pc, 1, PF_R | PF_X, &code->start, &code->end)
+         && find_segment (code, code->hdr, 4, PF_R, &code->lo, &code->hi);
 }

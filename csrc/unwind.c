@@ -14,7 +14,7 @@
 
 enum
 {
-  EXPECTED = 64                 /* frames of the last stack to expect again */
+  EXPECTED = 64 /* frames of the last stack to expect again */
 };
 
 static const uint64_t TAGGED = (uint64_t) 1 << 63;
@@ -24,11 +24,11 @@ struct walk
   struct gp_frame frame;
   struct gp_stack stack;
   const struct gp_boundary *boundaries;
-  uint32_t inner;               /* boundaries[inner - 1] is the innermost not yet passed */
-  const struct gp_boundary *root;       /* NULL: none, or passed */
-  bool rooted;                  /* it was passed: what is still missing is libc's thread start */
-  bool placed;                  /* sp has been on the thread's own stack */
-  bool crossed;                 /* a gap: registers that got lost there, no repetition brings back */
+  uint32_t inner;                 /* boundaries[inner - 1] is the innermost not yet passed */
+  const struct gp_boundary *root; /* NULL: none, or passed */
+  bool rooted;                    /* it was passed: what is still missing is libc's thread start */
+  bool placed;                    /* sp has been on the thread's own stack */
+  bool crossed;                   /* a gap: registers that got lost there, no repetition brings back */
   struct gp_scan_budget budget;
   uint64_t *frames;
   uint32_t max;
@@ -100,11 +100,11 @@ drop_dead (struct walk *walk)
     walk->inner--;
 }
 
-/* Marks the labels that end below a frame with this CFA. */
+/* Marks the labels that end below the frame with this sp and CFA. */
 static void
-pass_boundaries_below (struct walk *walk, uintptr_t cfa)
+pass_boundaries_below (struct walk *walk, uintptr_t sp, uintptr_t cfa)
 {
-  if (!on_stack (walk, cfa - 1))
+  if (!on_stack (walk, sp))
     return;
   for (const struct gp_boundary *next; (next = next_boundary (walk)) != NULL && next->sp < cfa;)
     pass_boundary (walk);
@@ -178,8 +178,8 @@ walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
   if (*step == GP_STEP_UNKNOWN_REGISTER && quick && !walk->crossed)
     return false;
   learn_bp (walk);
-  /* Without a CFA: it is no lower than this. */
-  pass_boundaries_below (walk, *step == GP_STEP_OK ? walk->frame.r[GP_REG_SP] : sp + GP_CALL_PUSHES);
+  /* Its CFA may not be known, but it is no lower than this. */
+  pass_boundaries_below (walk, sp, *step == GP_STEP_OK ? walk->frame.r[GP_REG_SP] : sp + (exact ? GP_CALL_PUSHES : 1));
   emit_pc (walk, pc, exact);
   if (*step == GP_STEP_OK && walk->frame.r[GP_REG_PC] != 0)
     return true;
@@ -215,13 +215,13 @@ walk_all (struct walk *walk, bool readable, bool quick)
 static void
 set_leaf (struct gp_frame *frame, const struct gp_regs *regs)
 {
-  frame->known = (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP | (uint64_t) 1 << GP_REG_BP
-      | (uint64_t) 1 << GP_REG_RA;
+  frame->known =
+      (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP | (uint64_t) 1 << GP_REG_BP | (uint64_t) 1 << GP_REG_RA;
   if (regs->context != NULL) {
     gp_arch_context (regs->context, frame->r);
     frame->known = ((uint64_t) 1 << GP_REGS) - 1;
   }
-#if defined (__aarch64__)
+#if defined(__aarch64__)
   frame->r[GP_REG_RA] = regs->lr;
 #endif
   frame->r[GP_REG_PC] = regs->pc;
@@ -231,10 +231,10 @@ set_leaf (struct gp_frame *frame, const struct gp_regs *regs)
 }
 
 void
-gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struct gp_boundary *boundaries,
-    uint32_t n, const struct gp_boundary *root, uint64_t *frames, uint32_t max, struct gp_walk_result *result)
+gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struct gp_boundary *boundaries, uint32_t n,
+    const struct gp_boundary *root, uint64_t *frames, uint32_t max, struct gp_walk_result *result)
 {
-  struct walk walk = {.stack = *stack, .boundaries = boundaries, .frames = frames, .max = max, .result = result };
+  struct walk walk = { .stack = *stack, .boundaries = boundaries, .frames = frames, .max = max, .result = result };
   gp_cfi_expect (frames, max < EXPECTED ? max : EXPECTED);
   bool readable = gp_modules_enter ();
   /* Below the leaf's red zone there may be nothing yet, or no more. */
@@ -242,7 +242,7 @@ gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struc
   if (on_stack (&walk, regs->sp) && walk.stack.lo < lowest)
     walk.stack.lo = lowest;
   for (int quick = 1; quick >= 0; quick--) {
-    *result = (struct gp_walk_result) {.depth = 0, .end = GP_STACK_CFI };
+    *result = (struct gp_walk_result) { .depth = 0, .end = GP_STACK_CFI };
     set_leaf (&walk.frame, regs);
     walk.inner = n;
     walk.root = root;

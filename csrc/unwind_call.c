@@ -13,8 +13,8 @@ enum
   LINK_MASK = 3
 };
 
-/* Links found before: a hash of who and whom in the upper 62 bits, the link in the lower two. Relaxed: one word, whole by
- * itself. */
+/* Links found before: a hash of who and whom in the upper 62 bits, the link in the lower two. Relaxed: one word, whole
+ * by itself. */
 static _Atomic uint64_t g_links[1 << LINK_BITS];
 
 static uint64_t
@@ -29,8 +29,8 @@ link_key (uintptr_t ra, uintptr_t pc)
 static bool
 function_of (uintptr_t address, struct gp_code *code, struct gp_fde *fde)
 {
-  return gp_modules_find (address, code) && gp_cfi_find (address, code, fde)
-      && fde->start >= code->start && fde->end <= code->end;
+  return gp_modules_find (address, code) && gp_cfi_find (address, code, fde) && fde->start >= code->start
+         && fde->end <= code->end;
 }
 
 /* Whether the function jumps out of itself to pc's (pc 0: to code without CFI). */
@@ -53,7 +53,7 @@ jumps_to (const struct gp_fde *from, uintptr_t pc)
     if (pc == 0 ? !found : found && pc >= to.start && pc < to.end)
       return true;
   }
-  return end < from->end;       /* too long to say */
+  return end < from->end; /* too long to say */
 }
 
 static enum gp_link
@@ -61,6 +61,8 @@ reaches (uintptr_t target, uintptr_t pc)
 {
   struct gp_code code;
   struct gp_fde fde;
+  if (target == 0)
+    return GP_LINK_NO;
   if (!function_of (target, &code, &fde))
     return pc == 0 ? GP_LINK_DIRECT : GP_LINK_NO;
   if (pc >= fde.start && pc < fde.end)

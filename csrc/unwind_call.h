@@ -11,9 +11,9 @@
 /* How one frame can have come to call another. */
 enum gp_link
 {
-  GP_LINK_NO,                   /* no call stands there, or it leads elsewhere */
-  GP_LINK_INDIRECT,             /* the call goes wherever a register or memory said */
-  GP_LINK_JUMP,                 /* the function called may have jumped on: a tail call, or its cold part */
+  GP_LINK_NO,       /* no call stands there, or it leads elsewhere */
+  GP_LINK_INDIRECT, /* the call goes wherever a register or memory said */
+  GP_LINK_JUMP,     /* the function called may have jumped on: a tail call, or its cold part */
   GP_LINK_DIRECT
 };
 
@@ -33,7 +33,7 @@ enum gp_call
 /* The call before ra, which lies in code; a direct one's target as it stands in the instruction. */
 GP_INTERNAL enum gp_call gp_machine_call (const struct gp_code *code, uintptr_t ra, uintptr_t *target);
 
-/* Where the PLT stub at address goes; address itself where there is no stub, or its slot is not bound yet. */
+/* Where the PLT stub at address goes, 0: it was never used; address itself where there is no stub. */
 GP_INTERNAL uintptr_t gp_machine_stub (const struct gp_code *code, uintptr_t address);
 
 /* The next jump at or after *at, below end, that may leave the function: true, *at moved behind it, *target its

@@ -6,7 +6,7 @@
  *
  * Context: signal.
  */
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 #define _GNU_SOURCE
 #include "unwind_call.h"
 
@@ -63,9 +63,9 @@ gp_machine_stub (const struct gp_code *code, uintptr_t address)
   const uint8_t *p = (const uint8_t *) address;
   if (address < code->start || address > code->end || code->end - address < 16)
     return address;
-  if (p[0] == 0xf3 && p[1] == 0x0f && p[2] == 0x1e && p[3] == 0xfa)     /* endbr64 */
+  if (p[0] == 0xf3 && p[1] == 0x0f && p[2] == 0x1e && p[3] == 0xfa) /* endbr64 */
     p += 4;
-  if (p[0] == 0xf2)             /* bnd */
+  if (p[0] == 0xf2) /* bnd */
     p++;
   if (p[0] != 0xff || p[1] != 0x25)
     return address;
@@ -74,7 +74,7 @@ gp_machine_stub (const struct gp_code *code, uintptr_t address)
     return address;
   /* Relaxed: the loader binds it at any time; either value is one that was there. */
   uintptr_t bound = __atomic_load_n ((const uintptr_t *) slot, __ATOMIC_RELAXED);
-  return bound >= address && bound - address < 16 ? address : bound;
+  return bound >= address && bound - address < 16 ? 0 : bound;
 }
 
 /* Jumps through a jump table stay within the function: table entries are added to its address, or indexed. */
@@ -82,8 +82,8 @@ static bool
 leaves_by_register (const uint8_t *p, const uint8_t *start)
 {
   if (p[1] >= 0xe0 && p[1] <= 0xe7) {
-    const uint8_t *before = p - 1;      /* at the last byte of the instruction before */
-    if (before >= start && (*before == 0x3e || *before == 0x41))        /* notrack; REX.B */
+    const uint8_t *before = p - 1;                               /* at the last byte of the instruction before */
+    if (before >= start && (*before == 0x3e || *before == 0x41)) /* notrack; REX.B */
       before--;
     if (before >= start && (*before == 0x3e || *before == 0x41))
       before--;

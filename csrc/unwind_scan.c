@@ -19,8 +19,8 @@ static const uintptr_t HIGHEST_CODE = (uintptr_t) 1 << 48;
 
 enum
 {
-  LOWEST_CODE = 0x10000,        /* nothing is mapped below (vm.mmap_min_addr) */
-  SAVED_WORDS = 8               /* right below a return address, where code saves its caller's bp */
+  LOWEST_CODE = 0x10000, /* nothing is mapped below (vm.mmap_min_addr) */
+  SAVED_WORDS = 8        /* right below a return address, where code saves its caller's bp */
 };
 
 struct scan
@@ -28,15 +28,56 @@ struct scan
   const struct gp_stack *stack;
   const struct gp_boundary *target;
   struct gp_scan_budget *budget;
-  uintptr_t bp;                 /* of the frame that has no CFI; 0: not known */
-  struct gp_code code;          /* where the last candidate lay; most lie there */
+  bool caller_known; /* the target's caller was looked at: */
+  enum gp_step caller_step;
+  uintptr_t caller_pc, caller_sp;
+  uintptr_t bp;        /* of the frame that has no CFI; 0: not known */
+  struct gp_code code; /* where the last candidate lay; most lie there */
 };
 
-/* Whether the frame at hand is what the scan wants to reach. */
+static void
+set_candidate (struct gp_frame *frame, uintptr_t pc, uintptr_t sp)
+{
+  frame->r[GP_REG_PC] = pc;
+  frame->r[GP_REG_SP] = sp;
+  frame->known = (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP;
+  frame->exact = false;
+}
+
+static void
+set_bp (struct gp_frame *frame, uintptr_t bp)
+{
+  frame->r[GP_REG_BP] = bp;
+  frame->known |= (uint64_t) 1 << GP_REG_BP;
+}
+
 static bool
 arrived (const struct scan *scan, const struct gp_frame *frame)
 {
   return scan->target != NULL && frame->r[GP_REG_SP] == scan->target->sp;
+}
+
+/* Whether a frame that arrived is the boundary's: its caller must be the boundary's caller. The pcs themselves differ
+ * where the hook and the interrupted call leave one function from two places. Voids frame. */
+static bool
+is_boundary (struct scan *scan, struct gp_frame *frame)
+{
+  if (!scan->caller_known) {
+    struct gp_frame boundary;
+    set_candidate (&boundary, scan->target->pc, scan->target->sp);
+    set_bp (&boundary, scan->target->bp);
+    scan->caller_known = true;
+    scan->caller_step = gp_cfi_step (&boundary, scan->stack, true);
+    scan->caller_pc = boundary.r[GP_REG_PC];
+    scan->caller_sp = boundary.r[GP_REG_SP];
+  }
+  if (scan->caller_step != GP_STEP_OK && scan->caller_step != GP_STEP_END)
+    return true; /* nothing to compare with */
+  if (!gp_knows (frame, GP_REG_BP))
+    set_bp (frame, scan->target->bp);
+  enum gp_step step = gp_cfi_step (frame, scan->stack, true);
+  return step == scan->caller_step
+         && (step == GP_STEP_END || (frame->r[GP_REG_PC] == scan->caller_pc && frame->r[GP_REG_SP] == scan->caller_sp));
 }
 
 static bool
@@ -48,7 +89,7 @@ gone_too_far (const struct scan *scan, const struct gp_frame *frame)
 /* Follows a candidate to the target. GP_STACK_SCAN or GP_STACK_GUESSED: how sure it is; GP_STACK_TRUNCATED: it does not
  * lead there. needs_bp: for want of bp, it seems. */
 static enum gp_stack_end
-follow (const struct scan *scan, struct gp_frame *frame, bool *needs_bp)
+follow (struct scan *scan, struct gp_frame *frame, bool *needs_bp)
 {
   enum gp_stack_end end = GP_STACK_SCAN;
   while (!arrived (scan, frame)) {
@@ -68,42 +109,31 @@ follow (const struct scan *scan, struct gp_frame *frame, bool *needs_bp)
     if (link == GP_LINK_JUMP)
       end = GP_STACK_GUESSED;
   }
-  return end;
+  return is_boundary (scan, frame) ? end : GP_STACK_TRUNCATED;
 }
 
-static void
-set_candidate (struct gp_frame *frame, uintptr_t pc, uintptr_t sp)
-{
-  frame->r[GP_REG_PC] = pc;
-  frame->r[GP_REG_SP] = sp;
-  frame->known = (uint64_t) 1 << GP_REG_PC | (uint64_t) 1 << GP_REG_SP;
-  frame->exact = false;
-}
-
-/* Follows the candidate in slot. Where its bp matters, that may be the present one, or be saved right below the return
- * address. frame becomes the candidate where it leads to the target, and is void otherwise. */
+/* Follows the candidate. Where its bp matters, that may be the present one, or be saved right below its sp. frame
+ * becomes the candidate where it leads to the target, and is void otherwise. */
 static enum gp_stack_end
-try (const struct scan *scan, struct gp_frame *frame, uintptr_t slot, uintptr_t pc)
+follow_with_bp (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp)
 {
-  bool needs_bp = false;
-  set_candidate (frame, pc, slot + sizeof slot);
+  bool needs_bp = false, again;
+  set_candidate (frame, pc, sp);
   enum gp_stack_end end = follow (scan, frame, &needs_bp);
-  set_candidate (frame, pc, slot + sizeof slot);
+  set_candidate (frame, pc, sp);
   for (uintptr_t i = 0; needs_bp && i <= SAVED_WORDS; i++) {
     uintptr_t bp = scan->bp;
-    if (i > 0 && !gp_stack_read (scan->stack, slot - sizeof slot * i, &bp))
+    if (i > 0 && !gp_stack_read (scan->stack, sp - GP_CALL_PUSHES - sizeof sp * i, &bp))
       break;
-    if (bp <= slot || bp >= scan->stack->hi)
+    if (bp < sp || bp >= scan->stack->hi)
       continue;
-    bool again;
-    frame->r[GP_REG_BP] = bp;
-    frame->known |= (uint64_t) 1 << GP_REG_BP;
+    set_bp (frame, bp);
     end = follow (scan, frame, &again);
-    set_candidate (frame, pc, slot + sizeof slot);
-    frame->r[GP_REG_BP] = bp;
-    frame->known |= (uint64_t) 1 << GP_REG_BP;
-    if (end != GP_STACK_TRUNCATED)
+    set_candidate (frame, pc, sp);
+    if (end != GP_STACK_TRUNCATED) {
+      set_bp (frame, bp);
       break;
+    }
   }
   return end;
 }
@@ -119,31 +149,58 @@ judge (struct scan *scan, uintptr_t pc)
   return gp_call_link (pc, 0);
 }
 
+/* Tries the candidate pc with its sp at sp. One that stands at the target already proves nothing, unless it says itself
+ * whom it called. */
+static enum gp_stack_end
+try_at (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, enum gp_link link)
+{
+  if (link != GP_LINK_DIRECT && scan->target != NULL && sp == scan->target->sp)
+    return GP_STACK_TRUNCATED;
+  enum gp_stack_end end = follow_with_bp (scan, frame, pc, sp);
+  return end == GP_STACK_SCAN && link != GP_LINK_DIRECT ? GP_STACK_GUESSED : end;
+}
+
+/* Tries pc as the caller. Its sp is sp; or its bp, where a call pushes nothing and functions keep bp at sp; or somewhat
+ * higher, since code without CFI may have made room above the return address it saved: a guess at best. */
+static bool
+try (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, enum gp_stack_end *end)
+{
+  enum gp_link link = judge (scan, pc);
+  if (link == GP_LINK_NO || scan->budget->candidates == 0)
+    return false;
+  scan->budget->candidates--;
+  enum gp_stack_end how = try_at (scan, frame, pc, sp, link);
+  if (GP_SAVE_AREA > 0 && how == GP_STACK_TRUNCATED && scan->bp > sp && scan->bp < scan->stack->hi)
+    how = try_at (scan, frame, pc, scan->bp, link);
+  if (link == GP_LINK_DIRECT)
+    for (uintptr_t room = 16; room <= GP_SAVE_AREA && how == GP_STACK_TRUNCATED; room += 16)
+      if (try_at (scan, frame, pc, sp + room, link) != GP_STACK_TRUNCATED)
+        how = GP_STACK_GUESSED;
+  if (how == GP_STACK_TRUNCATED)
+    return false;
+  if (*end < how)
+    *end = how;
+  return true;
+}
+
 bool
 gp_scan (struct gp_frame *frame, const struct gp_stack *stack, const struct gp_boundary *target,
     struct gp_scan_budget *budget, enum gp_stack_end *end)
 {
-  struct scan scan = {.stack = stack, .target = target, .budget = budget };
+  struct scan scan = { .stack = stack, .target = target, .budget = budget };
   scan.bp = gp_knows (frame, GP_REG_BP) ? frame->r[GP_REG_BP] : 0;
-  uintptr_t limit = target != NULL ? target->sp : UINTPTR_MAX, pc;
-  for (uintptr_t slot = (frame->r[GP_REG_SP] + 7) & ~(uintptr_t) 7; slot < limit; slot += sizeof slot) {
-    if (budget->words == 0 || !gp_stack_read (stack, slot, &pc))
+  uintptr_t sp = frame->r[GP_REG_SP], limit = target != NULL ? target->sp : UINTPTR_MAX;
+  uintptr_t in_register =
+      frame->exact && gp_knows (frame, GP_REG_RA) && GP_REG_RA != GP_REG_PC ? frame->r[GP_REG_RA] : 0;
+  if (try (&scan, frame, gp_arch_code_address (in_register), sp, end))
+    return true;
+  for (uintptr_t slot = (sp + 7) & ~(uintptr_t) 7; slot < limit && budget->words > 0; slot += sizeof slot) {
+    uintptr_t word;
+    if (!gp_stack_read (stack, slot, &word))
       return false;
     budget->words--;
-    enum gp_link link = judge (&scan, pc);
-    if (link == GP_LINK_NO)
-      continue;
-    if (budget->candidates == 0)
-      return false;
-    budget->candidates--;
-    enum gp_stack_end how = try (&scan, frame, slot, pc);
-    if (how == GP_STACK_TRUNCATED)
-      continue;
-    if (link != GP_LINK_DIRECT)
-      how = GP_STACK_GUESSED;
-    if (*end < how)
-      *end = how;
-    return true;
+    if (try (&scan, frame, gp_arch_code_address (word), slot + sizeof slot, end))
+      return true;
   }
   return false;
 }

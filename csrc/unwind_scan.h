@@ -11,16 +11,16 @@
 /* What one sample may spend on all its scans. */
 struct gp_scan_budget
 {
-  uint32_t words;               /* of stack looked at */
-  uint32_t candidates;          /* return addresses followed */
-  uint32_t steps;               /* CFI steps made for them */
+  uint32_t words;      /* of stack looked at */
+  uint32_t candidates; /* return addresses followed */
+  uint32_t steps;      /* CFI steps made for them */
 };
 
-static const struct gp_scan_budget GP_SCAN_BUDGET = {.words = 8192, .candidates = 48, .steps = 1024 };
+static const struct gp_scan_budget GP_SCAN_BUDGET = { .words = 8192, .candidates = 48, .steps = 1024 };
 
 /* Replaces *frame, whose code has no CFI, by the caller that called into such code: a return address on the stack from
- * which CFI steps meet target's sp exactly (target NULL: the thread's outermost frame). Raises *end to how sure that is.
- * False, and *frame void, where nothing stands the test. Requires: gp_modules_enter(). MT-Safe | AS-Safe */
+ * which CFI steps meet target's sp exactly (target NULL: the thread's outermost frame). Raises *end to how sure that
+ * is. False, and *frame void, where nothing stands the test. Requires: gp_modules_enter(). MT-Safe | AS-Safe */
 GP_INTERNAL bool gp_scan (struct gp_frame *frame, const struct gp_stack *stack, const struct gp_boundary *target,
     struct gp_scan_budget *budget, enum gp_stack_end *end);
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""csrc/unwind*.c, cfi*.c and modules*.c: the C programs of unwind/, each in several builds.
+
+A program runs all its tests and names them; "FAILED" or a bad exit status fails the build it stands for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.native
+
+HERE = Path(__file__).parent / "unwind"
+CSRC = Path(__file__).parents[2] / "csrc"
+SOURCES = [
+    *sorted(CSRC.glob("cfi*.c")),
+    *sorted(CSRC.glob("modules*.c")),
+    *sorted(CSRC.glob("unwind*.c")),
+    CSRC / "segment.c",
+]
+CC = os.environ.get("CC", "gcc")
+ARM_PACKAGES = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+DEADLINE_S = 60.0
+FUZZ_RUNS = int(os.environ.get("GP_FUZZ_RUNS", "20000"))
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A way to compile and run a program."""
+
+    name: str
+    compiler: str
+    flags: tuple[str, ...]
+    run: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    packages: str = ""
+
+    def missing(self) -> str:
+        """What is not there, or the empty string."""
+        tools = [self.compiler, *self.run[:1]]
+        return ", ".join(tool for tool in tools if shutil.which(tool) is None)
+
+
+PLAIN = Build("plain", CC, ("-O2",))
+SANITIZED = Build(
+    "asan+ubsan",
+    CC,
+    ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    environment={"ASAN_OPTIONS": "detect_stack_use_after_return=0"},
+)
+RACES = Build("tsan", CC, ("-O1", "-fsanitize=thread"))
+ARM = Build(
+    "aarch64", "aarch64-linux-gnu-gcc", ("-O2", "-static"), ("qemu-aarch64",), packages=ARM_PACKAGES
+)
+
+
+def compile_and_run(build: Build, program: str, folder: Path, *flags: str) -> str:
+    """Builds one program of unwind/ and returns what it said; skips where a tool is missing."""
+    if missing := build.missing():
+        pytest.skip(f"{missing} not installed: apt-get install {build.packages or missing}")
+    target = folder / program
+    warnings = ["-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
+    command = [build.compiler, "-std=gnu11", "-g", *warnings, f"-I{CSRC}", f"-I{HERE}"]
+    command += [*build.flags, *flags, str(HERE / f"{program}.c"), *map(str, SOURCES)]
+    subprocess.run([*command, "-o", str(target), "-lpthread", "-ldl"], check=True)
+    result = subprocess.run(
+        [*build.run, str(target)],
+        env={**os.environ, **build.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    assert "FAILED" not in result.stdout
+    return result.stdout
+
+
+@pytest.mark.parametrize("program", ["test_cfi", "test_scan", "test_walk"])
+@pytest.mark.parametrize("build", [PLAIN, SANITIZED, ARM], ids=lambda build: build.name)
+def test_on_literal_stacks(program: str, build: Build, tmp_path: Path) -> None:
+    assert "ok " in compile_and_run(build, program, tmp_path)
