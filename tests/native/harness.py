@@ -80,7 +80,9 @@ def host_library() -> Path:
 def program(source: str, sanitize: str | None = None) -> Path:
     """Builds core/`source`; the same again is the same file."""
     tools = toolchain(sanitize)
-    (built,) = build_shim.shim_objects(tools, [CORE / source])
+    (built,) = tools.compile(
+        [CORE / source], flags=[*build_shim.SHIM_FLAGS, f"-I{build_shim.CSRC}"]
+    )
     library = host_library()
     path = tools.work_dir / Path(source).stem
     objects = [str(item) for item in (built, *shim_objects(sanitize))]
