@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""Labels: who is running, on each thread (csrc/label.h)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.native import harness
+
+pytestmark = pytest.mark.native
+
+SOURCE = "labels.c"
+
+
+@pytest.mark.parametrize("name", harness.tests_in(SOURCE))
+@pytest.mark.parametrize("sanitize", [None, "address,undefined"])
+def test_labels(name: str, sanitize: str | None) -> None:
+    harness.run(harness.program(SOURCE, sanitize), name)
+
+
+def test_one_id_a_name_without_a_race() -> None:
+    harness.run(harness.program(SOURCE, "thread"), "a_name_has_one_id_on_all_threads")
