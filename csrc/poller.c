@@ -81,8 +81,7 @@ agent_is_over (void)
 static void
 look_around (void)
 {
-  if (gp_imports_pending ())
-    gp_imports_settle ();
+  gp_imports_settle (); /* cheap where nothing came */
   gp_modules_refresh ();
   gp_threads_poll (0);
 }
