@@ -14,15 +14,15 @@ Context: agent. `submit` never blocks; everything that does runs on threads of t
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.backoff import Backoff
+from gst_pyro_shim.endpoint import SPY_NAME, Endpoint
 from gst_pyro_shim.outbox import Item, Outbox
-from gst_pyro_shim.push import SPY_NAME, Answer, Fate, Pusher, Target
-from gst_pyro_shim.spool import MAX_AGE_S
+from gst_pyro_shim.push import Answer, Fate, Pusher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,8 @@ PUSH_TIMEOUT_S: Final = 10.0
 FLUSH_CONNECTIONS: Final = 32
 INSURE_AFTER: Final = 0.4
 """Share of the last flush's time after which what is on its way is put on disk as well."""
-BACKOFF_FIRST_S: Final = 1.0
-BACKOFF_MOST_S: Final = 60.0
+IDLE_S: Final = 60.0
+"""How often the spool is looked into when there is nothing else to do: other processes leave things there."""
 MAX_ERRORS: Final = 6
 """Answers of the kind "500" that one profile meets before it counts as its own fault."""
 
@@ -55,18 +55,16 @@ class Exporter:
         Raises:
             ConfigError: the server's URL or a header cannot be used.
         """
-        self._pusher = Pusher(Target.of(settings))
+        self._pusher = Pusher(Endpoint.of(settings))
         self._labels = {
             **settings.tags,
             "service_name": settings.tracer_name,
             "pyroscope_spy": SPY_NAME,
         }
-        self._box = Outbox(log, settings.spool_dir, self._pusher.target.identity)
+        self._box = Outbox(log, settings.spool_dir, self._pusher.endpoint.identity)
         self._changed = self._box.changed
         self._in_flight: dict[Item, socket.socket | None] = {}
-        self._failures = 0  # in a row
-        self._resume_at = 0.0  # monotonic; no attempt before
-        self._silent = False  # the last failure was silence: an attempt costs its whole timeout
+        self._backoff = Backoff()
         self._closing = False
         self._given_up = False  # close() pushes no more
         self._start(self._work, "gst-pyro-push")
@@ -103,7 +101,7 @@ class Exporter:
             self._closing = True
             self._box.close()
             # A server known to be silent would cost the host the whole deadline for nothing.
-            self._given_up = self._silent and self._box.has_spool
+            self._given_up = self._backoff.is_silent and self._box.has_spool
             wanted = 0 if self._given_up else len(self._box.queue) + len(self._box.own)
             share = 0.0 if self._given_up else 1.0
         for _ in range(min(FLUSH_CONNECTIONS, wanted)):
@@ -202,7 +200,7 @@ class Exporter:
             except Exception as error:  # noqa: BLE001  whatever this is, it must not end the deliveries
                 self._box.say("internal", "error", f"delivery failed: {error!r}; it goes on")
                 with self._changed:
-                    self._changed.wait(BACKOFF_FIRST_S)
+                    self._changed.wait(1.0)
 
     def _next(self) -> Item | None:
         """Waits for the next profile to try; None once close() has begun.
@@ -213,29 +211,29 @@ class Exporter:
             with self._changed:
                 if self._closing:
                     return None
-                away_s = self._resume_at - time.monotonic()
-                if away_s > 0 and not (self._box.queue and self._box.has_spool):
+                away_s = self._backoff.remaining_s
+                item = self._take() if away_s > 0 and self._box.has_spool else None
+                if away_s > 0 and item is None:
                     self._changed.wait(away_s)
                     continue
-                if away_s > 0:
-                    item = self._take()
-                newest = None if away_s > 0 else self._box.peek()
-            if away_s > 0:
-                if item is not None and self._settle_first(item):
+                newest = self._box.peek()
+            if item is not None:
+                if self._settle_first(item):
                     self._box.keep(item)
                     self._landed(item)
                 continue
             item = self._box.next_on_disk(newest)
             with self._changed:
-                if item is not None:
-                    self._in_flight[item] = None
-                else:
-                    item = self._take()
-                if item is not None:
-                    return item
                 if not self._closing:
-                    # Another process may leave something in the spool: look now and then.
-                    self._changed.wait(BACKOFF_MOST_S)
+                    if item is None:
+                        item = self._take()
+                    else:
+                        self._in_flight[item] = None
+                    if item is not None:
+                        return item
+                    self._changed.wait(IDLE_S)
+            if item is not None:
+                self._box.keep(item)
 
     def _take(self) -> Item | None:
         """Lock held."""
@@ -297,22 +295,11 @@ class Exporter:
         if answer.reason == "too_old":
             return  # the server was not asked
         with self._changed:
-            if answer.fate in {Fate.STORED, Fate.REFUSED}:
-                if self._failures and answer.fate is Fate.STORED:
-                    self._box.say_well(f"{self._pusher.target.url} takes profiles again")
-                self._failures, self._resume_at, self._silent = 0, 0.0, False
-                return
-            self._failures += 1
-            self._silent = answer.reason in {"timeout", "unconfirmed"}
-            # At the end nobody needs to find out for himself that nobody is there.
+            if self._backoff.note(answer):
+                self._box.say_well(f"{self._pusher.endpoint.url} takes profiles again")
             if self._closing and answer.fate in {Fate.RETRY, Fate.PAUSE}:
+                # Nobody there: the others need not find out for themselves.
                 self._given_up = True
-            most_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(self._failures, 16))
-            # Full jitter: a fleet that lost its server must not come back as one.
-            wait_s = most_s * int.from_bytes(os.urandom(4), "big") / 2**32
-            if answer.fate is Fate.PAUSE:
-                wait_s = BACKOFF_MOST_S
-            self._resume_at = time.monotonic() + max(wait_s, min(answer.wait_s, MAX_AGE_S))
 
     def _settle(self, item: Item, answer: Answer) -> None:
         """Books the outcome. The lock is not held: the spool is the disk."""
@@ -322,7 +309,7 @@ class Exporter:
             box.count("pushed_profiles")
             box.count("pushed_bytes", size)
             box.count("from_spool", int(item.claim is not None and not item.insured))
-            box.say_debug(f"pushed a profile of {size} bytes to {self._pusher.target.url}")
+            box.say_debug(f"pushed a profile of {size} bytes to {self._pusher.endpoint.url}")
             box.forget(item)
             return
         reason, text, refused = answer.reason, answer.text, answer.fate is Fate.REFUSED
@@ -342,6 +329,6 @@ class Exporter:
         box.say(
             reason,
             level,
-            f"cannot push to {self._pusher.target.url}: {text}; profiles wait in {box.place}",
+            f"cannot push to {self._pusher.endpoint.url}: {text}; profiles wait in {box.place}",
         )
         box.keep(item)

@@ -15,7 +15,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.push import encode_push
-from gst_pyro_shim.spool import MAX_AGE_S, Claim, Entry, Spool, SpoolError
+from gst_pyro_shim.spool import Claim, Spool, SpoolError
+from gst_pyro_shim.spool_entry import Entry, is_too_old
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,7 +105,7 @@ class Item:
     @property
     def too_old(self) -> bool:
         """Whether the server would refuse it for its age."""
-        return time.time() - self.start_ns / 1e9 > MAX_AGE_S
+        return is_too_old(self.start_ns)
 
 
 def _rank(entry: Entry) -> tuple[int, int]:

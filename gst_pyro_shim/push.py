@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One push to one Pyroscope server: the request, its credentials, and what the answer means.
+"""One push to one Pyroscope server: the request, and what the answer means.
 
 `ssl` is imported for https only.
 
@@ -8,19 +8,16 @@ Context: agent (the exporter's threads). Never on a thread of the application.
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import enum
 import json
 import re
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
-from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.http1 import GarbledError, connect, receive, send
 
 if TYPE_CHECKING:
@@ -28,10 +25,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.endpoint import Endpoint
 
-PUSH_PATH: Final = "/push.v1.PusherService/Push"
-SPY_NAME: Final = "gst-pyro-shim"
 _MESSAGE_CHARS: Final = 300
 
 
@@ -41,12 +36,8 @@ class Fate(enum.Enum):
     STORED = "stored"
     REFUSED = "refused"  # this profile never succeeds here
     RETRY = "retry"  # not stored; the server's trouble, not the profile's
-    SERVER_ERROR = (
-        "server_error"  # not stored; whose fault it is cannot be told: a bounded number of times
-    )
-    UNCONFIRMED = (
-        "unconfirmed"  # sent, no answer: most likely stored, and nobody removes duplicates
-    )
+    SERVER_ERROR = "server_error"  # not stored; whose fault cannot be told: a few times only
+    UNCONFIRMED = "unconfirmed"  # sent, no answer: most likely stored; nobody removes duplicates
     PAUSE = "pause"  # credentials are wrong: nothing succeeds until somebody changes them
 
 
@@ -67,7 +58,7 @@ class Answer:
     wait_s: float = 0.0
 
 
-# Statuses whose meaning does not depend on the body: pyroscope.md §1.4 in short.
+# Statuses whose meaning does not depend on the body. Source: the server's error paths, and its answers.
 _BY_STATUS: Final[dict[int, tuple[Fate, str]]] = {
     400: (Fate.REFUSED, "invalid"),
     401: (Fate.PAUSE, "unauthorized"),
@@ -80,102 +71,6 @@ _BY_STATUS: Final[dict[int, tuple[Fate, str]]] = {
 }
 _HOPELESS_429: Final = ("Maximum active series limit", "larger than configured max")
 _RESET_AT: Final = re.compile(r"next reset at ([0-9T:.Z+-]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to push, with what credentials. Its repr and its texts hold no secret.
-
-    Attributes:
-        url: as shown to people: no user, no password, no trailing "/".
-        identity: url and tenant; profiles of one identity are never sent to another.
-    """
-
-    url: str
-    tenant: str
-    https: bool
-    host: str
-    port: int
-    path: str
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-
-    @property
-    def identity(self) -> str:
-        """What a spool is kept apart by."""
-        return f"{self.url} {self.tenant}"
-
-    @classmethod
-    def of(cls, settings: Settings) -> Target:
-        """Reads the settings.
-
-        Raises:
-            ConfigError: the URL or a header cannot be used.
-        """
-        try:
-            parts = urlsplit(settings.server_url)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigError(f"server_url {settings.server_url!r}: {error}") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(
-                f"server_url {_without_user(settings.server_url)!r} is no http:// or https:// URL"
-            )
-        https = parts.scheme == "https"
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        place = name if port is None else f"{name}:{port}"
-        base = parts.path.rstrip("/")
-        headers = [
-            ("Host", place),
-            ("Content-Type", "application/proto"),
-            ("Content-Encoding", "gzip"),
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", SPY_NAME),
-            ("Connection", "close"),
-        ]
-        own = [*_authorization(settings, parts.username, parts.password)]
-        if settings.tenant_id:
-            own.append(("X-Scope-OrgID", settings.tenant_id))
-        own += [(key, value.get_secret_value()) for key, value in settings.http_headers.items()]
-        for key, value in own:
-            # A line break would start a header of somebody else's choice.
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key) or re.search(
-                r"[\x00-\x08\x0a-\x1f\x7f]", value
-            ):
-                raise ConfigError(
-                    f"HTTP header {key!r}: its name or its value cannot stand in a request"
-                )
-        return cls(
-            url=f"{parts.scheme}://{place}{base}",
-            tenant=settings.tenant_id or "",
-            https=https,
-            host=parts.hostname,
-            port=port or (443 if https else 80),
-            path=base + PUSH_PATH,
-            headers=(*headers, *own),
-        )
-
-
-def _without_user(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def _authorization(
-    settings: Settings, user: str | None, password: str | None
-) -> list[tuple[str, str]]:
-    """Bearer before basic, as pyroscope-go does; a user in the URL counts where no setting names one."""
-    if settings.bearer_token is not None:
-        return [("Authorization", f"Bearer {settings.bearer_token.get_secret_value()}")]
-    if settings.basic_auth_user is not None:
-        user = settings.basic_auth_user
-        password = (
-            settings.basic_auth_password.get_secret_value() if settings.basic_auth_password else ""
-        )
-    elif user is not None:
-        user, password = unquote(user), unquote(password or "")
-    else:
-        return []
-    pair = f"{user}:{password}".encode()
-    return [("Authorization", "Basic " + binascii.b2a_base64(pair, newline=False).decode())]
 
 
 def encode_push(labels: Mapping[str, str], profile: bytes) -> bytes:
@@ -199,10 +94,10 @@ def encode_push(labels: Mapping[str, str], profile: bytes) -> bytes:
 
 
 class Pusher:
-    """Sends bodies to one target, each over a connection of its own. Safe to use from many threads."""
+    """Sends bodies to one server, each over a connection of its own. Safe to use from many threads."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._context: ssl.SSLContext | None = None
 
     def warm_up(self) -> None:
@@ -211,7 +106,7 @@ class Pusher:
         An exit handler that pushes must be registered after this: OpenSSL registers one that takes it down.
         SSL_CERT_FILE and SSL_CERT_DIR name other certificates.
         """
-        if self.target.https and self._context is None:
+        if self.endpoint.https and self._context is None:
             import ssl
 
             self._context = ssl.create_default_context()
@@ -231,7 +126,7 @@ class Pusher:
         try:
             self.warm_up()
             with contextlib.closing(
-                connect(self.target.host, self.target.port, self._context, deadline)
+                connect(self.endpoint.host, self.endpoint.port, self._context, deadline)
             ) as connection:
                 if opened is not None:
                     opened(connection)
@@ -248,8 +143,8 @@ class Pusher:
         return classify(status, headers, answer)
 
     def _request(self, body: bytes) -> bytes:
-        lines = [f"POST {self.target.path} HTTP/1.1", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in self.target.headers]
+        lines = [f"POST {self.endpoint.path} HTTP/1.1", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in self.endpoint.headers]
         return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + body
 
 
@@ -265,7 +160,7 @@ def _plain(error: OSError) -> str:
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """What an answer means for the profile. Source: pyroscope.md §1.4."""
+    """What an answer means for the profile."""
     if status == 200:
         # A captive portal or a web server answers 200 too, with a page.
         if (

@@ -22,38 +22,16 @@ import os
 import re
 import stat
 import threading
-import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gst_pyro_shim.spool_entry import Entry, sweep_directory
+
 SPOOL_BYTES: Final = 64 * 1024 * 1024
-MAX_AGE_S: Final = 55 * 60.0
-"""The server refuses profiles that began more than 60 minutes ago."""
 
 _FORMAT: Final = b"gst-pyro-spool 1\n"
-_NAME: Final = re.compile(r"(\d{20})-u([01])-e(\d+)-(\d+)-(\d+)\.push")
-_TEMPORARY: Final = re.compile(r"\.\d+-\d+\.part")
-_PART_AGE_S: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file in the spool, as its name tells it.
-
-    Attributes:
-        start_ns: wall clock at the start of the profile's window.
-        unconfirmed: it was sent once without an answer, so it may have been stored.
-        errors: answers that left open whose fault it was.
-        key: random number of its writer, and serial: the same through all renames.
-    """
-
-    name: str
-    start_ns: int
-    unconfirmed: bool
-    errors: int
-    key: str
 
 
 @dataclass(slots=True)
@@ -69,17 +47,6 @@ class SpoolError(Exception):
     """The spool cannot be used, or could not take a profile; the text says why."""
 
 
-def _parse(name: str) -> Entry | None:
-    found = _NAME.fullmatch(name)
-    if found is None:
-        return None
-    return Entry(name, int(found[1]), found[2] == "1", int(found[3]), f"{found[4]}-{found[5]}")
-
-
-def _too_old(start_ns: int) -> bool:
-    return time.time() - start_ns / 1e9 > MAX_AGE_S
-
-
 class Spool:
     """The spool of one server and tenant.
 
@@ -92,7 +59,7 @@ class Spool:
 
         Args:
             directory: the setting; relative to the working directory of now.
-            identity: of the server and tenant, `push.Target.identity`.
+            identity: of the server and tenant, `Endpoint.identity`.
             max_bytes: of all files together. Processes that write at the same instant may exceed it by one file each.
 
         Raises:
@@ -141,8 +108,7 @@ class Spool:
         with self._mutex:
             self._serial += 1
             key = f"{self._run}-{self._serial}"
-        entry = Entry("", start_ns, unconfirmed, errors, key)
-        entry = Entry(_name(entry), start_ns, unconfirmed, errors, key)
+        entry = Entry(start_ns, unconfirmed, errors, key)
         part = f".{key}.part"
         try:
             evicted = self._make_room(len(head) + len(body))
@@ -209,7 +175,7 @@ class Spool:
             names = os.listdir(self.path)  # noqa: PTH208  names are all that is wanted
         except OSError:
             return []
-        found = (_parse(name) for name in names)
+        found = (Entry.parse(name) for name in names)
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.name)
 
     def _lock(self, name: str) -> int | None:
@@ -269,8 +235,7 @@ class Spool:
     def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
         """Puts a claimed entry back under a name that tells what happened."""
         old = claim.entry
-        entry = Entry("", old.start_ns, unconfirmed, errors, old.key)
-        entry = Entry(_name(entry), old.start_ns, unconfirmed, errors, old.key)
+        entry = Entry(old.start_ns, unconfirmed, errors, old.key)
         try:
             if entry.name != old.name:
                 self._at(old.name).rename(self._at(entry.name))
@@ -293,26 +258,5 @@ class Spool:
         with contextlib.suppress(OSError):
             for place in os.scandir(self._root):
                 if place.is_dir(follow_symlinks=False):
-                    removed += _sweep_directory(place.path)
+                    removed += sweep_directory(place.path)
         return removed
-
-
-def _name(entry: Entry) -> str:
-    return f"{entry.start_ns:020d}-u{int(entry.unconfirmed)}-e{entry.errors}-{entry.key}.push"
-
-
-def _sweep_directory(path: str) -> int:
-    removed = 0
-    with contextlib.suppress(OSError):
-        for file in os.scandir(path):
-            entry = _parse(file.name)
-            with contextlib.suppress(OSError):
-                if entry is not None and _too_old(entry.start_ns):
-                    Path(file.path).unlink()
-                    removed += 1
-                elif (
-                    _TEMPORARY.fullmatch(file.name)
-                    and time.time() - file.stat().st_mtime > _PART_AGE_S
-                ):
-                    Path(file.path).unlink()
-    return removed

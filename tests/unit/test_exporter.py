@@ -17,7 +17,7 @@ from collections import Counter
 
 import pytest
 
-from gst_pyro_shim import exporter, outbox
+from gst_pyro_shim import backoff, exporter, outbox
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.exporter import Exporter
@@ -61,8 +61,9 @@ def settings(server, tmp_path):
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(exporter, "BACKOFF_FIRST_S", 0.02)
-    monkeypatch.setattr(exporter, "BACKOFF_MOST_S", 0.1)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.02)
+    monkeypatch.setattr(backoff, "MOST_S", 0.1)
+    monkeypatch.setattr(exporter, "IDLE_S", 0.2)
     monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 0.5)
 
 
@@ -394,7 +395,7 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
     monkeypatch.setattr(outbox, "QUEUE_BYTES", 5 * len(profile()))
     server.always = Fault(status=503)
     exporting = Exporter(Settings(server_url=server.url, spool_dir=""), log)
-    exporting._resume_at = time.monotonic() + 1
+    exporting._backoff._resume_at = time.monotonic() + 1
     begin = time.time_ns()
     for each in range(8):
         exporting.submit(profile(), start_ns=begin + each)
@@ -432,7 +433,7 @@ def test_credentials_are_sent_and_never_said(given, expected, server, tmp_path, 
     exporting.close(CLOSE_S)
     headers = server.requests[0].headers
     assert expected in {headers.get("Authorization"), headers.get("X-Key")}
-    everything = " ".join(text for _, text in log.lines) + repr(exporting._pusher.target)
+    everything = " ".join(text for _, text in log.lines) + repr(exporting._pusher.endpoint)
     assert "geheim" not in everything.replace("geheim-not", "")
     assert all(b"geheim" not in file.read_bytes() for file in spooled_files(settings))
 
