@@ -70,7 +70,9 @@ class Report:
 def needs_gstreamer(*elements: str) -> None:
     """Skips where the distribution's GStreamer lacks what the test runs."""
     for element in elements:
-        done = subprocess.run(["gst-inspect-1.0", "--exists", element], env=clean_environment(), check=False)
+        done = subprocess.run(
+            ["gst-inspect-1.0", "--exists", element], env=clean_environment(), check=False
+        )
         if done.returncode != 0:
             pytest.skip(f"this GStreamer has no {element}")
 
@@ -78,7 +80,9 @@ def needs_gstreamer(*elements: str) -> None:
 def clean_environment() -> dict[str, str]:
     """The environment without anything of ours or of GStreamer's, but for the test's private folders."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
-    return kept | {key: os.environ[key] for key in ("GST_REGISTRY", "XDG_STATE_HOME") if key in os.environ}
+    return kept | {
+        key: os.environ[key] for key in ("GST_REGISTRY", "XDG_STATE_HOME") if key in os.environ
+    }
 
 
 def environment(way: str, home: str = "auto", **settings: str) -> dict[str, str]:
@@ -101,7 +105,9 @@ def environment(way: str, home: str = "auto", **settings: str) -> dict[str, str]
     return env
 
 
-def run(command: Sequence[str], env: Mapping[str, str], *, stdin: str = "", cwd: Path | None = None) -> Done:
+def run(
+    command: Sequence[str], env: Mapping[str, str], *, stdin: str = "", cwd: Path | None = None
+) -> Done:
     """Runs a program to its end."""
     start = time.monotonic()
     done = subprocess.run(
@@ -169,8 +175,14 @@ def gst_launch(pipeline: str) -> list[str]:
 def compile_host(source: str, tmp_path: Path, *flags: str) -> Path:
     """Compiles a C program of tests/targets against GStreamer."""
     words = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "gstreamer-1.0"], capture_output=True, text=True, check=True
+        ["pkg-config", "--cflags", "--libs", "gstreamer-1.0"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     program = tmp_path / Path(source).stem
-    subprocess.run(["cc", "-g", "-O1", str(TARGETS / source), "-o", str(program), *words, "-lpthread", *flags], check=True)
+    subprocess.run(
+        ["cc", "-g", "-O1", str(TARGETS / source), "-o", str(program), *words, "-lpthread", *flags],
+        check=True,
+    )
     return program

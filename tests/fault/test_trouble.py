@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,6 +31,9 @@ from tests.hosts import (
 )
 from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
 # A second is what we may take; the rest is the process's own end on a loaded machine.
@@ -46,7 +49,11 @@ def plays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def end_of(program: Path, env: dict[str, str], play_ms: int = 1500) -> tuple[float, Done]:
     """How long the host took to end after its last own line, s."""
     with subprocess.Popen(
-        [str(program), str(play_ms)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(program), str(play_ms)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as host:
         assert host.stdout is not None
         assert host.stderr is not None
@@ -70,7 +77,9 @@ def end_of(program: Path, env: dict[str, str], play_ms: int = 1500) -> tuple[flo
     ],
 )
 @pytest.mark.parametrize("home", HOMES)
-def test_wrong_setting_is_named_and_the_pipeline_runs(home: str, variable: str, value: str, allowed: str) -> None:
+def test_wrong_setting_is_named_and_the_pipeline_runs(
+    home: str, variable: str, value: str, allowed: str
+) -> None:
     env = environment("preload", home) | {variable: value}
     done = run(SHORT, env)
     assert (done.status, done.out) == (0, "")
@@ -164,7 +173,9 @@ def test_final_profile_arrives_over_https(plays: Path, home: str, tmp_path: Path
 @pytest.mark.parametrize("home", HOMES)
 def test_unwritable_home_and_cache(home: str, tmp_path: Path) -> None:
     env = environment("preload", home, server_url=f"http://127.0.0.1:{unused_port()}")
-    env |= {name: "/proc/no/such" for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")}
+    env |= dict.fromkeys(
+        ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"), "/proc/no/such"
+    )
     env["GST_REGISTRY"] = "/proc/no/such/registry.bin"
     done = run(SHORT, env, cwd=tmp_path)
     assert done.status == 0
@@ -180,7 +191,9 @@ def test_registry_that_may_not_be_updated(tmp_path: Path) -> None:
     env |= {"GST_REGISTRY": str(tmp_path / "registry.bin"), "GST_REGISTRY_UPDATE": "no"}
     done = run(SHORT, env)
     assert (done.status, done.out) == (0, "")
-    assert done.err.startswith("gst-pyro: no profile: GStreamer did not load the tracer. GST_REGISTRY_UPDATE=no")
+    assert done.err.startswith(
+        "gst-pyro: no profile: GStreamer did not load the tracer. GST_REGISTRY_UPDATE=no"
+    )
 
 
 @pytest.mark.parametrize("home", HOMES)
@@ -220,8 +233,17 @@ print(sys.version_info[:2] > (3, 0), sorted(name for name in sys.modules if "pyr
 
 def test_host_with_another_python(tmp_path: Path) -> None:
     """Its interpreter is not the agent's, and it gets none of our modules."""
-    others = [shutil.which("python3", path=folder) for folder in os.environ["PATH"].split(os.pathsep)]
-    other = next((one for one in others if one and os.path.realpath(one) != os.path.realpath(sys.executable)), None)
+    others = [
+        shutil.which("python3", path=folder) for folder in os.environ["PATH"].split(os.pathsep)
+    ]
+    other = next(
+        (
+            one
+            for one in others
+            if one and os.path.realpath(one) != os.path.realpath(sys.executable)
+        ),
+        None,
+    )
     if other is None:
         pytest.skip("no other Python on PATH")
     done, report = profile([other, "-c", CTYPES_HOST], tmp_path)
@@ -266,7 +288,9 @@ def test_secrets_appear_in_no_log(tmp_path: Path) -> None:
         deadline = time.monotonic() + 3
         while not server.requests and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert any(f"Bearer {secret}" in json.dumps(dict(request.headers)) for request in server.requests)
+        assert any(
+            f"Bearer {secret}" in json.dumps(dict(request.headers)) for request in server.requests
+        )
     assert done.status == 0
     assert "pyroscope" in done.err
     assert secret not in done.err

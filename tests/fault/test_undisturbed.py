@@ -6,12 +6,10 @@ Context: tests.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +17,6 @@ from gst_pyro_shim import paths
 from tests.hosts import (
     HOMES,
     SYSTEM_PYTHON,
-    TARGETS,
     WAYS,
     Done,
     clean_environment,
@@ -31,6 +28,9 @@ from tests.hosts import (
     run,
     wait_for,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
@@ -44,7 +44,9 @@ def behaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_host("behaves.c", tmp_path_factory.mktemp("behaves"))
 
 
-def run_behaves(program: Path, tmp_path: Path, way: str, home: str, monkeypatch: pytest.MonkeyPatch) -> Done:
+def run_behaves(
+    program: Path, tmp_path: Path, way: str, home: str, monkeypatch: pytest.MonkeyPatch
+) -> Done:
     monkeypatch.setenv("LEAVE_OUT", LEAVE_OUT[home])
     if way == "none":
         return run([str(program)], clean_environment())
@@ -71,7 +73,10 @@ def test_terminated_host_dies_of_the_signal_and_its_profile_arrives(
     output = tmp_path / "killed.pb.gz"
     program = compile_host("endless.c", tmp_path)
     with subprocess.Popen(
-        [str(program)], env=environment("preload", home, output=str(output)), stdout=subprocess.PIPE, text=True
+        [str(program)],
+        env=environment("preload", home, output=str(output)),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "playing\n"
@@ -103,7 +108,9 @@ def test_keyboard_interrupt_reaches_python(tmp_path: Path) -> None:
         "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.getsignal(signal.SIGTERM))\n"
     )
     for way in ("none", "preload", "plugin"):
-        done = run([SYSTEM_PYTHON, "-c", script], environment(way, output=str(tmp_path / "x.pb.gz")))
+        done = run(
+            [SYSTEM_PYTHON, "-c", script], environment(way, output=str(tmp_path / "x.pb.gz"))
+        )
         assert (done.status, done.err) == (0, "")
         assert done.out == "interrupted\nTrue 0\n"
 
@@ -136,7 +143,11 @@ def test_children_that_are_no_gstreamer_programs_are_left_alone(tmp_path: Path) 
 
 def test_existing_values_are_kept(tmp_path: Path) -> None:
     env = environment("preload", output=str(tmp_path / "x.pb.gz"))
-    env |= {"GST_TRACERS": "leaks;stats", "GST_PLUGIN_PATH_1_0": "/somewhere", "GST_PLUGIN_PATH": "/other"}
+    env |= {
+        "GST_TRACERS": "leaks;stats",
+        "GST_PLUGIN_PATH_1_0": "/somewhere",
+        "GST_PLUGIN_PATH": "/other",
+    }
     done = run(["sh", "-c", "echo $GST_TRACERS $GST_PLUGIN_PATH_1_0 $GST_PLUGIN_PATH"], env)
     assert done.out == f"leaks;stats;pyroscope /somewhere:{paths.plugin_dir()} /other\n"
 
@@ -186,4 +197,3 @@ def test_more_descriptors_are_open_only_far_up(tmp_path: Path) -> None:
     alone = run(command, clean_environment())
     done, _ = profile(command, tmp_path)
     assert int(done.out) <= int(alone.out) + 1
-    assert os.path.exists(sys.executable)

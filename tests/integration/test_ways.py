@@ -6,11 +6,23 @@ Context: tests.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import HOMES, SYSTEM_PYTHON, TARGETS, WAYS, Report, gst_launch, needs_gstreamer, profile
+from tests.hosts import (
+    HOMES,
+    SYSTEM_PYTHON,
+    TARGETS,
+    WAYS,
+    Report,
+    gst_launch,
+    needs_gstreamer,
+    profile,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +93,9 @@ def test_pygobject_program_shows_its_elements(way: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_gst_launch_with_a_python_element(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gst_launch_with_a_python_element(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugins = tmp_path / "plugins" / "python"
     plugins.mkdir(parents=True)
     (plugins / "burner.py").write_text((TARGETS / "python_element.py").read_text())

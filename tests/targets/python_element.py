@@ -18,8 +18,12 @@ Gst.init(None)
 class Burner(GstBase.BaseTransform):
     __gstmetadata__ = ("Burner", "Filter", "Burns CPU", "gst-pyro-shim")
     __gsttemplates__ = (
-        Gst.PadTemplate.new("src", Gst.PadDirection.SRC, Gst.PadPresence.ALWAYS, Gst.Caps.new_any()),
-        Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, Gst.Caps.new_any()),
+        Gst.PadTemplate.new(
+            "src", Gst.PadDirection.SRC, Gst.PadPresence.ALWAYS, Gst.Caps.new_any()
+        ),
+        Gst.PadTemplate.new(
+            "sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, Gst.Caps.new_any()
+        ),
     )
 
     def do_transform_ip(self, _buffer):
