@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import resource
+import select
 import shutil
 import signal
 import time
@@ -46,6 +47,7 @@ _WAITED: Final = _PASSED_ON | {signal.SIGCHLD}
 # Python ignores these in itself; a program starts with their defaults.
 _RESET: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 _WITNESS_WAIT_S: Final = 0.05
+_START_POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Target:
     def __init__(self) -> None:
         """Blocks the signals that are passed on; `start` comes next."""
         self.pid = 0
+        self._end: End | None = None
         self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
         # Inherited as ignored it would reap the target behind our back.
         self._old_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -130,9 +133,13 @@ class Target:
             self._become(command, environ, write_end)
         os.close(write_end)
         with os.fdopen(read_end, "rb") as pipe:
+            # Ctrl-Z may stop the child before its exec: then this process has to stop too.
+            while not select.select([pipe], [], [], _START_POLL_S)[0]:
+                self._end = self._end or self._reap()
             number = pipe.read()  # closed without a word by a successful exec
         if number:
-            os.waitpid(self.pid, 0)
+            if self._end is None:
+                os.waitpid(self.pid, 0)
             _raise_not_started(command[0], int(number))
         self._witness.start()
 
@@ -158,7 +165,7 @@ class Target:
     def wait(self) -> End:
         """Waits for its end, passing signals on meanwhile."""
         while True:
-            end = self._reap()
+            end = self._end or self._reap()
             if end is not None:
                 return end
             info = signal.sigwaitinfo(_WAITED)
@@ -227,7 +234,8 @@ class _Witness:
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
                 ],
-                setsigmask=(),
+                # Stopped before its exec it would hold this process in vfork().
+                setsigmask=_JOB_STOPS,
                 setsigdef=_PASSED_ON,
             )
         except OSError:

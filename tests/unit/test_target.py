@@ -176,11 +176,12 @@ def test_what_cannot_be_started(command, status, says, tmp_path):
 
 
 @contextlib.contextmanager
-def _terminal(*command):
+def _terminal(*command, controller=CONTROLLER):
     """(read a line, type) of a terminal in which a shell runs `command` under the controller."""
     pid, terminal = pty.fork()
     if pid == 0:
-        shell = [sys.executable, str(TARGETS / "shell.py"), *UNDER, *command]
+        under = [sys.executable, "-c", controller]
+        shell = [sys.executable, str(TARGETS / "shell.py"), *under, *command]
         os.execve(sys.executable, shell, ENVIRON)
     lines = os.fdopen(os.dup(terminal), errors="replace")
     try:
@@ -220,3 +221,18 @@ def test_a_stopped_target_stops_the_job_and_comes_back():
         write("x\n")
         assert line() == "x"  # the echo
         assert [line() for _ in range(3)] == ["got x", "ended with status 0", "ended 0"]
+
+
+STOPPED_EARLY = f"""
+import os, signal
+real = os.execvpe
+def late(*arguments):
+    os.kill(os.getpid(), signal.SIGTSTP)
+    real(*arguments)
+os.execvpe = late
+{CONTROLLER}"""
+
+
+def test_a_target_that_is_stopped_before_its_program_runs_stops_the_job_too():
+    with _terminal("echo", "hello", controller=STOPPED_EARLY) as (line, _):
+        assert [line() for _ in range(3)] == ["stopped", "hello", "ended with status 0"]
