@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Profiles on disk: .pb.gz in, .pb.gz out.
 
-Context: controller, and an agent that writes its own file.
+Context: controller.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from typing import Final
 from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample
 from gst_pyro_shim.stats import RunStats, latest
 
-# Some 200 MB. Beyond it stacks that were not met before keep their elements only; CPU time stays
-# exact.
-MAX_STACKS: Final = 500_000
+# Some 70 MB. Beyond it what was not met before keeps its elements only, and threads that come anew
+# count as one; CPU time stays exact.
+MAX_STACKS: Final = 100_000
 
 _Key = tuple[tuple[Frame, ...], tuple[tuple[str, str], ...], int, int]
 
@@ -62,7 +62,7 @@ class Merge:
         known = self._values.get(key)
         if known is None and len(self._values) >= self._max_stacks:
             elements = tuple(frame for frame in sample.frames if frame.kind == "element")
-            key = ((TRUNCATED, *elements), sample.labels, sample.tid, pid)
+            key = ((TRUNCATED, *elements), sample.labels, 0, pid)
             known = self._values.get(key)
         cpu_ns, samples = known or (0, 0)
         self._values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
