@@ -77,42 +77,52 @@ make_room (struct gp_thread *thread)
   return true;
 }
 
+/* One that was used before, where there is one: each costs memory for good once it was used. GP_THREADS: none. */
+static uint32_t
+find_free_slot (void)
+{
+  uint32_t used = g_segment->threads_used;
+  for (uint32_t i = 0; i < used; i++) {
+    uint32_t index = (g_cursor + i) % used;
+    if (gp_load_acquire (&g_segment->threads[index].state) == GP_SLOT_FREE) {   /* pairs with the agent's release */
+      g_cursor = index + 1;
+      return index;
+    }
+  }
+  return used;
+}
+
 /* A free slot, filled in but not ready. */
 struct gp_thread *
 gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
 {
-  for (uint32_t i = 0; i < GP_THREADS; i++) {
-    uint32_t index = (g_cursor + i) % GP_THREADS;
-    struct gp_thread *thread = &g_threads[index];
-    struct gp_thread_slot *slot = &g_segment->threads[index];
-    if (thread->tid != 0 || gp_load_acquire (&slot->state) != GP_SLOT_FREE)     /* pairs with the agent's release */
-      continue;
-    if (!make_room (thread))
-      break;
-    g_cursor = index + 1;
-    thread->entries = thread->first_entries;
-    thread->capacity = GP_FIRST_ENTRIES;
-    thread->depth = 0;
-    thread->base = base;
-    thread->task = thread->in_handler = thread->first_tick = false;
-    memset (&thread->root, 0, sizeof thread->root);
-    memset (&thread->stack, 0, sizeof thread->stack);
-    memset (&thread->meter, 0, sizeof thread->meter);
-    thread->cpu_clock = clock;
-    thread->perf_fd = thread->timer = -1;
-    thread->exit_rounds = 0;
-    thread->seen = true;
-    slot->serial++;
-    slot->tid = tid;
-    if (index >= g_segment->threads_used)
-      gp_store (&g_segment->threads_used, index + 1);
-    gp_add (&g_segment->threads_seen, 1);
-    gp_store_release (&slot->state, GP_SLOT_LIVE);
-    thread->tid = tid;
-    return thread;
+  uint32_t index = find_free_slot ();
+  struct gp_thread *thread = &g_threads[index];
+  if (index == GP_THREADS || !make_room (thread)) {
+    gp_count (GP_COUNTER_THREADS_FULL);
+    return NULL;
   }
-  gp_count (GP_COUNTER_THREADS_FULL);
-  return NULL;
+  struct gp_thread_slot *slot = &g_segment->threads[index];
+  thread->entries = thread->first_entries;
+  thread->capacity = GP_FIRST_ENTRIES;
+  thread->depth = 0;
+  thread->base = base;
+  thread->task = thread->in_handler = thread->first_tick = false;
+  memset (&thread->root, 0, sizeof thread->root);
+  memset (&thread->stack, 0, sizeof thread->stack);
+  memset (&thread->meter, 0, sizeof thread->meter);
+  thread->cpu_clock = clock;
+  thread->perf_fd = thread->timer = -1;
+  thread->exit_rounds = 0;
+  thread->seen = true;
+  slot->serial++;
+  slot->tid = tid;
+  if (index == g_segment->threads_used)
+    gp_store (&g_segment->threads_used, index + 1);
+  gp_add (&g_segment->threads_seen, 1);
+  gp_store_release (&slot->state, GP_SLOT_LIVE);
+  thread->tid = tid;
+  return thread;
 }
 
 void
@@ -135,7 +145,8 @@ gp_thread_find_tid (pid_t tid, uint32_t *hint)
   uint32_t used = g_segment->threads_used;
   for (uint32_t i = 0; i < used; i++) {
     uint32_t index = (*hint + i) % used;
-    if (g_threads[index].tid == tid) {
+    /* The segment's table first, it is a fiftieth in size; there, those that ended keep their tid. */
+    if (g_segment->threads[index].tid == tid && g_threads[index].tid == tid) {
       *hint = index + 1;
       return &g_threads[index];
     }
