@@ -11,8 +11,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.native
 
@@ -27,7 +31,7 @@ SOURCES = [
 CC = os.environ.get("CC", "gcc")
 ARM_PACKAGES = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 DEADLINE_S = 60.0
-FUZZ_RUNS = int(os.environ.get("GP_FUZZ_RUNS", "20000"))
+FUZZ_RUNS = int(os.environ.get("GP_FUZZ_RUNS", "5000"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +59,28 @@ SANITIZED = Build(
     environment={"ASAN_OPTIONS": "detect_stack_use_after_return=0"},
 )
 RACES = Build("tsan", CC, ("-O1", "-fsanitize=thread"))
+FUZZER = Build(
+    "fuzzer",
+    "clang",
+    ("-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
+    packages="clang",
+)
 ARM = Build(
     "aarch64", "aarch64-linux-gnu-gcc", ("-O2", "-static"), ("qemu-aarch64",), packages=ARM_PACKAGES
 )
 
 
-def compile_and_run(build: Build, program: str, folder: Path, *flags: str) -> str:
+def compile_and_run(build: Build, program: str, folder: Path, arguments: Sequence[str] = ()) -> str:
     """Builds one program of unwind/ and returns what it said; skips where a tool is missing."""
     if missing := build.missing():
         pytest.skip(f"{missing} not installed: apt-get install {build.packages or missing}")
     target = folder / program
     warnings = ["-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
     command = [build.compiler, "-std=gnu11", "-g", *warnings, f"-I{CSRC}", f"-I{HERE}"]
-    command += [*build.flags, *flags, str(HERE / f"{program}.c"), *map(str, SOURCES)]
+    command += [*build.flags, str(HERE / f"{program}.c"), *map(str, SOURCES)]
     subprocess.run([*command, "-o", str(target), "-lpthread", "-ldl"], check=True)
     result = subprocess.run(
-        [*build.run, str(target)],
+        [*build.run, str(target), *arguments],
         env={**os.environ, **build.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -88,3 +98,33 @@ def compile_and_run(build: Build, program: str, folder: Path, *flags: str) -> st
 @pytest.mark.parametrize("build", [PLAIN, SANITIZED, ARM], ids=lambda build: build.name)
 def test_on_literal_stacks(program: str, build: Build, tmp_path: Path) -> None:
     assert "ok " in compile_and_run(build, program, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A library with a known build id, which test_live loads and unloads."""
+    path = tmp_path_factory.mktemp("plugin") / "plugin.so"
+    flags = ["-O2", "-g", "-shared", "-fPIC", "-Wl,--build-id=0x0123456789abcdef"]
+    subprocess.run([CC, *flags, str(HERE / "plugin.c"), "-o", str(path)], check=True)
+    return str(path)
+
+
+@pytest.mark.parametrize("build", [PLAIN, SANITIZED], ids=lambda build: build.name)
+def test_on_real_stacks(build: Build, plugin: str, tmp_path: Path) -> None:
+    compile_and_run(build, "test_live", tmp_path, arguments=[plugin])
+
+
+def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
+    # TSan delays signals to safe places: what the stacks look like there says nothing
+    storm = [plugin, "libraries_and_threads_come_and_go"]
+    said = compile_and_run(RACES, "test_live", tmp_path, arguments=storm)
+    assert said.count("ok ") == 1
+
+
+def test_rules_written_by_many_threads(tmp_path: Path) -> None:
+    compile_and_run(RACES, "test_cfi", tmp_path, arguments=["rules_do_not_tear"])
+
+
+def test_damaged_cfi_code_and_stacks(tmp_path: Path) -> None:
+    limits = [f"-runs={FUZZ_RUNS}", "-seed=1", "-max_len=256", "-timeout=10", "-verbosity=0"]
+    compile_and_run(FUZZER, "fuzz_walk", tmp_path, arguments=limits)
