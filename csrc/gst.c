@@ -7,12 +7,15 @@
 #include "gst.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 struct gp_gst g_gst;
+
+static pthread_mutex_t g_log_lock = PTHREAD_MUTEX_INITIALIZER;
 
 const char *
 gp_gst_load (void)
@@ -39,12 +42,21 @@ gp_gst_log (GstDebugLevel level, const char *format, ...)
 {
   char text[1024];
   va_list arguments;
-  if (g_gst.category == NULL || (int) level > g_gst.category->threshold)
-    return;
   va_start (arguments, format);
   vsnprintf (text, sizeof text, format, arguments);
   va_end (arguments);
-  GST (gst_debug_log) (g_gst.category, level, "gst-pyro-shim", "", 0, NULL, "%s", text);
+  pthread_mutex_lock (&g_log_lock);
+  if (g_gst.category != NULL && (int) level <= g_gst.category->threshold)
+    GST (gst_debug_log) (g_gst.category, level, "gst-pyro-shim", "", 0, NULL, "%s", text);
+  pthread_mutex_unlock (&g_log_lock);
+}
+
+void
+gp_gst_close_log (void)
+{
+  pthread_mutex_lock (&g_log_lock);
+  g_gst.category = NULL;
+  pthread_mutex_unlock (&g_log_lock);
 }
 
 void

@@ -65,6 +65,9 @@ GP_INTERNAL const char *gp_gst_load (void);
 GP_INTERNAL void gp_gst_log (GstDebugLevel level, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 
+/* No line goes there any more: GStreamer is being taken down. Waits for one that is on its way. MT-Safe | AS-Unsafe lock */
+GP_INTERNAL void gp_gst_close_log (void);
+
 /* One line on stderr, prefixed "gst-pyro: "; for what the user must know. MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
 

@@ -30,6 +30,8 @@ enum { STOP_MS = 1000 };        /* the longest that the host's end may wait for 
 
 static _Atomic bool g_ending;
 static _Atomic bool g_started;
+static _Atomic uint64_t g_deadline_ns;  /* CLOCK_MONOTONIC; 0: nobody asked for the end yet */
+static uint32_t g_poller_over;  /* futex: the poller has seen the agent's end */
 
 /* The child of a fork has neither poller nor agent, and its parent's segment: it goes on unprofiled. */
 static void
@@ -47,21 +49,15 @@ gp_lifecycle_is_ending (void)
 void
 gp_lifecycle_stop (void)
 {
-  if (!atomic_load (&g_active) && !atomic_load (&g_ending))
+  if ((!atomic_load (&g_active) && !atomic_load (&g_ending)) || g_segment->host_pid != getpid ())
     return;
-  if (g_segment->host_pid != getpid ())
-    return;
+  /* One second in all, however many ways out the host takes (gst_deinit, exit handlers, a signal). */
+  uint64_t now = gp_clock_ns (CLOCK_MONOTONIC), unset = 0;
+  atomic_compare_exchange_strong (&g_deadline_ns, &unset, now + STOP_MS * 1000000ull);
   atomic_store (&g_ending, true);
   gp_segment_signal (&g_segment->poll);
-  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull;
-  uint32_t state = gp_load_acquire (&g_segment->agent_state);
-  while (state != GP_AGENT_DONE && state != GP_AGENT_REFUSED) {
-    uint64_t now = gp_clock_ns (CLOCK_MONOTONIC);
-    if (now >= deadline)
-      return;
-    gp_segment_wait (&g_segment->agent_state, state, (unsigned) ((deadline - now) / 1000000 + 1));
-    state = gp_load_acquire (&g_segment->agent_state);
-  }
+  while (gp_load_acquire (&g_poller_over) == 0 && (now = gp_clock_ns (CLOCK_MONOTONIC)) < atomic_load (&g_deadline_ns))
+    gp_segment_wait (&g_poller_over, 0, (unsigned) ((atomic_load (&g_deadline_ns) - now) / 1000000 + 1));
 }
 
 /* SIGINT or SIGTERM with nobody else to handle it: the last window goes out, then the host dies as it would have. */
@@ -110,6 +106,12 @@ gp_lifecycle_agent_runs (void)
 }
 
 void
+gp_lifecycle_over (void)
+{
+  gp_segment_signal (&g_poller_over);
+}
+
+void
 gp_lifecycle_retire (void)
 {
   atomic_store (&g_active, false);
@@ -120,8 +122,12 @@ gp_lifecycle_retire (void)
 void
 gp_lifecycle_dispose (void)
 {
-  if (g_segment != NULL && g_segment->stop_on_dispose)
+  if (g_segment == NULL)
+    return;
+  if (g_segment->stop_on_dispose)
     gp_lifecycle_stop ();
+  /* gst_deinit() goes on to take the debug log down. */
+  gp_gst_close_log ();
 }
 
 static void

@@ -19,7 +19,7 @@ GP_INTERNAL void gp_lifecycle_start (GstTracer *tracer, const char *params);
 /* The tracer goes (gst_deinit): stops, unless it was set not to. */
 GP_INTERNAL void gp_lifecycle_dispose (void);
 
-/* Asks the poller for the last close and waits until the agent has delivered, at most a second. Idempotent.
+/* Asks the poller for the last close and waits until the agent has delivered; all calls together wait a second at most.
  * MT-Safe | AS-Safe */
 GP_INTERNAL void gp_lifecycle_stop (void);
 
@@ -29,6 +29,9 @@ GP_INTERNAL void gp_lifecycle_agent_embedded (void);
 
 /* Poller: the agent has come up. */
 GP_INTERNAL void gp_lifecycle_agent_runs (void);
+
+/* Poller: it has nothing more to do. Wakes whoever waits in gp_lifecycle_stop(). */
+GP_INTERNAL void gp_lifecycle_over (void);
 
 /* Poller: whether gp_lifecycle_stop() asked for the end. */
 GP_INTERNAL bool gp_lifecycle_is_ending (void);

@@ -117,13 +117,14 @@ run (int memory_fd)
   gp_lifecycle_retire ();
   gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);
   gp_segment_signal (&g_segment->wake);
-  /* The last lines of the agent; the host may end before they come. */
-  while (!agent_is_over ()) {
-    uint32_t seen = gp_load_acquire (&g_segment->poll);
+  while (!agent_is_over () && gp_spawn_agent_lives ()) {
+    uint32_t state = gp_load_acquire (&g_segment->agent_state);
     pass_log_on ();
-    gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
+    if (!agent_is_over ())
+      gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
   }
   pass_log_on ();
+  gp_lifecycle_over ();
 }
 
 static void *
