@@ -13,8 +13,6 @@ Context: agent. `submit` never blocks; everything that does runs on threads of t
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from gst_pyro_shim.backoff import Backoff
 from gst_pyro_shim.endpoint import SPY_NAME, Endpoint
 from gst_pyro_shim.outbox import Item, Outbox
-from gst_pyro_shim.push import Answer, Fate, Pusher
+from gst_pyro_shim.push import Answer, Attempt, Fate, Pusher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +61,8 @@ class Exporter:
         }
         self._box = Outbox(log, settings.spool_dir, self._pusher.endpoint.identity)
         self._changed = self._box.changed
-        self._in_flight: dict[Item, socket.socket | None] = {}
+        self._in_flight: dict[Item, Attempt] = {}
+        self._pushing = 0  # threads inside a push
         self._backoff = Backoff()
         self._closing = False
         self._given_up = False  # close() pushes no more
@@ -118,9 +117,11 @@ class Exporter:
             left = self._abandon()
         if left and not self._start(lambda: self._keep_all(left), "gst-pyro-spool"):
             self._keep_all(left)
+        # Pushes too: what follows this may be the exit handlers, OpenSSL's among them.
         with self._changed:
             self._changed.wait_for(
-                lambda: not left and not self._in_flight, max(0.0, end - time.monotonic())
+                lambda: not (left or self._in_flight or self._pushing),
+                max(0.0, end - time.monotonic()),
             )
             if left:
                 self._box.drop(
@@ -139,16 +140,15 @@ class Exporter:
         left = []
         while (waiting := self._box.next_in_memory()) is not None:
             left.append(waiting)
-        for item, connection in list(self._in_flight.items()):
+        for item, attempt in list(self._in_flight.items()):
             if item.settled:
                 continue
             item.abandoned = True
             left.append(item)
             del self._in_flight[item]
-            if connection is not None:
+            if attempt.is_sent:
                 item.hopeless, item.unconfirmed = item.unconfirmed, True
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+            attempt.abort()
         return sorted(left, key=lambda item: item.start_ns)
 
     def _insure(self) -> None:
@@ -174,7 +174,7 @@ class Exporter:
                     self._changed.notify_all()
                     return
                 item = left.pop()
-                self._in_flight[item] = None
+                self._in_flight[item] = Attempt()
             if item.hopeless:
                 self._box.drop("unconfirmed", "sent twice, and the end came before an answer")
                 self._box.forget(item)
@@ -228,7 +228,7 @@ class Exporter:
                     if item is None:
                         item = self._take()
                     else:
-                        self._in_flight[item] = None
+                        self._in_flight[item] = Attempt()
                     if item is not None:
                         return item
                     self._changed.wait(IDLE_S)
@@ -239,7 +239,7 @@ class Exporter:
         """Lock held."""
         item = self._box.next_in_memory()
         if item is not None:
-            self._in_flight[item] = None
+            self._in_flight[item] = Attempt()
         return item
 
     def _flush(self, until: float) -> None:
@@ -254,7 +254,7 @@ class Exporter:
                 if item is None:
                     return
                 with self._changed:
-                    self._in_flight[item] = None
+                    self._in_flight[item] = Attempt()
             self._deliver(item, until - time.monotonic())
 
     def _deliver(self, item: Item, timeout_s: float) -> None:
@@ -280,15 +280,19 @@ class Exporter:
         if item.too_old:
             return Answer(Fate.REFUSED, "too_old", "older than 55 minutes")
 
-        def opened(connection: socket.socket) -> None:
-            with self._changed:
-                if item in self._in_flight:
-                    self._in_flight[item] = connection
-
+        with self._changed:
+            attempt = self._in_flight.get(item)
+            if attempt is None:
+                return Answer(Fate.RETRY, "abandoned", "the end came first")
+            self._pushing += 1
         try:
-            return self._pusher.push(item.body(), timeout_s, opened)
+            return self._pusher.push(item.body(), timeout_s, attempt)
         except Exception as error:  # noqa: BLE001  the worker must outlive whatever this is
             return Answer(Fate.SERVER_ERROR, "internal", f"{type(error).__name__}: {error}")
+        finally:
+            with self._changed:
+                self._pushing -= 1
+                self._changed.notify_all()
 
     def _note(self, answer: Answer) -> None:
         """What an answer says about the server, as opposed to the profile."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 _ANSWER_BYTES: Final = 65536
 
@@ -27,7 +28,13 @@ class GarbledError(Exception):
     """The peer does not speak HTTP."""
 
 
-def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
+def connect(
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    deadline: float,
+    opened: Callable[[socket.socket], None],
+) -> socket.socket:
     """A connection, the TLS handshake done.
 
     Args:
@@ -35,6 +42,7 @@ def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -
         port: number.
         tls: None for plain HTTP.
         deadline: monotonic; the C library's name look-up alone cannot be bound by it.
+        opened: told of each socket before anything is waited for, so that another thread can shut it down.
 
     Raises:
         OSError: none of the host's addresses answers, or its certificate does not hold.
@@ -46,17 +54,24 @@ def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -
     for at, (family, kind, protocol, _, address) in enumerate(places):
         connection = socket.socket(family, kind, protocol)
         try:
+            opened(connection)
             # An address that swallows packets leaves the others their share of the time.
             connection.settimeout(_remaining(deadline) / (len(places) - at))
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tls is None:
-                return connection
-            connection.settimeout(_remaining(deadline))
-            return tls.wrap_socket(connection, server_hostname=host)
+            if tls is not None:
+                secured = tls.wrap_socket(
+                    connection, server_hostname=host, do_handshake_on_connect=False
+                )
+                connection = secured
+                opened(connection)
+                connection.settimeout(_remaining(deadline))
+                secured.do_handshake()
         except OSError as error:
             connection.close()
             failure = error
+        else:
+            return connection
     raise failure
 
 

@@ -12,6 +12,7 @@ import contextlib
 import enum
 import json
 import re
+import socket
 import time
 import zlib
 from dataclasses import dataclass
@@ -21,9 +22,8 @@ from typing import TYPE_CHECKING, Final
 from gst_pyro_shim.http1 import GarbledError, connect, receive, send
 
 if TYPE_CHECKING:
-    import socket
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from gst_pyro_shim.endpoint import Endpoint
 
@@ -93,6 +93,30 @@ def encode_push(labels: Mapping[str, str], profile: bytes) -> bytes:
     return squeeze.compress(request.SerializeToString()) + squeeze.flush()
 
 
+class Attempt:
+    """A push under way, as the thread sees it that may have to end it.
+
+    Attributes:
+        is_sent: some of the body may be with the server.
+    """
+
+    __slots__ = ("_connection", "is_sent")
+
+    def __init__(self) -> None:
+        self.is_sent = False
+        self._connection: socket.socket | None = None
+
+    def opened(self, connection: socket.socket) -> None:
+        """It waits on this socket from now on."""
+        self._connection = connection
+
+    def abort(self) -> None:
+        """Makes whatever waits on the socket return."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+
 class Pusher:
     """Sends bodies to one server, each over a connection of its own. Safe to use from many threads."""
 
@@ -111,35 +135,32 @@ class Pusher:
 
             self._context = ssl.create_default_context()
 
-    def push(
-        self, body: bytes, timeout_s: float, opened: Callable[[socket.socket], None] | None = None
-    ) -> Answer:
+    def push(self, body: bytes, timeout_s: float, attempt: Attempt) -> Answer:
         """One attempt, over within `timeout_s` (name look-up excepted: the C library's cannot be interrupted).
 
         Args:
             body: from `encode_push`.
             timeout_s: for everything together.
-            opened: told of the socket, so that another thread can shut it down.
+            attempt: a new one; lets another thread end this.
         """
         deadline = time.monotonic() + timeout_s
-        sent = False
+        host, port = self.endpoint.host, self.endpoint.port
+        was_sent = False
         try:
             self.warm_up()
             with contextlib.closing(
-                connect(self.endpoint.host, self.endpoint.port, self._context, deadline)
+                connect(host, port, self._context, deadline, attempt.opened)
             ) as connection:
-                if opened is not None:
-                    opened(connection)
-                sent = send(connection, self._request(body), deadline)
+                attempt.is_sent = True
+                was_sent = send(connection, self._request(body), deadline)
                 status, headers, answer = receive(connection, deadline)
         except GarbledError as error:
             return Answer(Fate.RETRY, "no_http", f"what answers is no HTTP server ({error})")
         except OSError as error:
-            if sent:
-                return Answer(
-                    Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {_plain(error)}"
-                )
-            return Answer(Fate.RETRY, _trouble(error), _plain(error))
+            text = _plain(error)
+            if was_sent:
+                return Answer(Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {text}")
+            return Answer(Fate.RETRY, _trouble(error), text)
         return classify(status, headers, answer)
 
     def _request(self, body: bytes) -> bytes:
