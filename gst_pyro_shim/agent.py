@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.errors import GstPyroError
@@ -20,10 +22,9 @@ from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home
 from gst_pyro_shim.stats import RunStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.delivery import Delivery
+    from gst_pyro_shim.python_samples import PythonSamples
     from gst_pyro_shim.window import Window
 
 DRAIN_S: Final = 0.25
@@ -115,6 +116,7 @@ class Agent:
         self._window: Window = Window(segment, self._symbolizer)
         self._said_first = False
         self._notes: list[str] = []
+        self._python: PythonSamples | None = None
 
     def run(self) -> None:
         """Until the host stops, or is gone."""
@@ -125,10 +127,22 @@ class Agent:
         while not segment.is_stopping and not self._host.has_ended:
             seen = segment.wait(seen, min(DRAIN_S, max(0.0, due - time.monotonic())))
             self._drain()
+            self._look_at_python()
             if time.monotonic() >= due and not segment.is_stopping:
                 due = max(due + self._interval_s, time.monotonic())
                 self._end_window()
         self._stop(time.monotonic() + FLUSH_S)
+
+    def _look_at_python(self) -> None:
+        """Once the host runs Python, passes on what its pyroscope-io sees there."""
+        if self._python is not None:
+            for profile in self._python.take():
+                self._delivery.deliver_python(profile)
+        elif self._segment.has_entered_python and self._home == "process":
+            # Imported here: most hosts never need it.
+            from gst_pyro_shim.python_samples import PythonSamples
+
+            self._python = PythonSamples(self._segment, self._interval_s, self._log)
 
     def _drain(self, *, final: bool = False) -> None:
         self._window.drain(final=final)
@@ -149,6 +163,8 @@ class Agent:
         if self._segment.tail != self._segment.head:
             time.sleep(SETTLE_S)
         self._drain(final=True)
+        for profile in self._python.close() if self._python is not None else ():
+            self._delivery.deliver_python(profile)
         if not self._segment.is_stopping:
             self._notes.append(
                 "The process ended without a last word: its CPU time is what its threads had"
@@ -244,10 +260,11 @@ def run(fd: int, home: Home) -> int:
 
 
 def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
-    settings_class, unknown_variables = _config()
+    _without_plugins()
+    from gst_pyro_shim.config import Settings, unknown_variables
     from gst_pyro_shim.delivery import Delivery
 
-    settings = settings_class.load(segment.params(), os.environ)
+    settings = Settings.load(segment.params(), os.environ)
     log.level = settings.log_level
     for name in unknown_variables(os.environ):
         log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
@@ -258,18 +275,15 @@ def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
     return Agent(segment, settings, home, delivery, log)
 
 
-def _config() -> tuple[type[Settings], Callable[[Mapping[str, str]], list[str]]]:
-    """Imports the settings without pydantic's plugins: other people's code, and 11 ms to look for it.
+def _without_plugins() -> None:
+    """Keeps pydantic from looking for plugins: other people's code in the host, and 14 ms to find that there is none.
 
-    The variable that says so goes into Python's copy of the environment alone: the real one is the host's.
+    Its own switch is an environment variable, and the environment is the host's. Should pydantic rename the module, it
+    merely looks again.
     """
-    environ = os.environ
-    os.environ = {**environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}  # type: ignore[assignment]  # noqa: B003
-    try:
-        from gst_pyro_shim.config import Settings, unknown_variables
-    finally:
-        os.environ = environ  # noqa: B003
-    return Settings, unknown_variables
+    loader = ModuleType("pydantic.plugin._loader")
+    loader.__dict__["get_plugins"] = tuple
+    sys.modules.setdefault(loader.__name__, loader)
 
 
 def _where(error: Exception) -> str:

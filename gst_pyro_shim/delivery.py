@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 COLLECTOR_ENV: Final = "GST_PYROSCOPE_COLLECTOR"
 COLLECTOR_TOKEN_ENV: Final = "GST_PYROSCOPE_COLLECTOR_TOKEN"  # noqa: S105  its name, not its value
 COLLECTOR_TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  likewise
+PYTHON_NAME: Final = "python_cpu"
 
 _COLLECTOR_S: Final = 0.1
 """Of the last second, what is left for the controller: it is on this machine and answers at once."""
@@ -85,13 +86,23 @@ class Delivery:
 
     def deliver(self, profile: Profile, *, final: bool) -> None:
         """Hands a profile to all destinations. Waits for the disk alone, and only where there is a file."""
-        exporters = [one for one in (self._collector, self._server) if one is not None]
+        # Without samples only the comments are of use, and those only to the controller.
+        server = self._server if profile.samples else None
+        exporters = [one for one in (self._collector, server) if one is not None]
         if exporters:
             for data in split(profile):
                 for exporter in exporters:
                     exporter.submit(data, start_ns=profile.start_ns)
         if self._file is not None:
             self._file.add(profile, final=final)
+
+    def deliver_python(self, profile: Profile) -> None:
+        """The same for a profile of Python functions, under a name of its own."""
+        for exporter in (self._collector, self._server):
+            for data in split(profile) if exporter is not None else ():
+                exporter.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
+        if self._file is not None:
+            self._file.add(replace(profile, samples=[], python=profile.samples), final=False)
 
     def close(self, end: float, last_word: Callable[[], Profile]) -> None:
         """Flushes until `end` (time.monotonic) at the latest.
