@@ -14,7 +14,7 @@
 
 enum gp_abi
 {
-  GP_ABI_VERSION = 1,
+  GP_ABI_VERSION = 2,
   GP_LABELS = 65536,     /* distinct labels in the life of a process */
   GP_THREADS = 8192,     /* threads alive, or ended and not yet read by the agent */
   GP_ACCOUNTS = 65536,   /* (thread, label) pairs of those threads */
@@ -23,6 +23,7 @@ enum gp_abi
   GP_RING_WORDS = 1048576, /* 8 MiB of records; a power of two */
   GP_PARAMS = 16384,
   GP_LOG = 16384,
+  GP_PYTHON = 8192,
   GP_COMM = 16
 };
 
@@ -244,6 +245,11 @@ struct gp_segment
   uint32_t log_written;         /* agent */
   uint32_t log_read;            /* shim */
   char log[16384];
+
+  /* Python in the host: where its samples go. Both words are futexes. */
+  uint32_t python_entered;      /* shim: 1 once a thread of the host has run Python */
+  uint32_t python_offered;      /* agent: 1 once python_config is written */
+  char python_config[8192];     /* agent: key NUL value NUL ... NUL, for host_python.py */
 
   struct gp_label labels[65536];
   struct gp_thread_slot threads[8192];

@@ -24,6 +24,18 @@ is_exempt (const struct gp_elf *elf)
          || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_imports_pass, 1, PF_X);
 }
 
+static bool
+is_for (const struct gp_import *row, const char *path)
+{
+  const char *slash = strrchr (path, '/'), *file = slash != NULL ? slash + 1 : path;
+  if (row->only == NULL)
+    return true;
+  for (const char *const *name = row->only; *name != NULL; name++)
+    if (strncmp (file, *name, strlen (*name)) == 0)
+      return true;
+  return false;
+}
+
 static uintptr_t
 real_of (const struct gp_import *row)
 {
@@ -110,7 +122,7 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
     size_t row = 0;
     while (row < g_imports_row_count && !gp_elf_slot_is (&slot, g_imports_rows[row].name))
       row++;
-    if (row == g_imports_row_count)
+    if (row == g_imports_row_count || !is_for (&g_imports_rows[row], info->dlpi_name))
       continue;
     if (!known && !probed)
       known = gp_slot_module_closed (&elf);

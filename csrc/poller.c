@@ -14,6 +14,7 @@
 #include "label.h"
 #include "lifecycle.h"
 #include "modules.h"
+#include "python.h"
 #include "sampler.h"
 #include "spawn.h"
 #include "thread.h"
@@ -84,6 +85,7 @@ look_around (void)
   gp_imports_settle (); /* cheap where nothing came */
   gp_modules_refresh ();
   gp_threads_poll (0);
+  gp_python_poll ();
 }
 
 static void
@@ -113,6 +115,7 @@ run (int memory_fd)
       gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
   }
   look_around ();
+  gp_python_stop ();
   close_window (true);
   gp_lifecycle_retire ();
   gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);

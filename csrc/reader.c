@@ -336,6 +336,14 @@ gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state)
 }
 
 void
+gp_reader_offer_python (struct gp_segment *segment, const char *config, uint32_t bytes)
+{
+  memcpy (segment->python_config, config, bounded (bytes, GP_PYTHON - 1));
+  __atomic_store_n (&segment->python_offered, 1, __ATOMIC_RELEASE);
+  futex (&segment->python_offered, FUTEX_WAKE, INT32_MAX, NULL);
+}
+
+void
 gp_reader_log (struct gp_segment *segment, uint32_t level, const char *text)
 {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

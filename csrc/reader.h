@@ -80,6 +80,9 @@ int gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms);
 uint32_t gp_reader_host_state (const struct gp_segment *segment);
 void gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state);
 
+/* Says where Python's samples go: bytes of config (key NUL value NUL ...), cut at GP_PYTHON - 1. */
+void gp_reader_offer_python (struct gp_segment *segment, const char *config, uint32_t bytes);
+
 /* One line for GStreamer's debug log, at a GST_LEVEL_*. Control characters become spaces; left out where there is no
  * room. MT-Safe lock */
 void gp_reader_log (struct gp_segment *segment, uint32_t level, const char *text);

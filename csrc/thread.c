@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "label.h"
+#include "python.h"
 #include "sampler.h"
 
 #ifndef AT_MINSIGSTKSZ
@@ -107,6 +108,7 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
   thread->capacity = GP_FIRST_ENTRIES;
   thread->depth = 0;
   thread->base = base;
+  thread->python_label = GP_PYTHON_UNTAGGED;
   thread->task = thread->in_handler = thread->first_tick = false;
   memset (&thread->root, 0, sizeof thread->root);
   memset (&thread->stack, 0, sizeof thread->stack);

@@ -54,6 +54,7 @@ struct gp_thread
   bool task;                    /* runs a GStreamer task whose element is not known yet */
   _Atomic bool ready;           /* false: half built or ending; the handler gives up */
   bool in_handler;
+  uint32_t python_label;        /* whose tags pyroscope-io has for it; python.c */
   bool first_tick;              /* the perf event still has its random first period */
   struct gp_boundary root;      /* the frame that called the thread's function; sp 0: not known */
   struct gp_stack stack;        /* lo 0: not known */

@@ -14,6 +14,7 @@
 #include "imports.h"
 #include "label.h"
 #include "pools.h"
+#include "python.h"
 
 static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
@@ -51,6 +52,7 @@ thread_main (void *data)
   struct gp_boundary root = GP_CALLER (base);
   unblock_sampling_signal ();
   void *result;
+  gp_python_thread_starts (birth.function);
   if (gp_thread_attach (base, base, &root) != NULL) {
     result = birth.function (birth.argument);
   } else {
@@ -92,10 +94,12 @@ void
 gp_workers_init (void)
 {
   static const struct gp_import imports[] = {
-    {"pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create},
-    {"g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new},
-    {"g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full},
-    {"g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push},
+    {"pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create, NULL},
+    {"g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL},
+    {"g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL},
+    {"g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL},
+    {"PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers},
+    {"PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers},
   };
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }

@@ -5,8 +5,8 @@ Speaks push.v1.PusherService/Push as the server does (proto or JSON, transport a
 or not). Only who knows the token of this run gets in: other users of the machine can reach loopback
 too.
 
-Context: controller. One thread accepts, one thread for each connection; none of them runs Python's
-signal handlers.
+Context: controller; agent, for Python's samples. One thread accepts, one thread for each connection;
+none of them runs Python's signal handlers.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import secrets
 import socketserver
 import threading
 import zlib
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,13 +33,15 @@ from gst_pyro_shim.profile import decode
 from gst_pyro_shim.schema import PushRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
 TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  its name, not its value
 PUSH_PATH: Final = "/push.v1.PusherService/Push"
 PROFILE_NAME: Final = "process_cpu"
+PYTHON_NAME: Final = "python_cpu"
+"""Python's own stacks describe CPU time that the native profile already holds."""
 
 # Of a request, as sent and as inflated. The agent splits at 1.5 MiB.
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -69,14 +72,18 @@ class Collector:
         merge: sum of what came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, take: Callable[[str, bytes], None] | None = None) -> None:
         """Listens on a free port of 127.0.0.1.
+
+        Args:
+            take: gets name and bytes of each profile of CPU time, in any thread; else they are merged.
 
         Raises:
             OSError: no socket could be had.
         """
         self.token = secrets.token_urlsafe(24)
         self.merge = Merge()
+        self._take = take or self._merge
         self._lock = threading.Lock()
         self._busy = 0
         self._problems: dict[str, None] = {}
@@ -142,17 +149,23 @@ class Collector:
         with self._lock:
             self._problems[problem] = None
 
-    def add(self, raw_profiles: list[bytes]) -> None:
+    def add(self, profiles: list[tuple[str, bytes]]) -> None:
         """Adds encoded profiles; one that cannot be read becomes one of `problems`."""
-        for raw in raw_profiles:
+        for name, raw in profiles:
             try:
-                self.merge.add(decode(raw))
+                self._take(name, raw)
             except ProfileFormatError as error:
                 self.complain(error.message)
 
+    def _merge(self, name: str, raw: bytes) -> None:
+        profile = decode(raw)
+        if name == PYTHON_NAME:
+            profile = replace(profile, samples=[], python=profile.samples)
+        self.merge.add(profile)
 
-def _cpu_profiles(request: Any) -> list[bytes]:
-    """The native CPU profiles of a PushRequest.
+
+def _cpu_profiles(request: Any) -> list[tuple[str, bytes]]:
+    """Names and bytes of the CPU profiles of a PushRequest.
 
     Raises:
         _RefusedError: it holds no profile at all.
@@ -162,9 +175,9 @@ def _cpu_profiles(request: Any) -> list[bytes]:
     found = []
     for series in request.series:
         names = {label.name: label.value for label in series.labels}
-        # Python's own stacks describe CPU time that the native profile already holds.
-        if names.get("__name__") == PROFILE_NAME:
-            found += [sample.raw_profile for sample in series.samples]
+        name = names.get("__name__", "")
+        if name in {PROFILE_NAME, PYTHON_NAME}:
+            found += [(name, sample.raw_profile) for sample in series.samples]
     return found
 
 

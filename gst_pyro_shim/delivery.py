@@ -98,8 +98,9 @@ class Delivery:
 
     def deliver_python(self, profile: Profile) -> None:
         """The same for a profile of Python functions, under a name of its own."""
-        for exporter in (self._collector, self._server):
-            for data in split(profile) if exporter is not None else ():
+        exporters = [one for one in (self._collector, self._server) if one is not None]
+        for data in split(profile) if exporters else ():
+            for exporter in exporters:
                 exporter.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
         if self._file is not None:
             self._file.add(replace(profile, samples=[], python=profile.samples), final=False)

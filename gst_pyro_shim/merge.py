@@ -31,6 +31,7 @@ class Merge:
         self._max_stacks = max_stacks
         self._lock = threading.Lock()
         self._values: dict[_Key, tuple[int, int]] = {}
+        self._python: dict[_Key, tuple[int, int]] = {}
         self._stats: dict[tuple[int, int], RunStats] = {}
         self._comments: dict[str, None] = {}
         self._start_ns = 0
@@ -49,7 +50,9 @@ class Merge:
                 if RunStats.from_comment(comment) is None:
                     self._comments[comment] = None
             for sample in profile.samples:
-                self._add_sample(sample, sample.pid or pid)
+                self._add_sample(self._values, sample, sample.pid or pid)
+            for sample in profile.python:
+                self._add_sample(self._python, sample, sample.pid or pid)
 
     def _add_times(self, profile: Profile) -> None:
         if profile.start_ns:
@@ -57,15 +60,15 @@ class Merge:
             self._end_ns = max(self._end_ns, profile.start_ns + profile.duration_ns)
         self._period_ns = self._period_ns or profile.period_ns
 
-    def _add_sample(self, sample: Sample, pid: int) -> None:
+    def _add_sample(self, values: dict[_Key, tuple[int, int]], sample: Sample, pid: int) -> None:
         key: _Key = (sample.frames, sample.labels, sample.tid, pid)
-        known = self._values.get(key)
-        if known is None and len(self._values) >= self._max_stacks:
+        known = values.get(key)
+        if known is None and len(values) >= self._max_stacks:
             elements = tuple(frame for frame in sample.frames if frame.kind == "element")
             key = ((TRUNCATED, *elements), sample.labels, 0, pid)
-            known = self._values.get(key)
+            known = values.get(key)
         cpu_ns, samples = known or (0, 0)
-        self._values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
+        values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
 
     def stats(self) -> list[RunStats]:
         """Newest totals of each process, in order of start."""
@@ -79,10 +82,15 @@ class Merge:
                 start_ns=self._start_ns,
                 duration_ns=self._end_ns - self._start_ns,
                 period_ns=self._period_ns,
-                samples=[
-                    Sample(frames, cpu_ns, samples, labels, tid, pid)
-                    for (frames, labels, tid, pid), (cpu_ns, samples) in self._values.items()
-                ],
+                samples=_samples(self._values),
+                python=_samples(self._python),
                 comments=[one.to_comment() for one in latest(self._stats.values())]
                 + list(self._comments),
             )
+
+
+def _samples(values: dict[_Key, tuple[int, int]]) -> list[Sample]:
+    return [
+        Sample(frames, cpu_ns, samples, labels, tid, pid)
+        for (frames, labels, tid, pid), (cpu_ns, samples) in values.items()
+    ]

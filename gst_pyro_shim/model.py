@@ -91,6 +91,8 @@ class Profile:
         period_ns: CPU time between two ticks, 0 without a sampling clock.
         samples: in no particular order.
         comments: free text; one `gst-pyro {json}` for each process (`stats.RunStats`).
+        python: what pyroscope-io saw of Python functions, labelled as `samples` are. It is CPU time that `samples`
+            hold already: never to be added to theirs.
     """
 
     start_ns: int
@@ -98,6 +100,7 @@ class Profile:
     period_ns: int
     samples: list[Sample] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    python: list[Sample] = field(default_factory=list)
 
     def stats(self) -> list[RunStats]:
         """Totals of each process, from the comments; empty for a profile of another tool."""

@@ -85,6 +85,7 @@ class CSegment(Protocol):
     generation: int
     strings_used: int
     threads_seen: int
+    python_entered: int
     counters: list[int]
     labels: list[CLabel]
     modules: list[CModule]
@@ -198,6 +199,10 @@ class Reader:
     def set_agent_state(self, state: int) -> None:
         """Sets it and wakes who waits for it."""
         _lib.gp_reader_set_agent_state(self._pointer, state)
+
+    def offer_python(self, config: bytes) -> None:
+        """Says where Python's samples go."""
+        _lib.gp_reader_offer_python(self._pointer, config, len(config))
 
     def log(self, level: int, text: str) -> None:
         """A line for GStreamer's debug log. MT-safe."""

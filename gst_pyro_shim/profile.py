@@ -103,11 +103,11 @@ class _Encoder:
             )
         return known
 
-    def sample(self, sample: Sample) -> None:
+    def sample(self, sample: Sample, values: tuple[int, ...]) -> None:
         locations = self._locations
         row = self.message.sample.add(
             location_id=[locations.get(frame) or self.location(frame) for frame in sample.frames],
-            value=(sample.cpu_ns, sample.samples),
+            value=values,
         )
         for key, value in sample.labels:
             text = _clip_utf8(_clean(value), _MAX_LABEL_BYTES)
@@ -144,18 +144,27 @@ def _clip_utf8(text: str, limit: int) -> str:
 
 
 def encode(profile: Profile) -> bytes:
-    """`profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count]."""
+    """`profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count].
+
+    Python's own samples, where there are any, have a third type, python/nanoseconds, and 0 of the others: no total
+    holds the same second twice.
+    """
     encoder = _Encoder()
     # These strings first: a server that drops unused ones does not renumber default_sample_type.
     cpu, nanoseconds = encoder.string("cpu"), encoder.string("nanoseconds")
     message = encoder.message
     message.sample_type.add(type=cpu, unit=nanoseconds)
     message.sample_type.add(type=encoder.string("samples"), unit=encoder.string("count"))
+    if profile.python:
+        message.sample_type.add(type=encoder.string("python"), unit=nanoseconds)
     message.default_sample_type = cpu
     # A server meets a missing period type with status 500, or loses the profile to every query.
     message.period_type.type, message.period_type.unit = cpu, nanoseconds
+    python_ns = (0,) if profile.python else ()
     for sample in profile.samples:
-        encoder.sample(sample)
+        encoder.sample(sample, (sample.cpu_ns, sample.samples, *python_ns))
+    for sample in profile.python:
+        encoder.sample(sample, (0, 0, sample.cpu_ns))
     return encoder.finish(profile)
 
 
@@ -291,12 +300,20 @@ class _Decoder:
         cpu = types.index(("cpu", "nanoseconds"))
         count = types.index(("samples", "count")) if ("samples", "count") in types else None
         message = self._message
+        native, python = list(message.sample), []
+        if ("python", "nanoseconds") in types:
+            column = types.index(("python", "nanoseconds"))
+            native = [one for one in message.sample if not one.value[column]]
+            python = [
+                self._sample(one, column, None) for one in message.sample if one.value[column]
+            ]
         return Profile(
             start_ns=message.time_nanos,
             duration_ns=message.duration_nanos,
             period_ns=message.period,
-            samples=[self._sample(one, cpu, count) for one in message.sample],
+            samples=[self._sample(one, cpu, count) for one in native],
             comments=[self._text(index) for index in message.comment],
+            python=python,
         )
 
     def _sample(self, sample: Any, cpu: int, count: int | None) -> Sample:

@@ -327,6 +327,17 @@ class Segment:
         """Tells the shim, and wakes it where it waits."""
         self._reader.set_agent_state(state)
 
+    @property
+    def has_entered_python(self) -> bool:
+        """A thread of the host has run Python."""
+        return bool(self._raw.python_entered)
+
+    def offer_python(self, config: dict[str, str]) -> None:
+        """Gives the host what host_python.py starts with."""
+        words = [word for pair in config.items() for word in pair]
+        raw = "\0".join([*words, ""]).encode("utf-8", "surrogateescape")
+        self._reader.offer_python(raw)
+
     def log(self, level: str, text: str) -> None:
         """A line for GStreamer's debug log (`GST_DEBUG=pyro:5`). MT-safe."""
         self._reader.log(_GST_LEVELS[level], text)

@@ -56,8 +56,8 @@ EXPORTED void
 shim_start (void)
 {
   static const struct gp_import table[] = {
-    { "pthread_create", (void *) count_create, (void **) &real_create },
-    { "answer", (void *) count_answer, (void **) &real_answer },
+    { "pthread_create", (void *) count_create, (void **) &real_create, NULL },
+    { "answer", (void *) count_answer, (void **) &real_answer, NULL },
   };
   gp_imports_init (table, 2);
   gp_imports_pass ();

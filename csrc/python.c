@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* python.c: the label in force, as pyroscope-io's tags of the thread that enters Python.
+ *
+ * Entering is invisible to tracer hooks, and a thread state does not outlive the callback: the places are the import
+ * slots of _gi and libgstpython. A nested callback leaves its own tags behind; the way back into the outer one goes
+ * through PyEval_RestoreThread, which sets them right. So nothing is done on the way out.
+ *
+ * Hazard: signals. Python code run by us on the host's main thread would run Python's signal handlers, and lose a
+ * KeyboardInterrupt. So nothing but builtin functions is called here, with arguments made once a label.
+ *
+ * Hazard: ids. pyroscope-io knows a thread by its pthread_t, which is used again after the thread's end, and takes tags
+ * of the calling thread only. Waiting for the interpreter's lock at a thread's end could wait for ever (who holds it
+ * may be joining the thread). So what stands at an id is remembered, and taken off when the next thread with that id
+ * enters Python or is one of Python's own.
+ *
+ * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards g_tagged and
+ * g_pairs for writing.
+ */
+#define _GNU_SOURCE
+#include "python.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include "label.h"
+#include "python_api.h"
+#include "python_tags.h"
+
+enum
+{
+  THREAD_IDS = 4096, /* a power of two; threads beyond it get no tags */
+  PAIRS = 3
+};
+
+struct gp_python_lock g_python_real;
+const char *const g_python_callers[] = { "_gi.", "libgstpython.", NULL };
+
+_Atomic bool g_python_entered;
+
+/* A thread id and the label that stands at it. id is set once. */
+struct tagged
+{
+  _Atomic uintptr_t id;
+  _Atomic uint32_t label; /* 0: none */
+};
+
+static struct tagged g_tagged[THREAD_IDS];
+static _Atomic uint32_t g_tagged_count;
+/* Of each label, tuples (key, value); made at its first entry, kept for ever. */
+static PyObject *g_pairs[GP_LABELS][PAIRS];
+
+static PyObject *g_add_tag, *g_remove_tag;
+static _Atomic bool g_tags_wanted;
+
+void
+gp_python_tags_set (PyObject *add, PyObject *remove)
+{
+  g_add_tag = add;
+  g_remove_tag = remove;
+  atomic_store_explicit (&g_tags_wanted, add != NULL, memory_order_release); /* pairs with tags_wanted() */
+}
+
+static inline bool
+tags_wanted (void)
+{
+  return atomic_load_explicit (&g_tags_wanted, memory_order_acquire);
+}
+
+static struct tagged *
+find_tagged (uintptr_t id, bool make)
+{
+  size_t at = (id >> 12) * 0x9e3779b97f4a7c15u >> 40;
+  for (size_t i = 0; i < THREAD_IDS; i++) {
+    struct tagged *row = &g_tagged[(at + i) % THREAD_IDS];
+    uintptr_t found = atomic_load_explicit (&row->id, memory_order_relaxed);
+    if (found == id)
+      return row;
+    if (found != 0)
+      continue;
+    if (!make || atomic_load_explicit (&g_tagged_count, memory_order_relaxed) >= THREAD_IDS / 2)
+      return NULL;
+    atomic_store_explicit (&row->id, id, memory_order_relaxed);
+    atomic_fetch_add_explicit (&g_tagged_count, 1, memory_order_relaxed);
+    return row;
+  }
+  return NULL;
+}
+
+static PyObject *
+make_pair (const char *key, const char *prefix, const char *text, const char *suffix)
+{
+  char value[2048];
+  int bytes = snprintf (value, sizeof value, "%s%s%s", prefix, text, suffix);
+  if (*text == '\0' || bytes < 0)
+    return NULL;
+  size_t used = (size_t) bytes < sizeof value ? (size_t) bytes : sizeof value - 1;
+  PyObject *string = PY (PyUnicode_DecodeUTF8) (value, (ptrdiff_t) used, "replace");
+  return string != NULL ? PY (Py_BuildValue) ("(sN)", key, string) : NULL;
+}
+
+/* The same names as the native samples have (window.py). */
+static PyObject **
+pairs_of (uint32_t label)
+{
+  PyObject **pairs = g_pairs[label];
+  if (pairs[0] != NULL)
+    return pairs;
+  const struct gp_label *names = &g_segment->labels[label];
+  const char *strings = g_segment->strings;
+  bool element = names->kind == GP_LABEL_ELEMENT;
+  pairs[1] = make_pair ("factory", "", element ? strings + names->factory : "", "");
+  pairs[2] = make_pair ("pipeline", "", strings + names->pipeline, "");
+  pairs[0] = make_pair ("element", element ? "" : "[state change of ", strings + names->name, element ? "" : "]");
+  return pairs;
+}
+
+static void
+call_for_all (PyObject *function, uint32_t label)
+{
+  PyObject **pairs = pairs_of (label);
+  for (int i = 0; i < PAIRS; i++) {
+    PyObject *result = pairs[i] != NULL ? PY (PyObject_CallObject) (function, pairs[i]) : NULL;
+    if (result != NULL)
+      PY (Py_DecRef) (result);
+    else
+      PY (PyErr_Clear) ();
+  }
+}
+
+/* Sets the thread's tags to those of a label. Requires: the interpreter's lock. */
+static __attribute__ ((noinline)) void
+retag (struct gp_thread *thread, uint32_t label)
+{
+  /* pyroscope-io belongs to the main interpreter. */
+  if (PY (PyInterpreterState_Get) () != PY (PyInterpreterState_Main) ())
+    return;
+  struct tagged *row = find_tagged ((uintptr_t) pthread_self (), true);
+  if (row == NULL)
+    return;
+  uint32_t before = atomic_load_explicit (&row->label, memory_order_relaxed); /* only this thread writes it now */
+  if (before != label) {
+    PyObject *type, *value, *trace;
+    PY (PyErr_Fetch) (&type, &value, &trace);
+    if (before != 0)
+      call_for_all (g_remove_tag, before);
+    if (label != 0)
+      call_for_all (g_add_tag, label);
+    PY (PyErr_Restore) (type, value, trace);
+    atomic_store_explicit (&row->label, label, memory_order_relaxed);
+  }
+  if (thread != NULL)
+    thread->python_label = label;
+}
+
+/* sp: of the caller's frame. */
+static inline void
+entered (uintptr_t sp)
+{
+  struct gp_thread *thread = gp_thread_known ();
+  if (thread == NULL || !atomic_load_explicit (&g_active, memory_order_relaxed))
+    return;
+  if (__builtin_expect (!tags_wanted (), 0)) {
+    /* The poller looks ten times a second. */
+    if (!atomic_load_explicit (&g_python_entered, memory_order_relaxed))
+      atomic_store_explicit (&g_python_entered, true, memory_order_relaxed);
+    return;
+  }
+  uint32_t label = gp_label_current (thread, sp);
+  uint32_t kind = g_segment->labels[label].kind;
+  if (kind != GP_LABEL_ELEMENT && kind != GP_LABEL_STATE_CHANGE)
+    label = 0;
+  if (label != thread->python_label)
+    retag (thread, label);
+}
+
+int
+gp_python_ensure (void)
+{
+  int state = g_python_real.ensure ();
+  entered ((uintptr_t) __builtin_frame_address (0));
+  return state;
+}
+
+void
+gp_python_restore (void *state)
+{
+  g_python_real.restore (state);
+  entered ((uintptr_t) __builtin_frame_address (0));
+}
+
+void
+gp_python_thread_starts (void *(*function) (void *) )
+{
+  if (atomic_load_explicit (&g_tagged_count, memory_order_relaxed) == 0 || !tags_wanted ())
+    return;
+  struct tagged *row = find_tagged ((uintptr_t) pthread_self (), false);
+  if (row == NULL || atomic_load_explicit (&row->label, memory_order_relaxed) == 0)
+    return;
+  /* One of Python's own takes the lock at once anyway; others may never, and are no business of pyroscope-io's then. */
+  Dl_info theirs, python;
+  if (dladdr ((void *) (uintptr_t) function, &theirs) == 0
+      || dladdr ((void *) (uintptr_t) g_python_real.ensure, &python) == 0 || theirs.dli_fbase != python.dli_fbase)
+    return;
+  int state = g_python_real.ensure ();
+  retag (NULL, 0);
+  PY (PyGILState_Release) (state);
+}

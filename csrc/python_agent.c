@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* python_agent.c: pyroscope-io in the host's interpreter, from its start to its last push.
+ *
+ * One thread of ours runs host_python.py there: never the host's own, and not before one of them has entered Python.
+ * That file is executed in a namespace of its own, so sys.path and sys.modules do not know of it.
+ *
+ * Context: lifecycle, on a thread of our own; gp_python_poll() and gp_python_stop() are the poller's.
+ */
+#define _GNU_SOURCE
+#include "python.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include "gst.h"
+#include "lifecycle.h"
+#include "python_api.h"
+#include "python_tags.h"
+#include "workers.h"
+
+enum
+{
+  OFFER_MS = 10000, /* the agent may still be importing */
+  STOP_MS = 300,    /* pyroscope-io's last push stays on this machine; the interpreter's lock may be held */
+  FILE_INPUT = 257, /* Py_file_input */
+  SCRIPT_BYTES = 65536,
+  HIGH_FD = 200
+};
+
+enum state
+{
+  STATE_NONE,
+  STATE_RUNS,
+  STATE_DONE
+};
+
+static uint32_t g_state; /* a futex */
+static int g_stop_fd = -1;
+
+static const char *
+config (const char *wanted)
+{
+  const char *end = g_segment->python_config + GP_PYTHON;
+  for (const char *key = g_segment->python_config; key < end && *key != '\0';) {
+    const char *value = key + strnlen (key, (size_t) (end - key)) + 1;
+    if (value >= end)
+      break;
+    if (strcmp (key, wanted) == 0)
+      return value;
+    key = value + strnlen (value, (size_t) (end - value)) + 1;
+  }
+  return "";
+}
+
+/* The text of a file; to be freed. */
+static char *
+read_text (const char *path)
+{
+  FILE *file = fopen (path, "re");
+  char *text = file != NULL ? calloc (1, SCRIPT_BYTES) : NULL;
+  if (text != NULL && fread (text, 1, SCRIPT_BYTES - 1, file) == 0) {
+    free (text);
+    text = NULL;
+  }
+  if (file != NULL)
+    fclose (file);
+  return text;
+}
+
+/* host_python.py's namespace; NULL with an exception set. */
+static PyObject *
+load_script (void)
+{
+  char *text = read_text (config ("script"));
+  if (text == NULL)
+    return NULL;
+  PyObject *code = PY (Py_CompileString) (text, config ("script"), FILE_INPUT);
+  PyObject *names = PY (PyDict_New) ();
+  free (text);
+  if (code == NULL || names == NULL
+      || PY (PyDict_SetItemString) (names, "__builtins__", PY (PyEval_GetBuiltins) ()) != 0)
+    return NULL;
+  PyObject *name = PY (Py_BuildValue) ("s", "gst_pyro_shim.host_python");
+  if (name == NULL || PY (PyDict_SetItemString) (names, "__name__", name) != 0)
+    return NULL;
+  return PY (PyEval_EvalCode) (code, names, names) != NULL ? names : NULL;
+}
+
+static PyObject *
+start_script (PyObject *names)
+{
+  PyObject *start = PY (PyDict_GetItemString) (names, "start");
+  return start == NULL ? NULL
+                       : PY (PyObject_CallFunction) (start, "ssssii", config ("url"), config ("token"),
+                             config ("package"), config ("interval"), (int) g_segment->sample_rate_hz, g_stop_fd);
+}
+
+/* Requires: the interpreter's lock. */
+static void
+serve (void)
+{
+  PyObject *names = load_script ();
+  PyObject *result = names != NULL ? start_script (names) : NULL;
+  const char *problem = result != NULL ? PY (PyUnicode_AsUTF8AndSize) (result, NULL) : NULL;
+  PY (PyErr_Clear) ();
+  if (problem != NULL || result == NULL) {
+    gp_say ("Python functions are not profiled: %s", problem != NULL ? problem : "host_python.py cannot be run");
+    return;
+  }
+  /* All of it is kept for ever: add and remove are the host's business too, the rest is small. */
+  gp_python_tags_set (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
+  gp_gst_log (GST_LEVEL_INFO, "pyroscope-io samples the host's Python");
+  if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "wait"), NULL) == NULL)
+    PY (PyErr_Clear) ();
+  gp_python_tags_set (NULL, NULL);
+  if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "finish"), NULL) == NULL)
+    PY (PyErr_Clear) ();
+}
+
+static bool
+wait_for_offer (void)
+{
+  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + OFFER_MS * 1000000ull;
+  while (gp_load_acquire (&g_segment->python_offered) == 0) { /* pairs with the release in gp_reader_offer_python() */
+    if (gp_lifecycle_is_ending () || gp_clock_ns (CLOCK_MONOTONIC) > deadline)
+      return false;
+    gp_segment_wait (&g_segment->python_offered, 0, 100);
+  }
+  return true;
+}
+
+static void *
+python_main (void *unused)
+{
+  (void) unused;
+  if (wait_for_offer () && gp_python_api_load ((void *) (uintptr_t) g_python_real.ensure) && PY (Py_IsInitialized) ()) {
+    int state = g_python_real.ensure ();
+    serve ();
+    PY (PyGILState_Release) (state);
+  }
+  gp_store_release (&g_state, STATE_DONE);
+  gp_segment_signal (&g_segment->poll); /* whoever waits looks at the state again */
+  return NULL;
+}
+
+void
+gp_python_poll (void)
+{
+  if (g_state != STATE_NONE || !atomic_load_explicit (&g_python_entered, memory_order_relaxed))
+    return;
+  g_state = STATE_RUNS;
+  gp_store (&g_segment->python_entered, 1);
+  gp_segment_signal (&g_segment->wake);
+  int low = eventfd (0, EFD_CLOEXEC);
+  g_stop_fd = fcntl (low, F_DUPFD_CLOEXEC, HIGH_FD);
+  close (low);
+  if (g_stop_fd < 0 || gp_workers_start_own (python_main, NULL, "gst-pyro-python") != 0)
+    gp_store (&g_state, STATE_DONE);
+}
+
+void
+gp_python_stop (void)
+{
+  static const uint64_t one = 1;
+  if (gp_load_acquire (&g_state) != STATE_RUNS || write (g_stop_fd, &one, sizeof one) < 0)
+    return;
+  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull;
+  while (gp_load_acquire (&g_state) != STATE_DONE && gp_clock_ns (CLOCK_MONOTONIC) < deadline)
+    nanosleep (&(struct timespec) { .tv_nsec = 2000000 }, NULL);
+}

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""What of ours runs in the interpreter of a host: it brings pyroscope-io up, and down again within a second.
+
+Executed by csrc/python_agent.c from its file, in a namespace of its own: nothing but the standard library here, and
+nothing that a host could notice beyond pyroscope-io itself. sys.path stays as it is.
+
+Context: the host's interpreter, on a thread of ours; `_at_exit` on the host's main thread.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+TYPE_CHECKING = False  # typing is not imported for it
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+_EXIT_S = 0.5
+_PACKAGE = "pyroscope"
+
+_pid = os.getpid()
+_stop_fd = -1
+_done = _thread.allocate_lock()
+_shutdown: Callable[[], object] | None = None
+
+
+def start(  # noqa: PLR0917  called from C
+    url: str, token: str, package: str, interval: str, rate: int, stop_fd: int
+) -> tuple[Any, Any] | str:
+    """Starts pyroscope-io, unless the host has it in use itself: then it is only asked for tags.
+
+    Args:
+        url: of the agent's collector, on this machine.
+        token: that the collector wants to see.
+        package: folder of the agent's own pyroscope-io, "" where it has none.
+        interval: s between two pushes.
+        rate: Hz.
+        stop_fd: eventfd that says when to stop.
+
+    Returns:
+        Functions (key, value) that set and take off a tag of the calling thread; a sentence where that cannot be.
+    """
+    global _stop_fd
+    try:
+        if "t" in sys.abiflags:
+            return (
+                "pyroscope-io does not know free-threaded Python. The rest of the profile goes on."
+            )
+        theirs = sys.modules.get(_PACKAGE)
+        if theirs is None:
+            ours = _import(package)
+            if ours is None:
+                return (
+                    f"{sys.executable or 'this Python'} has no pyroscope-io for Python"
+                    f" {sys.version_info[0]}.{sys.version_info[1]}:"
+                    f" `{sys.executable or 'python3'} -m pip install pyroscope-io` adds it. The rest of the"
+                    " profile goes on."
+                )
+            _configure(ours, url, token, interval, rate)
+        _stop_fd = stop_fd
+        _done.acquire()
+        atexit.register(_at_exit)
+        found = theirs or ours
+        return found.add_thread_tag, found.remove_thread_tag  # noqa: TRY300
+    except Exception as error:  # noqa: BLE001  the host goes on
+        return f"pyroscope-io could not be started ({type(error).__name__}: {error})."
+
+
+def wait() -> None:
+    """Until the host ends, or the shim wants to stop. Holds no lock meanwhile."""
+    os.read(_stop_fd, 8)
+
+
+def finish() -> None:
+    """Pushes what is left. The collector answers at once."""
+    try:
+        if _shutdown is not None:
+            _shutdown()
+    finally:
+        _done.release()
+
+
+def _at_exit() -> None:
+    """Before the interpreter goes, with no more than half a second for it."""
+    if os.getpid() != _pid:
+        return
+    os.write(_stop_fd, (1).to_bytes(8, sys.byteorder))
+    _done.acquire(timeout=_EXIT_S)
+
+
+def _import(package: str) -> Any:
+    """The host's pyroscope-io, else the agent's where it fits this interpreter, else None."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not _holds_native(spec.submodule_search_locations):
+        if not package or not _holds_native([package]):
+            return None
+        file = os.path.join(package, "__init__.py")
+        spec = importlib.util.spec_from_file_location(
+            _PACKAGE, file, submodule_search_locations=[package]
+        )
+    if spec is None or spec.loader is None:
+        return None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_PACKAGE] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(_PACKAGE, None)
+        raise
+    return module
+
+
+def _holds_native(folders: Sequence[str] | None) -> bool:
+    suffixes = importlib.machinery.EXTENSION_SUFFIXES
+    return any(
+        os.path.exists(os.path.join(folder, "_native" + end))  # noqa: PTH110  pathlib costs
+        for folder in folders or ()
+        for end in suffixes
+    )
+
+
+def _configure(pyroscope: Any, url: str, token: str, interval: str, rate: int) -> None:
+    global _shutdown
+    pyroscope.configure(
+        application_name="python",
+        server_address=url,
+        sample_rate=rate,
+        oncpu=True,
+        gil_only=False,  # numpy works without the lock
+        http_headers={"Gst-Pyro-Token": token},
+        upload_interval=max(1, int(interval)),
+    )
+    native = pyroscope.lib
+    real = native.initialize_agent
+    _shutdown = native.drop_agent
+
+    def make_way(*args: Any, **kwargs: Any) -> Any:
+        """The host configures pyroscope-io itself after all: it gets it."""
+        global _shutdown
+        native.initialize_agent = real
+        _shutdown = None
+        native.drop_agent()
+        return real(*args, **kwargs)
+
+    native.initialize_agent = make_way

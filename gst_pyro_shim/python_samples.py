@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Python's own samples: a collector for the host's pyroscope-io, whose profiles go the way of ours.
+
+pyroscope-io knows no deadline, no second try and no spool, and cannot stop while a server is silent. It pushes to this
+process, which answers at once; what it brings goes out under a name of its own, since Python CPU is native CPU too.
+
+Context: agent, in a process of its own. The collector's threads receive, the agent's thread takes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim.collector import Collector
+from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.profile import decode
+
+if TYPE_CHECKING:
+    from gst_pyro_shim.model import Profile
+    from gst_pyro_shim.outbox import Log
+    from gst_pyro_shim.segment import Segment
+
+_SETTLE_S: Final = 0.05
+_MAX_WAITING: Final = 64
+
+
+class PythonSamples:
+    """Offers the host a collector and gathers what comes."""
+
+    def __init__(self, segment: Segment, interval_s: float, log: Log) -> None:
+        """Listens, and tells the host where.
+
+        Args:
+            segment: of the host.
+            interval_s: between two pushes.
+            log: takes a level and a line.
+
+        Raises:
+            OSError: no socket could be had.
+        """
+        self._log = log
+        self._waiting: deque[bytes] = deque(maxlen=_MAX_WAITING)
+        self._collector = Collector(lambda _, raw: self._waiting.append(raw))
+        self._collector.start()
+        segment.offer_python(
+            {
+                "script": str(Path(__file__).with_name("host_python.py")),
+                "url": self._collector.url,
+                "token": self._collector.token,
+                "package": _package(),
+                "interval": f"{interval_s:g}",
+            }
+        )
+        log("info", f"the host runs Python; its samples are taken at {self._collector.url}")
+
+    def take(self) -> list[Profile]:
+        """What has come since the last call."""
+        profiles = []
+        while self._waiting:
+            try:
+                profile = decode(self._waiting.popleft())
+            except ProfileFormatError as error:
+                self._log("warning", f"a profile of Python cannot be read: {error.message}")
+                continue
+            if profile.samples:
+                profiles.append(_with_ticks(profile))
+        return profiles
+
+    def close(self) -> list[Profile]:
+        """The same for the last time: the host has pushed all it had, but it may not be read yet."""
+        end = time.monotonic() + _SETTLE_S
+        while self._collector.is_busy and time.monotonic() < end:
+            time.sleep(0.002)
+        return self.take()
+
+
+def _with_ticks(profile: Profile) -> Profile:
+    period = max(1, profile.period_ns)
+    samples = [replace(one, samples=one.cpu_ns // period) for one in profile.samples if one.frames]
+    return replace(profile, samples=samples)
+
+
+def _package() -> str:
+    """Folder of this environment's pyroscope-io, for hosts that have none; "" where there is none."""
+    spec = importlib.util.find_spec("pyroscope")
+    folders = spec.submodule_search_locations if spec is not None else None
+    return next(iter(folders or ()), "")
