@@ -71,8 +71,8 @@ def shim_objects(sanitize: str | None) -> tuple[Path, ...]:
 def host_library() -> Path:
     """A module of the host's, whose calls are redirected; the test programs hold the shim, and are exempt."""
     path = work_dir() / "libhost.so"
-    command = ["cc", "-shared", "-fPIC", "-O1", "-g", str(CORE / "host.c"), "-o", str(path)]
-    subprocess.run(command, check=True)
+    command = ["cc", "-shared", "-fPIC", "-g", "-Wl,-soname,libhost.so", str(CORE / "host.c")]
+    subprocess.run([*command, "-o", str(path)], check=True)
     return path
 
 
