@@ -29,7 +29,7 @@ $(shell mkdir -p $(STAMPS) && echo '$(PYTHON)' > $(STAMPS)/python)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-server lint format docs bench clean apt-build apt-demo apt-test
+.PHONY: help build demo test test-server accuracy lint format docs bench clean apt-build apt-demo apt-test
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -46,6 +46,9 @@ test-server: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## push to a real server
 	@test -n '$(SERVER_URL)' || { echo 'make test-server needs SERVER_URL=http://HOST:4040' >&2; exit 2; }
 	GP_TEST_SERVER_URL='$(SERVER_URL)' $(PY) -m pytest -m server $(PYTEST_ARGS)
 
+accuracy: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## accounts against known CPU, all combinations, ten runs each
+	GP_ACCURACY_RUNS=10 $(PY) -m pytest tests/accuracy $(PYTEST_ARGS)
+
 lint: $(STAMPS)/native $(STAMPS)/dev  ## check style and types, change nothing
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -61,7 +64,7 @@ format: $(STAMPS)/dev  ## bring Python and C into the project's format
 	$(VENV)/bin/clang-format -i $(C_FILES)
 
 bench: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## measure what profiling costs, as ratios of paired runs
-	@for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
+	@$(PY) -m benchmarks.bench $(BENCH_ARGS)
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist *.egg-info gst_pyro_shim/*.so gst_pyro_shim/plugin gst_pyro_shim/agent-python.txt

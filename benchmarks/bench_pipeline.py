@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""What profiling the demo pipeline at 100 Hz costs, agent included, in CPU.
+
+Context: benchmark; run by bench.py.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks.measuring import Pairs, Row, by_turns, cpu_s, environment, profiled, spread
+
+GOAL = 1.01
+SIZE = "video/x-raw,width=1280,height=720,framerate=30/1"
+
+
+def command(buffers: int) -> list[str]:
+    chain = f"videotestsrc num-buffers={buffers} ! {SIZE} ! videoconvert ! x264enc ! h264parse"
+    return ["gst-launch-1.0", "-q", *f"{chain} ! avdec_h264 ! videoconvert ! fakesink".split()]
+
+
+def rows(*, rounds: int, quick: bool) -> list[Row]:
+    plain = environment()
+    # Embedded, so that the agent's CPU is in the process's own.
+    ours = profiled(sample_rate="100", agent="embedded")
+    few, many = 1, (100 if quick else 1200)
+    pairs = by_turns(
+        {
+            f"{name} {buffers}": lambda environ=environ, buffers=buffers: cpu_s(
+                command(buffers), environ
+            )
+            for name, environ in (("plain", plain), ("ours", ours))
+            for buffers in (few, many)
+        },
+        rounds,
+    )
+    steady = Pairs(
+        {name: pairs.differences(f"{name} {few}", f"{name} {many}") for name in ("plain", "ours")}
+    )
+    ratios = steady.ratios("plain", "ours")
+    start = pairs.differences(f"plain {few}", f"ours {few}")
+    return [
+        Row(
+            "demo pipeline, CPU at 100 Hz, start-up apart",
+            f"{steady.median('plain'):.2f} s",
+            f"{steady.median('ours'):.2f} s",
+            f"{spread(ratios, '.4f')}",
+            f"≤ {GOAL}",
+            statistics.median(ratios) <= GOAL,
+        ),
+        Row(
+            "demo pipeline, start-up and end, once a process",
+            f"{pairs.median(f'plain {few}'):.3f} s",
+            f"{pairs.median(f'ours {few}'):.3f} s",
+            f"{spread(start, '+.3f')} s",
+        ),
+    ]

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""A PyGObject program with a probe on a live pad; prints the delays of its callbacks, ns, one a line.
+
+Context: target of bench_probe.py.
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+from gi.repository import GLib, Gst  # noqa: E402
+
+Gst.init(None)
+SECONDS = float(sys.argv[1])
+pipeline = Gst.parse_launch(
+    f"audiotestsrc is-live=true samplesperbuffer=96 num-buffers={int(SECONDS * 500)}"
+    " ! audio/x-raw,rate=48000,channels=2 ! identity name=here ! fakesink"
+)
+clock = Gst.SystemClock.obtain()
+pipeline.use_clock(clock)
+delays = []
+
+
+def on_buffer(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+    due = pipeline.get_base_time() + info.get_buffer().pts
+    delays.append(clock.get_time() - due)
+    return Gst.PadProbeReturn.OK
+
+
+pipeline.get_by_name("here").get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, on_buffer)
+loop = GLib.MainLoop()
+bus = pipeline.get_bus()
+bus.add_signal_watch()
+bus.connect("message::eos", lambda *_: loop.quit())
+pipeline.set_state(Gst.State.PLAYING)
+loop.run()
+pipeline.set_state(Gst.State.NULL)
+sys.stdout.write("\n".join(str(one) for one in delays[100:]))

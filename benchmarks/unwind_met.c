@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* unwind_met.c: preloaded into a program: samples it by a CPU timer and times each walk as it is met in a run, caches
+ * cold. Three unwinders take turns: ours, libgcc's and libunwind's. Ours gets no boundaries: each stack must reach the
+ * thread's root. At exit one line a sample goes to the file GP_BENCH_OUTPUT: unwinder, ns, depth, how it ended.
+ *
+ * libgcc's and libunwind's own end is judged alike: they reached the root if their last frames are those of a thread's
+ * or the program's start.
+ *
+ * Context: benchmarks only; the handler calls what is not async-signal-safe (libgcc, libunwind).
+ */
+#define _GNU_SOURCE
+#define UNW_LOCAL_ONLY
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <libunwind.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include "modules.h"
+#include "unwind.h"
+
+enum
+{
+  SAMPLES_MAX = 100000,
+  FRAMES_MAX = 256,
+  INTERVAL_US = 4000
+};
+
+enum unwinder
+{
+  OURS,
+  LIBGCC,
+  LIBUNWIND,
+  UNWINDERS
+};
+
+extern void *__libc_stack_end;
+
+static struct
+{
+  uint32_t ns, depth;
+  uint8_t unwinder, end;
+} g_samples[SAMPLES_MAX];
+static _Atomic uint32_t g_count;
+static __thread uint64_t t_frames[FRAMES_MAX] __attribute__ ((tls_model ("initial-exec")));
+static __thread bool t_busy __attribute__ ((tls_model ("initial-exec")));
+static uintptr_t g_start_code[2], g_libc[2]; /* of the executable, of libc: where threads and programs begin */
+
+static uint64_t
+now_ns (void)
+{
+  struct timespec now;
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * 1000000000U + (uint64_t) now.tv_nsec;
+}
+
+static uintptr_t
+thread_pointer (void)
+{
+#if defined(__x86_64__)
+  uintptr_t pointer;
+  __asm__ ("mov %%fs:0, %0" : "=r"(pointer));
+  return pointer;
+#else
+  return (uintptr_t) __builtin_thread_pointer ();
+#endif
+}
+
+static uint32_t
+walk_ours (const ucontext_t *context, uint8_t *end)
+{
+  struct gp_regs regs = { .context = context };
+#if defined(__x86_64__)
+  regs.pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
+  regs.sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
+  regs.bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
+#else
+  regs.pc = context->uc_mcontext.pc;
+  regs.sp = context->uc_mcontext.sp;
+  regs.bp = context->uc_mcontext.regs[29];
+  regs.lr = context->uc_mcontext.regs[30];
+#endif
+  bool main_thread = getpid () == (pid_t) syscall (SYS_gettid);
+  struct gp_stack stack = { .lo = regs.sp & ~(uintptr_t) 4095,
+    .hi = main_thread ? (uintptr_t) __libc_stack_end : thread_pointer () };
+  struct gp_walk_result result;
+  gp_unwind (&regs, &stack, NULL, 0, NULL, t_frames, FRAMES_MAX, &result);
+  *end = (uint8_t) result.end;
+  return result.depth;
+}
+
+static uint8_t
+judge (uintptr_t last)
+{
+  bool root = (last >= g_start_code[0] && last < g_start_code[1]) || (last >= g_libc[0] && last < g_libc[1]);
+  return root ? GP_STACK_CFI : GP_STACK_TRUNCATED;
+}
+
+static uint32_t
+walk_libgcc (uint8_t *end)
+{
+  void *frames[FRAMES_MAX];
+  int n = backtrace (frames, FRAMES_MAX);
+  *end = judge ((uintptr_t) frames[n - 1]);
+  return (uint32_t) n - 2; /* the handler and the kernel's frame */
+}
+
+static uint32_t
+walk_libunwind (const ucontext_t *context, uint8_t *end)
+{
+  unw_context_t start;
+  unw_cursor_t cursor;
+  unw_word_t pc = 0;
+  uint32_t n = 0;
+  memcpy (&start, context, sizeof start);
+  unw_init_local2 (&cursor, &start, UNW_INIT_SIGNAL_FRAME);
+  do {
+    unw_get_reg (&cursor, UNW_REG_IP, &pc);
+    n++;
+  } while (n < FRAMES_MAX && unw_step (&cursor) > 0);
+  *end = judge (pc);
+  return n;
+}
+
+static void
+take_sample (int number, siginfo_t *info, void *data)
+{
+  (void) number, (void) info;
+  uint32_t index = atomic_fetch_add (&g_count, 1);
+  if (t_busy || index >= SAMPLES_MAX)
+    return;
+  t_busy = true;
+  enum unwinder unwinder = index % UNWINDERS;
+  uint8_t end = 0;
+  uint32_t depth;
+  uint64_t start = now_ns ();
+  if (unwinder == OURS)
+    depth = walk_ours (data, &end);
+  else if (unwinder == LIBGCC)
+    depth = walk_libgcc (&end);
+  else
+    depth = walk_libunwind (data, &end);
+  g_samples[index].ns = (uint32_t) (now_ns () - start);
+  g_samples[index].depth = depth;
+  g_samples[index].unwinder = (uint8_t) unwinder;
+  g_samples[index].end = end;
+  t_busy = false;
+}
+
+static void
+find_range (const char *symbol, uintptr_t range[2])
+{
+  void *address = dlsym (RTLD_DEFAULT, symbol);
+  for (uint32_t i = 0; i < g_segment->module_count; i++)
+    if (g_segment->modules[i].start <= (uintptr_t) address && (uintptr_t) address < g_segment->modules[i].end) {
+      range[0] = g_segment->modules[i].start;
+      range[1] = g_segment->modules[i].end;
+    }
+}
+
+/* Plugins come while the program runs; the product refreshes after each dlopen. */
+static void *
+refresh (void *unused)
+{
+  sigset_t all;
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, NULL);
+  for (;;) {
+    gp_modules_refresh ();
+    usleep (20000);
+  }
+  return unused;
+}
+
+__attribute__ ((constructor)) static void
+start (void)
+{
+  int fd;
+  void *warm[4];
+  pthread_t thread;
+  if (getenv ("GP_BENCH_OUTPUT") == NULL || gp_segment_create (&fd) != 0)
+    return;
+  gp_modules_refresh ();
+  g_start_code[0] = g_segment->modules[0].start;
+  g_start_code[1] = g_segment->modules[0].end;
+  find_range ("pthread_create", g_libc);
+  backtrace (warm, 4);
+  pthread_create (&thread, NULL, refresh, NULL);
+  struct sigaction action = { .sa_sigaction = take_sample, .sa_flags = SA_SIGINFO | SA_RESTART };
+  struct itimerval interval = { { 0, INTERVAL_US }, { 0, INTERVAL_US } };
+  sigaction (SIGPROF, &action, NULL);
+  setitimer (ITIMER_PROF, &interval, NULL);
+}
+
+__attribute__ ((destructor)) static void
+stop (void)
+{
+  if (g_segment == NULL)
+    return;
+  struct itimerval never = { 0 };
+  setitimer (ITIMER_PROF, &never, NULL);
+  FILE *output = fopen (getenv ("GP_BENCH_OUTPUT"), "w");
+  uint32_t n = atomic_load (&g_count);
+  for (uint32_t i = 0; output != NULL && i < n && i < SAMPLES_MAX; i++)
+    if (g_samples[i].depth > 0)
+      fprintf (output, "%u %u %u %u\n", g_samples[i].unwinder, g_samples[i].ns, g_samples[i].depth, g_samples[i].end);
+  if (output != NULL)
+    fclose (output);
+}
