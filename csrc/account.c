@@ -28,7 +28,9 @@
 /* One that slept is measured at every entry until so many in a row did not. */
 #define CALM_ENTRIES 64
 
+#if defined (__x86_64__)
 static bool g_counter_invariant;
+#endif
 static uint64_t g_start_cycles, g_start_ns;
 static uint64_t g_ns_per_cycle; /* 32.32 fixed point; written by the poller, read by all */
 static uint64_t g_short_cycles, g_unread_cycles;
@@ -87,7 +89,7 @@ read_both (uint64_t *cycles, uint64_t *ns)
 void
 gp_account_calibrate (void)
 {
-  uint64_t cycles, ns;
+  uint64_t cycles = 0, ns = 0;
   if (g_start_ns == 0) {
 #if defined (__x86_64__)
     unsigned eax, ebx, ecx, edx;
