@@ -7,6 +7,7 @@ Context: benchmark; run by bench.py.
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
 from benchmarks.measuring import Pairs, Row, by_turns, cpu_s, environment, profiled, spread
 
@@ -26,9 +27,7 @@ def rows(*, rounds: int, quick: bool) -> list[Row]:
     few, many = 1, (100 if quick else 1200)
     pairs = by_turns(
         {
-            f"{name} {buffers}": lambda environ=environ, buffers=buffers: cpu_s(
-                command(buffers), environ
-            )
+            f"{name} {buffers}": partial(cpu_s, command(buffers), environ)
             for name, environ in (("plain", plain), ("ours", ours))
             for buffers in (few, many)
         },

@@ -73,7 +73,7 @@ def by_turns(measures: Mapping[str, Callable[[], float]], rounds: int) -> Pairs:
     """Calls each once a round, every other round in reverse order; one round before those is thrown away."""
     values: dict[str, list[float]] = {name: [] for name in measures}
     for number in range(rounds + 1):
-        names = list(measures) if number % 2 else list(reversed(measures))
+        names = list(measures) if number % 2 else list(measures)[::-1]
         for name in names:
             value = measures[name]()
             if number:
@@ -143,6 +143,6 @@ def compile_plugin(source: Path, folder: Path) -> None:
         check=True,
     ).stdout.split()
     name = source.stem.replace("_", "")
-    product = ["-shared", "-fPIC", "-O2", "-o", folder / f"libgst{name}.so"]
+    product = ["-shared", "-fPIC", "-O2", "-o", str(folder / f"libgst{name}.so")]
     define = '-DPACKAGE="gst-pyro-shim"'
-    subprocess.run([os.environ.get("CC", "cc"), *product, define, source, *flags], check=True)
+    subprocess.run([os.environ.get("CC", "cc"), *product, define, str(source), *flags], check=True)

@@ -19,7 +19,7 @@ pipeline = Gst.parse_launch(
 )
 clock = Gst.SystemClock.obtain()
 pipeline.use_clock(clock)
-delays = []
+delays: list[int] = []
 
 
 def on_buffer(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
