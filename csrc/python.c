@@ -11,7 +11,7 @@
  * Hazard: ids. pyroscope-io knows a thread by its pthread_t, which is used again after the thread's end, and takes tags
  * of the calling thread only. Waiting for the interpreter's lock at a thread's end could wait for ever (who holds it
  * may be joining the thread). So what stands at an id is remembered, and taken off when the next thread with that id
- * enters Python or is one of Python's own.
+ * enters Python or starts as one of Python's own.
  *
  * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards g_tagged and
  * g_pairs for writing.
@@ -29,7 +29,7 @@
 enum
 {
   THREAD_IDS = 4096, /* a power of two; threads beyond it get no tags */
-  PAIRS = 3
+  PAIRS = 4
 };
 
 struct gp_python_lock g_python_real;
@@ -98,19 +98,46 @@ make_pair (const char *key, const char *prefix, const char *text, const char *su
   return string != NULL ? PY (Py_BuildValue) ("(sN)", key, string) : NULL;
 }
 
-/* The same names as the native samples have (window.py). */
+/* Elements below a bin have a path as well; directly in the pipeline the name says it all. */
+static bool
+is_nested (const char *path)
+{
+  int depth = 0;
+  for (; *path != '\0'; path++)
+    depth += *path == '/';
+  return depth > 2;
+}
+
+/* The same names as the native samples have (segment.py, window.py; tests hold them against each other). */
 static PyObject **
 pairs_of (uint32_t label)
 {
+  static const char *const fixed[] = {
+    [GP_LABEL_MAIN] = "[main thread]",
+    [GP_LABEL_POOL] = "[GLib pool]",
+    [GP_LABEL_TASK] = "[GStreamer task]",
+    [GP_LABEL_THREAD] = "[other threads]",
+    [GP_LABEL_AGENT] = "[gst-pyro agent]",
+    [GP_LABEL_BEFORE] = "[before the tracer]",
+    [GP_LABEL_UNSEEN] = "[unseen threads]",
+    [GP_LABEL_OVERFLOW] = "[too many labels]",
+  };
   PyObject **pairs = g_pairs[label];
   if (pairs[0] != NULL)
     return pairs;
   const struct gp_label *names = &g_segment->labels[label];
-  const char *strings = g_segment->strings;
-  bool element = names->kind == GP_LABEL_ELEMENT;
-  pairs[1] = make_pair ("factory", "", element ? strings + names->factory : "", "");
-  pairs[2] = make_pair ("pipeline", "", strings + names->pipeline, "");
-  pairs[0] = make_pair ("element", element ? "" : "[state change of ", strings + names->name, element ? "" : "]");
+  const char *name = g_segment->strings + names->name, *path = g_segment->strings + names->path;
+  if (names->kind == GP_LABEL_ELEMENT) {
+    pairs[1] = make_pair ("factory", "", g_segment->strings + names->factory, "");
+    pairs[3] = is_nested (path) ? make_pair ("path", "", path, "") : NULL;
+    pairs[0] = make_pair ("element", "", name, "");
+  } else if (names->kind == GP_LABEL_STATE_CHANGE) {
+    pairs[0] = make_pair ("element", "[state change of ", name, "]");
+  } else {
+    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_OVERFLOW ? fixed[names->kind] : "", "");
+  }
+  if (names->pipeline != 0)
+    pairs[2] = make_pair ("pipeline", "", g_segment->strings + names->pipeline, "");
   return pairs;
 }
 
@@ -166,9 +193,6 @@ entered (uintptr_t sp)
     return;
   }
   uint32_t label = gp_label_current (thread, sp);
-  uint32_t kind = g_segment->labels[label].kind;
-  if (kind != GP_LABEL_ELEMENT && kind != GP_LABEL_STATE_CHANGE)
-    label = 0;
   if (label != thread->python_label)
     retag (thread, label);
 }
@@ -189,19 +213,16 @@ gp_python_restore (void *state)
 }
 
 void
-gp_python_thread_starts (void *(*function) (void *) )
+gp_python_thread_starts (void *(*function) (void *), uint32_t label)
 {
-  if (atomic_load_explicit (&g_tagged_count, memory_order_relaxed) == 0 || !tags_wanted ())
+  if (!tags_wanted ())
     return;
-  struct tagged *row = find_tagged ((uintptr_t) pthread_self (), false);
-  if (row == NULL || atomic_load_explicit (&row->label, memory_order_relaxed) == 0)
-    return;
-  /* One of Python's own takes the lock at once anyway; others may never, and are no business of pyroscope-io's then. */
+  /* One of Python's own takes the lock at once anyway. Others may never, and come by an import slot if they do. */
   Dl_info theirs, python;
   if (dladdr ((void *) (uintptr_t) function, &theirs) == 0
       || dladdr ((void *) (uintptr_t) g_python_real.ensure, &python) == 0 || theirs.dli_fbase != python.dli_fbase)
     return;
   int state = g_python_real.ensure ();
-  retag (NULL, 0);
+  retag (NULL, label);
   PY (PyGILState_Release) (state);
 }

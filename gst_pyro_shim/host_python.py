@@ -66,8 +66,9 @@ def start(  # noqa: PLR0917  called from C
         _stop_fd = stop_fd
         _done.acquire()
         atexit.register(_at_exit)
-        found = theirs or ours
-        return found.add_thread_tag, found.remove_thread_tag  # noqa: TRY300
+        # Its builtins: a Python function would run the host's signal handlers at any callback.
+        native = (theirs or ours).lib
+        return native.add_thread_tag, native.remove_thread_tag  # noqa: TRY300
     except Exception as error:  # noqa: BLE001  the host goes on
         return f"pyroscope-io could not be started ({type(error).__name__}: {error})."
 

@@ -57,6 +57,8 @@ def element_frame(name: str, factory: str = "", path: str = "") -> Frame:
 UNKNOWN: Final = Frame("[unknown]", kind="marker")
 TRUNCATED: Final = Frame("[truncated]", kind="marker")
 NO_SAMPLE: Final = Frame("[no sample]", kind="marker")
+PYTHON: Final = "[python]"
+"""Name of a native frame that runs Python code; pyroscope-io's samples say which."""
 MARKERS: Final = frozenset({UNKNOWN.name, TRUNCATED.name, NO_SAMPLE.name})
 
 

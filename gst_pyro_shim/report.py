@@ -29,6 +29,10 @@ _NS: Final = 1e9
 _WIDE: Final = 10_000
 _NARROW: Final = 78
 _NAME_WIDTH: Final = 12
+_PYTHON_FUNCTIONS: Final = 8
+"""Of one element; `--json` has all of them."""
+_LEAST_PYTHON: Final = 0.002
+"""Of all CPU time."""
 
 _CLOCKS: Final = {
     "perf": "perf task-clock (in the kernel: CPU timers, bound to its tick)",
@@ -100,6 +104,8 @@ def render(summary: Summary, file: TextIO) -> str:
     )
     if any(row.self_ns for row in summary.rows):
         console.print(_table(summary))
+        if any(row.python() for row in summary.rows):
+            console.print(_python_table(summary))
         console.print(_footer(summary))
     for line in _explanations(summary):
         console.print(Text(_printable(line), style="bold"))
@@ -135,6 +141,24 @@ def _table(summary: Summary) -> Table:
             str(len(row.threads)),
             str(row.samples),
         )
+    return grid
+
+
+def _python_table(summary: Summary) -> Table:
+    """Where in the elements' Python code the CPU went; all of it is in the table above already."""
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    grid.add_column("ELEMENT", overflow="fold", min_width=_NAME_WIDTH)
+    grid.add_column("PYTHON FUNCTION", overflow="fold", min_width=_NAME_WIDTH)
+    grid.add_column("OF SELF CPU s", justify="right", no_wrap=True)
+    grid.add_column("% OF ELEMENT", justify="right", no_wrap=True)
+    grid.add_column("FILE", overflow="fold", min_width=_NAME_WIDTH)
+    least_ns = summary.accounted_s * _NS * _LEAST_PYTHON
+    for row in summary.rows:
+        for name, file, ns in row.python()[:_PYTHON_FUNCTIONS]:
+            if ns >= least_ns:
+                share = f"{ns / row.self_ns:.1%}".rstrip("%")
+                cells = (row.name, name, f"{ns / _NS:.3f}", share, file)
+                grid.add_row(*(Text(_printable(cell)) for cell in cells))
     return grid
 
 

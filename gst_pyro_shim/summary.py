@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gst_pyro_shim.facts import RunFacts
+from gst_pyro_shim.model import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,8 @@ STACK_ENDS: Final[tuple[str, ...]] = (
     "leaf_only",
 )
 _COMPLETE_ENDS: Final = ("cfi", "scan")
+_UNTAGGED: Final = ("[main thread]", "", "")
+"""Whose Python it is where nobody said: the program's own, before it came by PyGObject."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Row:
         total_ns: CPU of all stacks that hold it: what it called downstream included.
         samples: ticks behind `self_ns`.
         threads: (pid, tid) that used `self_ns`.
+        python_ns: of `self_ns`, what Python code and what it called used.
+        functions: ns that pyroscope-io saw of each Python function (name, file); says where in `python_ns`.
     """
 
     name: str
@@ -62,6 +67,17 @@ class Row:
     total_ns: int = 0
     samples: int = 0
     threads: set[tuple[int, int]] = field(default_factory=set)
+    python_ns: int = 0
+    functions: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def python(self) -> list[tuple[str, str, float]]:
+        """Python functions as (name, file, ns), most first; together they are `python_ns`."""
+        seen = self.functions.total()
+        return [
+            (name, file, self.python_ns * ns / seen)
+            for (name, file), ns in self.functions.most_common()
+            if self.python_ns
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,10 @@ def _row_json(row: Row) -> dict[str, Any]:
         "total_cpu_s": row.total_ns / _NS,
         "threads": len(row.threads),
         "samples": row.samples,
+        "python_cpu_s": row.python_ns / _NS,
+        "python": [
+            {"function": name, "file": file, "cpu_s": ns / _NS} for name, file, ns in row.python()
+        ],
     }
 
 
@@ -193,8 +213,14 @@ def summarize(profile: Profile) -> Summary:
         own = rows[keys[0]]
         own.self_ns += sample.cpu_ns
         own.samples += sample.samples
+        own.python_ns += sample.cpu_ns if _runs_python(sample) else 0
         if sample.cpu_ns:
             own.threads.add((sample.pid or lone_pid, sample.tid))
+    for sample in profile.python:
+        found = rows.get(_elements(sample)[0]) or rows.get(_UNTAGGED)
+        if found is not None and sample.frames:
+            leaf = sample.frames[0]
+            found.functions[leaf.name, leaf.file] += sample.cpu_ns
     return Summary(
         rows=sorted(
             rows.values(), key=lambda row: (-row.self_ns, -row.total_ns, row.path, row.name)
@@ -215,6 +241,16 @@ def _elements(sample: Sample) -> list[tuple[str, str, str]]:
     factory = labels.get("factory", "")
     above = f"/{labels['pipeline']}/{name}" if factory and "pipeline" in labels else ""
     return [(name, labels.get("path", above), factory)]
+
+
+def _runs_python(sample: Sample) -> bool:
+    """Python code is on the leaf's side of the innermost element: it runs there, or called what does."""
+    for frame in sample.frames:
+        if frame.kind == "element":
+            return False
+        if frame.name == PYTHON:
+            return True
+    return False
 
 
 def _facts(comments: Iterable[str]) -> RunFacts | None:

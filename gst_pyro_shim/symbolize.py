@@ -15,7 +15,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim.demangle import demangle
-from gst_pyro_shim.model import Frame
+from gst_pyro_shim.model import PYTHON, Frame
 from gst_pyro_shim.native import ElfFile
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 NO_MODULE: Final = Frame("[jit]", kind="marker")
 """Code in no file: made at run time."""
+
+_PYTHON_LOOPS: Final = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx", "_TAIL_CALL_")
+"""Also in parts where the compiler split it (.cold, .lto_priv); in 3.14 it may be a function an opcode."""
 
 _MAX_ADDRESSES: Final = 50_000
 _MAX_FRAMES: Final = 100_000
@@ -149,7 +152,7 @@ class Symbolizer:
         start, rows = file.lookup(address, symbols_only=time.monotonic() > self.deadline)
         return tuple(
             self._frame(
-                demangle(name) if name else identity(module.path, start), module, source, line
+                _shown(name) if name else identity(module.path, start), module, source, line
             )
             for name, source, line in rows
         )
@@ -159,6 +162,13 @@ class Symbolizer:
         if len(self._frames) >= _MAX_FRAMES:
             self._frames.clear()
         return self._frames.setdefault(frame, frame)
+
+
+def _shown(name: str) -> str:
+    """A function's name made readable. CPython's evaluation loop stands for Python code, whichever it is."""
+    if name.startswith(_PYTHON_LOOPS):
+        return PYTHON
+    return demangle(name)
 
 
 def identity(path: str, start: int) -> str:
