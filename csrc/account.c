@@ -145,49 +145,59 @@ take_account (struct gp_thread *thread, uint32_t label)
   return account;
 }
 
+/* The thread's tally of a label it has none of yet. */
 static struct gp_tally *
-find_tally (struct gp_thread *thread, uint32_t label)
+make_tally (struct gp_thread *thread, uint32_t label)
 {
   struct gp_tally **bucket = &thread->meter.buckets[label % GP_TALLY_BUCKETS];
-  for (struct gp_tally *tally = *bucket; tally != NULL; tally = tally->next)
-    if (tally->label == label)
-      return tally;
   struct gp_tally *tally = calloc (1, sizeof *tally);
   if (tally == NULL)
     return thread->meter.current;       /* out of memory: the time stays where it is */
   tally->label = label;
   tally->account = take_account (thread, label);
   tally->next = *bucket;
-  __atomic_store_n (bucket, tally, __ATOMIC_RELEASE);   /* pairs with the acquire in gp_account_close() */
+  __atomic_store_n (bucket, tally, __ATOMIC_RELEASE);   /* pairs with the acquire in look_at() */
   return tally;
+}
+
+static inline struct gp_tally *
+find_tally (struct gp_thread *thread, uint32_t label)
+{
+  struct gp_tally *tally = thread->meter.buckets[label % GP_TALLY_BUCKETS];
+  for (; tally != NULL; tally = tally->next)
+    if (tally->label == label)
+      return tally;
+  return make_tally (thread, label);
 }
 
 /* The one place where time is added. A row has one writer; the overflow of a label has many. */
 static void
-add_ns (struct gp_tally *tally, int64_t ns)
+add_ns (struct gp_tally *tally, uint64_t ns)
 {
   if (tally->account != NULL)
-    gp_store (&tally->account->ns, tally->account->ns + (uint64_t) ns);
+    gp_store (&tally->account->ns, tally->account->ns + ns);
   else
-    gp_add (&g_segment->labels[tally->label].overflow_ns, (uint64_t) ns);
+    gp_add (&g_segment->labels[tally->label].overflow_ns, ns);
 }
 
-/* Estimates become final; where they exceed what the clock saw, in proportion. slept: they are checked sooner. */
-static void
-settle_estimates (struct gp_meter *meter, uint64_t true_ns, bool slept)
+/* Adds what went by the counter: estimated_ns in all, but no more than the clock saw. Returns the sum added. slept: the
+ * labels are checked sooner. */
+static uint64_t
+settle_estimates (struct gp_meter *meter, uint64_t estimated_ns, uint64_t true_ns, bool slept)
 {
-  uint64_t estimated_ns = meter->estimate_ns;
-  while (meter->estimated != NULL) {
-    struct gp_tally *tally = meter->estimated;
-    if (true_ns < estimated_ns) {
-      uint64_t keep = (uint64_t) ((unsigned __int128) tally->estimate_ns * true_ns / estimated_ns);
-      add_ns (tally, (int64_t) (keep - tally->estimate_ns));
-    }
+  uint64_t added_ns = 0;
+  for (struct gp_tally *tally = meter->estimated; tally != NULL; tally = tally->next_estimated) {
+    uint64_t ns = cycles_to_ns (tally->estimate_cycles);
+    if (true_ns < estimated_ns)
+      ns = (uint64_t) ((unsigned __int128) ns * true_ns / estimated_ns);
+    add_ns (tally, ns);
+    added_ns += ns;
     if (slept && tally->trust > TRUST_IF_SLEEPY)
       tally->trust = TRUST_IF_SLEEPY;
-    tally->estimate_ns = 0;
-    meter->estimated = tally->next_estimated;
+    gp_store (&tally->estimate_cycles, 0);
   }
+  meter->estimated = NULL;
+  return added_ns;
 }
 
 /* The stretch stood between two reads of the clock: does its label sleep in short ones? */
@@ -206,42 +216,36 @@ judge (struct gp_tally *tally, bool slept)
 }
 
 /* Reads the thread's clock: what the counter did not see is the current label's; what it saw too much of (a thread
- * that slept or was preempted in short stretches) is taken back from the short ones, in proportion. */
+ * that slept or was preempted in short stretches) is taken back from the short ones, in proportion. cycles: of the
+ * stretch that ends here. */
 static void
-close_exactly (struct gp_meter *meter)
+close_exactly (struct gp_meter *meter, uint64_t cycles)
 {
   uint64_t cpu_ns = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
   uint64_t true_ns = cpu_ns > meter->cpu_ns ? cpu_ns - meter->cpu_ns : 0;
-  uint64_t estimated_ns = meter->estimate_ns;
+  uint64_t estimated_ns = cycles_to_ns (meter->unread_cycles - cycles);
   bool slept = cycles_to_ns (meter->unread_cycles) > true_ns + SLEPT_NS;
   gp_store (&meter->sequence, meter->sequence + 1);
   atomic_thread_fence (memory_order_release);   /* pairs with the poller's acquire in gp_account_close() */
   if (meter->is_checked)
     judge (meter->current, slept);
-  settle_estimates (meter, true_ns, slept);
-  if (true_ns > estimated_ns)
-    add_ns (meter->current, (int64_t) (true_ns - estimated_ns));
+  uint64_t added_ns = settle_estimates (meter, estimated_ns, true_ns, slept);
+  if (true_ns > added_ns)
+    add_ns (meter->current, true_ns - added_ns);
   gp_store (&meter->cpu_ns, cpu_ns);
-  gp_store (&meter->estimate_ns, 0);
   gp_store_release (&meter->sequence, meter->sequence + 1);
   meter->unread_cycles = 0;
 }
 
-static void
+static inline void
 close_by_counter (struct gp_meter *meter, uint64_t cycles)
 {
   struct gp_tally *tally = meter->current;
-  uint64_t ns = cycles_to_ns (cycles);
-  if (tally->estimate_ns == 0 && ns != 0) {
+  if (tally->estimate_cycles == 0 && cycles != 0) {
     tally->next_estimated = meter->estimated;
     meter->estimated = tally;
   }
-  tally->estimate_ns += ns;
-  gp_store (&meter->sequence, meter->sequence + 1);
-  atomic_thread_fence (memory_order_release);   /* pairs with the poller's acquire in gp_account_close() */
-  add_ns (tally, (int64_t) ns);
-  gp_store (&meter->estimate_ns, meter->estimate_ns + ns);
-  gp_store_release (&meter->sequence, meter->sequence + 1);
+  gp_store (&tally->estimate_cycles, tally->estimate_cycles + cycles);
 }
 
 void
@@ -256,7 +260,7 @@ gp_account_switch (struct gp_thread *thread, uint32_t label)
   meter->unread_cycles += cycles;
   if (meter->is_checked || checks_next || cycles >= gp_load (&g_short_cycles)
       || meter->unread_cycles >= gp_load (&g_unread_cycles))
-    close_exactly (meter);
+    close_exactly (meter, cycles);
   else
     close_by_counter (meter, cycles);
   meter->is_checked = checks_next;
@@ -272,40 +276,49 @@ gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uin
   meter->current = &meter->nowhere;
   meter->current = find_tally (thread, cpu_ns != 0 ? before : label);
   if (cpu_ns != 0) {
-    add_ns (meter->current, (int64_t) cpu_ns);
+    add_ns (meter->current, cpu_ns);
     meter->cpu_ns = cpu_ns;
     meter->current = find_tally (thread, label);
   }
   meter->cycles = read_cycles ();
 }
 
+/* One look at a thread that runs on: publishes its accounts with what is estimated and, for the open one, with what the
+ * clock has seen since. */
+static void
+look_at (struct gp_thread *thread)
+{
+  struct gp_meter *meter = &thread->meter;
+  const struct gp_tally *current = __atomic_load_n (&meter->current, __ATOMIC_ACQUIRE);
+  uint64_t counted_ns = gp_load (&meter->cpu_ns), open_ns = 0;
+  for (int i = 0; i < GP_TALLY_BUCKETS; i++)
+    for (const struct gp_tally *tally = __atomic_load_n (&meter->buckets[i], __ATOMIC_ACQUIRE); tally != NULL;
+        tally = tally->next) {
+      uint64_t estimate_ns = cycles_to_ns (gp_load (&tally->estimate_cycles));
+      counted_ns += estimate_ns;
+      if (tally->account == NULL)
+        continue;
+      uint64_t ns = gp_load (&tally->account->ns) + estimate_ns;
+      if (tally == current)
+        open_ns = ns;
+      gp_store (&tally->account->closed_ns, ns);
+    }
+  uint64_t cpu_ns = gp_clock_ns (thread->cpu_clock);
+  if (current->account != NULL && cpu_ns > counted_ns)
+    gp_store (&current->account->closed_ns, open_ns + cpu_ns - counted_ns);
+}
+
 void
 gp_account_close (struct gp_thread *thread)
 {
-  struct gp_meter *meter = &thread->meter;
-  struct gp_account *open = NULL;
-  uint64_t open_total = 0;
+  /* Looks again where the thread read its clock meanwhile, as it does about every millisecond. */
   for (int tries = 0; tries < 8; tries++) {
-    uint32_t sequence = gp_load_acquire (&meter->sequence);
-    struct gp_tally *current = __atomic_load_n (&meter->current, __ATOMIC_ACQUIRE);
-    uint64_t counted = gp_load (&meter->cpu_ns) + gp_load (&meter->estimate_ns);
-    uint64_t ns = current->account != NULL ? gp_load (&current->account->ns) : 0;
-    uint64_t cpu_ns = gp_clock_ns (thread->cpu_clock);
+    uint32_t sequence = gp_load_acquire (&thread->meter.sequence);
+    look_at (thread);
     atomic_thread_fence (memory_order_acquire);
-    /* current changes outside the sequence: the clock's last stretch must not go to a label that was just left. */
-    if ((sequence & 1) == 0 && gp_load (&meter->sequence) == sequence && gp_load (&meter->current) == current) {
-      open = current->account;
-      open_total = ns + (cpu_ns > counted ? cpu_ns - counted : 0);
+    if ((sequence & 1) == 0 && gp_load (&thread->meter.sequence) == sequence)
       break;
-    }
   }
-  /* A thread that switches faster than we can look has no open stretch worth the name. */
-  for (int i = 0; i < GP_TALLY_BUCKETS; i++)
-    for (struct gp_tally *tally = __atomic_load_n (&meter->buckets[i], __ATOMIC_ACQUIRE); tally != NULL;
-        tally = tally->next)
-      if (tally->account != NULL)
-        gp_store (&tally->account->closed_ns,
-            tally->account == open ? open_total : gp_load (&tally->account->ns));
 }
 
 void
@@ -313,7 +326,7 @@ gp_account_end (struct gp_thread *thread, bool own)
 {
   struct gp_meter *meter = &thread->meter;
   if (own)
-    close_exactly (meter);
+    close_exactly (meter, 0);
   for (int i = 0; i < GP_TALLY_BUCKETS; i++) {
     while (meter->buckets[i] != NULL) {
       struct gp_tally *tally = meter->buckets[i];

@@ -20,7 +20,7 @@
 struct gp_thread;
 struct gp_account;
 
-enum { GP_TALLY_BUCKETS = 32 };
+enum { GP_TALLY_BUCKETS = 64 };
 
 /* One account of this thread, and what of it rests on the cycle counter alone. */
 struct gp_tally
@@ -29,7 +29,7 @@ struct gp_tally
   uint32_t trust;               /* entries that may pass before one is checked by the clock at both ends */
   uint32_t patience;            /* what trust starts from; doubled by each check that found no sleep */
   uint32_t calm_wanted;         /* checks without sleep still wanted before trust is given */
-  uint64_t estimate_ns;
+  uint64_t estimate_cycles;     /* not in the account yet; read by the poller */
   struct gp_account *account;   /* in the segment; NULL: no row was free, the label's overflow takes it */
   struct gp_tally *next;        /* in its bucket */
   struct gp_tally *next_estimated;
@@ -47,7 +47,6 @@ struct gp_meter
   /* written by the thread between two raises of sequence (odd: in between); read by the poller */
   uint32_t sequence;
   uint64_t cpu_ns;              /* the thread's clock when it was last read */
-  uint64_t estimate_ns;         /* added to accounts since, by the cycle counter */
   struct gp_tally *current;
 };
 
