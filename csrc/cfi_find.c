@@ -215,6 +215,22 @@ table_entry (const struct gp_code *code, const struct gp_reader *table, uint64_t
   return code->hdr + (uintptr_t) (int64_t) (int32_t) gp_read_fixed (&entry, 4);
 }
 
+/* The index of the last entry that starts at or below pc, or 0. Not by interpolation: functions are spread too
+ * unevenly, it saves a tenth of the probes in libx264. */
+static uint64_t
+search (const struct gp_code *code, const struct gp_reader *table, uint64_t count, uintptr_t pc)
+{
+  uint64_t low = 0, high = count;
+  while (high - low > 1) {
+    uint64_t middle = low + (high - low) / 2;
+    if (table_entry (code, table, middle, 0) <= pc)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
 bool
 gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde)
 {
@@ -223,15 +239,7 @@ gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde)
   fde->start = fde->end = 0;
   if (!open_table (code, &table, &count))
     return false;
-  /* the last entry that starts at or below pc */
-  uint64_t low = 0, high = count;
-  while (high - low > 1) {
-    uint64_t middle = low + (high - low) / 2;
-    if (table_entry (code, &table, middle, 0) <= pc)
-      low = middle;
-    else
-      high = middle;
-  }
+  uint64_t low = search (code, &table, count, pc);
   if (!read_fde (table_entry (code, &table, low, 1), code, fde)) {
     fde->start = fde->end = 0;
     return false;
@@ -243,7 +251,7 @@ gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde)
     fde->start = code->start;
   } else {
     fde->start = fde->end;
-    fde->end = high < count ? table_entry (code, &table, high, 0) : code->end;
+    fde->end = low + 1 < count ? table_entry (code, &table, low + 1, 0) : code->end;
   }
   return false;
 }

@@ -37,28 +37,42 @@ gp_modules_leave (void)
   atomic_fetch_sub_explicit (&g_modules_readers, 1, memory_order_release);
 }
 
-/* The segment of code's module that holds [at, at + bytes) and has the flags. */
+/* Whether segment i of code's module has the flags and holds [at, at + bytes). */
 static bool
-find_segment (const struct gp_code *code, uintptr_t at, uintptr_t bytes, uint32_t flags, uintptr_t *lo, uintptr_t *hi)
+holds (const struct gp_code *code, uint32_t i, uintptr_t at, uintptr_t bytes, uint32_t flags)
 {
-  for (uint32_t i = 0; i < code->phnum; i++) {
-    const Elf64_Phdr *segment = &code->phdr[i];
-    uintptr_t start = code->bias + segment->p_vaddr;
-    if (segment->p_type == PT_LOAD && (segment->p_flags & flags) == flags && at >= start
-        && at - start < segment->p_memsz && segment->p_memsz - (at - start) >= bytes) {
-      *lo = start;
-      *hi = start + segment->p_memsz;
-      return true;
-    }
-  }
-  return false;
+  const Elf64_Phdr *segment = &code->phdr[i];
+  uintptr_t inside = at - code->bias - segment->p_vaddr; /* wraps below the segment */
+  return segment->p_type == PT_LOAD && (segment->p_flags & flags) == flags && inside < segment->p_memsz
+         && segment->p_memsz - inside >= bytes;
 }
 
 bool
 gp_modules_readable (const struct gp_code *code, uintptr_t at)
 {
-  uintptr_t lo, hi;
-  return find_segment (code, at, sizeof (uintptr_t), PF_R, &lo, &hi);
+  for (uint32_t i = 0; i < code->phnum; i++)
+    if (holds (code, i, at, sizeof (uintptr_t), PF_R))
+      return true;
+  return false;
+}
+
+/* Finds the segments of pc and of hdr in one pass: the headers are cold memory. */
+static bool
+find_segments (struct gp_code *code, uintptr_t pc)
+{
+  code->start = code->lo = 0;
+  for (uint32_t i = 0; i < code->phnum && (code->start == 0 || code->lo == 0); i++) {
+    uintptr_t start = code->bias + code->phdr[i].p_vaddr, end = start + code->phdr[i].p_memsz;
+    if (holds (code, i, pc, 1, PF_R | PF_X)) {
+      code->start = start;
+      code->end = end;
+    }
+    if (holds (code, i, code->hdr, 4, PF_R)) {
+      code->lo = start;
+      code->hi = end;
+    }
+  }
+  return code->start != 0 && code->lo != 0;
 }
 
 /* Reads the program headers of the ELF image that is mapped at start. False where they do not lie in its first page: no
@@ -128,7 +142,5 @@ gp_modules_find (uintptr_t pc, struct gp_code *code)
 {
   /* Relaxed: set once, before any handler runs; a function pointer needs nothing else. */
   int (*find) (void *, struct gp_loader_object *) = atomic_load_explicit (&g_modules_find_object, memory_order_relaxed);
-  return (find != NULL ? find_by_loader (find, pc, code) : find_in_snapshot (pc, code))
-         && find_segment (code, pc, 1, PF_R | PF_X, &code->start, &code->end)
-         && find_segment (code, code->hdr, 4, PF_R, &code->lo, &code->hi);
+  return (find != NULL ? find_by_loader (find, pc, code) : find_in_snapshot (pc, code)) && find_segments (code, pc);
 }
