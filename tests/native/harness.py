@@ -87,7 +87,9 @@ def program(source: str, sanitize: str | None = None) -> Path:
     path = tools.work_dir / Path(source).stem
     objects = [str(item) for item in (built, *shim_objects(sanitize))]
     command = ["cc", *objects, "-o", str(path), str(library), f"-Wl,-rpath,{library.parent}"]
-    subprocess.run([*command, *tools.sanitize, "-Wl,-z,now", "-lpthread", "-ldl"], check=True)
+    command += [*tools.sanitize, "-Wl,-z,now", "-lpthread", "-ldl", "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return path
 
 

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* sampling.c: ticks and the handler: how many samples there are, and what the host keeps of its signals.
+ *
+ * Context: tests.
+ */
+#define _GNU_SOURCE
+#include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include "core.h"
+
+enum { TOP = 1 << 20, RATE_HZ = 250 };
+
+static uint64_t g_weight, g_label_weight[8];
+static uint32_t g_labels[8];
+
+static void
+weigh (const struct gp_record *record)
+{
+  g_weight += record->weight;
+  for (int i = 0; i < 8; i++)
+    if (g_labels[i] != 0 && record->label == g_labels[i])
+      g_label_weight[i] += record->weight;
+}
+
+static void
+start_with (enum gp_clock clock, uint32_t rate_hz)
+{
+  core_start (rate_hz);
+  if (clock == GP_CLOCK_PERF && g_segment->clock != GP_CLOCK_PERF)
+    skip ("perf events are not allowed here");
+  if (g_segment->clock != clock) {
+    /* as where perf is not allowed: what was armed is armed anew */
+    gp_threads_disarm ();
+    gp_store (&g_segment->clock, clock);
+    gp_threads_arm ();
+  }
+}
+
+/* Half a second of work in user code. */
+static void
+check_count (enum gp_clock clock)
+{
+  start_with (clock, RATE_HZ);
+  drain (false, NULL);
+  uint64_t before = cpu_ns ();
+  while (cpu_ns () - before < 500000000)
+    work (1000000);
+  double expected = (double) (cpu_ns () - before) * RATE_HZ / 1e9;
+  drain (false, weigh);
+  /* Ticks are evenly spaced: one too many or too few at each end. A perf event stands still in the kernel, where it
+   * leaves to the timer what that finds there: a part of the calls of the clock, and interrupts, 4 %. A timer waits for
+   * the kernel's tick. */
+  CHECK_WITHIN (g_weight, expected * 0.96 - 2, expected * 1.04 + 2);
+}
+
+TEST (a_burning_thread_has_the_samples_of_its_cpu_by_perf)
+{
+  check_count (GP_CLOCK_PERF);
+}
+
+TEST (a_burning_thread_has_the_samples_of_its_cpu_by_timer)
+{
+  check_count (GP_CLOCK_TIMER);
+}
+
+/* Two labels, one to three, in stretches of a length that has nothing to do with the period. */
+static void
+check_shares (enum gp_clock clock)
+{
+  uintptr_t sp = (uintptr_t) __builtin_frame_address (0);       /* the handler compares with the real one */
+  start_with (clock, 1000);
+  g_labels[0] = element ("little");
+  g_labels[1] = element ("much");
+  for (uint64_t end = cpu_ns () + 600000000, i = 0; cpu_ns () < end; i++) {
+    uint32_t rounds = 100000 + (uint32_t) (i * 2654435761u >> 16) % 400000;
+    enter (sp, g_labels[0]);
+    work (rounds);
+    leave (sp);
+    enter (sp, g_labels[1]);
+    work (3 * rounds);
+    leave (sp);
+  }
+  gp_threads_close (false);
+  drain (false, weigh);
+  double n = (double) (g_label_weight[0] + g_label_weight[1]);
+  double truth = (double) accounted_ns (g_labels[0], -1);
+  truth /= truth + (double) accounted_ns (g_labels[1], -1);
+  /* n draws, four standard deviations: one run in 16,000 fails by chance */
+  double error = 4 * sqrt (truth * (1 - truth) / n);
+  CHECK_WITHIN (n, 100, 2000);
+  CHECK_WITHIN ((double) g_label_weight[0] / n, truth - error, truth + error);
+}
+
+TEST (samples_share_as_accounts_do_by_perf)
+{
+  check_shares (GP_CLOCK_PERF);
+}
+
+TEST (samples_share_as_accounts_do_by_timer)
+{
+  check_shares (GP_CLOCK_TIMER);
+}
+
+/* A host that works in the kernel only: a perf event sees nothing of it. */
+TEST (work_in_the_kernel_is_sampled_too)
+{
+  start_with (GP_CLOCK_PERF, RATE_HZ);
+  drain (false, NULL);
+  uint64_t before = cpu_ns ();
+  while (cpu_ns () - before < 500000000) {
+    for (int i = 0; i < 100; i++) {
+      char name[256];
+      if (readlink ("/proc/self/exe", name, sizeof name) < 0)
+        abort ();
+    }
+  }
+  double expected = (double) (cpu_ns () - before) * RATE_HZ / 1e9;
+  drain (false, weigh);
+  /* User and kernel time are sampled by two clocks, each with an end of its own, and what is between them (page faults,
+   * interrupts) by none. */
+  CHECK_WITHIN (g_weight, expected * 0.7, expected * 1.1 + 4);
+}
+
+static void
+send_foreign (int number)
+{
+  union sigval value = {.sival_int = 1 };
+  kill (getpid (), number);
+  raise (number);
+  sigqueue (getpid (), number, value);
+}
+
+TEST (a_foreign_signal_is_counted_and_samples_nothing)
+{
+  start_with (GP_CLOCK_TIMER, 1);
+  send_foreign ((int) g_segment->signal);
+  CHECK_EQUAL (counter (GP_COUNTER_FOREIGN_SIGNALS), 3);
+  CHECK_EQUAL (counter (GP_COUNTER_SAMPLES), 0);
+}
+
+/* A timer of the host's with the same signal: its cookie is not ours. */
+TEST (a_foreign_timer_is_counted_and_samples_nothing)
+{
+  start_with (GP_CLOCK_TIMER, 1);
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = (int) g_segment->signal };
+  struct itimerspec once = {.it_value = {.tv_nsec = 1000000 } };
+  void *const cookies[] = { NULL, &event, (char *) g_threads + 1, (char *) (g_threads + GP_THREADS) };
+  for (int i = 0; i < 4; i++) {
+    timer_t timer;
+    event.sigev_value.sival_ptr = cookies[i];
+    CHECK_EQUAL (timer_create (CLOCK_MONOTONIC, &event, &timer), 0);
+    timer_settime (timer, 0, &once, NULL);
+    sleep_ns (20000000);
+    timer_delete (timer);
+  }
+  CHECK_EQUAL (counter (GP_COUNTER_FOREIGN_SIGNALS), 4);
+  CHECK_EQUAL (counter (GP_COUNTER_SAMPLES), 0);
+}
+
+static _Atomic uint32_t g_host_signals;
+
+static void
+on_host_signal (int number)
+{
+  (void) number;
+  g_host_signals++;
+}
+
+static void
+host_takes (int number)
+{
+  struct sigaction action = {.sa_handler = on_host_signal };
+  sigaction (number, &action, NULL);
+}
+
+TEST (a_signal_that_the_host_handles_is_left_to_it)
+{
+  host_takes (SIGURG);
+  core_start (RATE_HZ);
+  CHECK_EQUAL (g_segment->signal, SIGWINCH);
+  burn (100000000);
+  raise (SIGURG);
+  CHECK_EQUAL (g_host_signals, 1);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 5, 100);
+  CHECK_EQUAL (counter (GP_COUNTER_FOREIGN_SIGNALS), 0);
+}
+
+TEST (without_a_free_signal_accounts_go_on_alone)
+{
+  host_takes (SIGURG);
+  host_takes (SIGWINCH);
+  core_start (RATE_HZ);
+  CHECK_EQUAL (g_segment->clock, GP_CLOCK_NONE);
+  uint64_t before = accounted_ns (0, -1);
+  burn (100000000);
+  gp_threads_close (false);
+  CHECK_WITHIN (accounted_ns (0, -1) - before, 99000000, 110000000);
+  CHECK_EQUAL (counter (GP_COUNTER_SAMPLES), 0);
+  CHECK_EQUAL (g_host_signals, 0);
+}
+
+TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
+{
+  core_start (1000);
+  burn (20000000);
+  struct sigaction ours, host = {.sa_handler = on_host_signal };
+  sigaction ((int) g_segment->signal, &host, &ours);
+  gp_sampler_check (false);
+  CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
+  gp_sampler_check (true);
+  CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 1);
+  g_host_signals = 0;           /* those on the way until then */
+  burn (100000000);
+  CHECK_EQUAL (g_host_signals, 0);
+  /* It gives the signal back: samples come again. */
+  sigaction ((int) g_segment->signal, &ours, NULL);
+  uint64_t before = counter (GP_COUNTER_SAMPLES);
+  gp_sampler_check (true);
+  burn (100000000);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - before, 20, 200);
+}
+
+TEST (after_the_stop_the_signal_is_as_it_was)
+{
+  signal (SIGURG, SIG_IGN);
+  core_start (1000);
+  burn (20000000);
+  atomic_store (&g_active, false);
+  gp_threads_disarm ();
+  gp_sampler_stop ();
+  struct sigaction now;
+  sigaction (SIGURG, NULL, &now);
+  CHECK (now.sa_handler == SIG_IGN);
+  uint64_t before = counter (GP_COUNTER_SAMPLES);
+  burn (50000000);
+  CHECK_EQUAL (counter (GP_COUNTER_SAMPLES), before);
+}
+
+/* The stop in the midst of a thread's start: who comes too late is not armed. */
+TEST (after_the_stop_nobody_is_armed)
+{
+  core_start (1000);
+  gp_threads_disarm ();
+  pthread_t id;
+  host_create (&id, NULL, (void *(*) (void *)) (uintptr_t) gp_thread_known, NULL);
+  pthread_join (id, NULL);
+  for (uint32_t i = 0; i < g_segment->threads_used; i++)
+    CHECK (g_threads[i].perf_fd == -1 && g_threads[i].timer == -1);
+}
+
+TEST (errno_is_kept)
+{
+  core_start (1000);
+  uint32_t changed = 0;
+  for (uint64_t end = cpu_ns () + 200000000; cpu_ns () < end;) {
+    errno = 12345;
+    work (20000);
+    changed += errno != 12345;
+  }
+  CHECK_EQUAL (changed, 0);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 50, 1000);
+}
+
+/* Where perf is allowed no call may end early for a tick: a host that polls is not prepared for it. */
+TEST (no_system_call_of_the_host_is_interrupted)
+{
+  core_start (1000);
+  uint32_t interrupted = 0;
+  struct timespec time = {.tv_nsec = 20000 };
+  for (uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + 500000000; gp_clock_ns (CLOCK_MONOTONIC) < end;) {
+    work (100000);
+    interrupted += nanosleep (&time, NULL) != 0;
+  }
+  CHECK_EQUAL (interrupted, 0);
+}
+
+static uint64_t g_thread_cpu;
+
+static void *
+burn_and_tell (void *ns)
+{
+  burn ((uint64_t) (uintptr_t) ns);
+  g_thread_cpu = cpu_ns ();
+  return NULL;
+}
+
+TEST (a_thread_that_inherited_a_blocked_signal_is_sampled)
+{
+  core_start (1000);
+  sigset_t all, before;
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  pthread_t id;
+  uint64_t samples = counter (GP_COUNTER_SAMPLES);
+  host_create (&id, NULL, burn_and_tell, (void *) 100000000);
+  pthread_join (id, NULL);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - samples, 30, 150);
+}
+
+static void *
+block_and_burn (void *unused)
+{
+  (void) unused;
+  sigset_t all;
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, NULL);
+  uint64_t before = cpu_ns ();
+  burn (100000000);
+  g_thread_cpu = cpu_ns () - before;
+  return NULL;
+}
+
+TEST (a_thread_that_blocks_the_signal_still_has_its_account)
+{
+  core_start (1000);
+  uint32_t label = element ("a");
+  enter (TOP, label);
+  pthread_t id;
+  host_create (&id, NULL, block_and_burn, NULL);
+  pthread_join (id, NULL);
+  leave (TOP);
+  CHECK_WITHIN (accounted_ns (label, 1), g_thread_cpu, g_thread_cpu + 2000000);
+}
+
+/* Many more threads than descriptors: timers do the rest, and the host finds its descriptors free. */
+TEST (descriptors_are_left_to_the_host)
+{
+  enum { THREADS = 60 };
+  struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64 };
+  setrlimit (RLIMIT_NOFILE, &limit);
+  core_start (100);
+  pthread_t ids[THREADS];
+  for (int i = 0; i < THREADS; i++)
+    host_create (&ids[i], NULL, burn_and_tell, (void *) 20000000);
+  int free_numbers = 0;
+  for (int i = 0; i < 48; i++)
+    free_numbers += dup (0) >= 0;
+  /* 0, 1, 2, the loader's or pytest's odd one */
+  CHECK_WITHIN (free_numbers, 40, 48);
+  for (int i = 0; i < THREADS; i++)
+    pthread_join (ids[i], NULL);
+  CHECK_EQUAL (counter (GP_COUNTER_UNARMED), 0);
+}
