@@ -80,11 +80,12 @@ def cpu_by_element(path: Path):
     column = [profile.text(kind) for kind, _ in profile.sample_types].index("cpu")
     totals: Counter[str] = Counter()
     for sample in profile.samples:
-        labels = {
-            profile.text(key): profile.text(value) for key, value, _ in sample.labels if value
-        }
-        totals[labels["element"]] += sample.values[column]
-    return {name: value for name, value in totals.items() if value}
+        if sample.values[column]:  # Python's own samples have none: they are another measure
+            labels = {
+                profile.text(key): profile.text(text) for key, text, _ in sample.labels if text
+            }
+            totals[labels["element"]] += sample.values[column]
+    return dict(totals)
 
 
 @pytest.fixture(
