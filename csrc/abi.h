@@ -14,11 +14,12 @@
 
 enum gp_abi
 {
-  GP_ABI_VERSION = 2,
+  GP_ABI_VERSION = 3,
   GP_LABELS = 65536,     /* distinct labels in the life of a process */
   GP_THREADS = 8192,     /* threads alive, or ended and not yet read by the agent */
   GP_ACCOUNTS = 65536,   /* (thread, label) pairs of those threads */
   GP_MODULES = 8192,     /* ELF objects ever loaded */
+  GP_NAMES = 65536,      /* names that the host has for its functions */
   GP_STRINGS = 16777216, /* bytes of interned text */
   GP_RING_WORDS = 1048576, /* 8 MiB of records; a power of two */
   GP_PARAMS = 16384,
@@ -177,6 +178,15 @@ struct gp_module
   uint32_t removed;             /* generation in which it went; 0: still there */
 };
 
+struct gp_name
+{                               /* written by the shim before name_count is raised; immutable afterwards */
+  uint64_t address;             /* where a function begins, or a range of code that is in no file */
+  uint32_t bytes;               /* of that range; 0: a function in a module */
+  uint32_t text;                /* offset into strings[] */
+  uint32_t generation;          /* of the module list, when it was named */
+  uint32_t reserved;
+};
+
 /* A record in the ring, 8-byte words. head and tail count words for ever; index = count mod GP_RING_WORDS. A record
  * never wraps: a filler record (committed, depth 0, thread 0xffffffff) covers the end. */
 enum gp_record_state
@@ -230,6 +240,7 @@ struct gp_segment
   uint32_t module_count;        /* shim */
   uint32_t generation;          /* shim: of the module list */
   uint32_t strings_used;        /* shim */
+  uint32_t name_count;          /* shim */
   uint32_t threads_used;        /* shim: slots ever used, an upper bound for readers */
   uint32_t accounts_used;       /* shim: likewise */
   uint32_t threads_seen;        /* shim: threads ever registered */
@@ -255,6 +266,7 @@ struct gp_segment
   struct gp_thread_slot threads[8192];
   struct gp_account accounts[65536];
   struct gp_module modules[8192];
+  struct gp_name names[65536];
   char strings[16777216];
   uint64_t ring[1048576];
 };

@@ -7,6 +7,7 @@
 
 #include <string.h>
 #include "label.h"
+#include "names.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -72,6 +73,7 @@ gp_elements_look_up (GstPad *pad, bool peer)
         label = gp_elements_label (GST_ELEMENT_CAST (parent));
       GST (gst_object_unref) (parent);
     }
+    gp_names_meet_pad (target);
   }
   GST (gst_object_unref) (target);
   return label;

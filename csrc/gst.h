@@ -15,11 +15,19 @@
 #include "segment.h"
 
 #define GP_GST_FUNCTIONS(X) \
+  X (_gst_debug_nameof_funcptr) \
   X (g_free) \
+  X (g_mutex_lock) \
+  X (g_mutex_trylock) \
+  X (g_mutex_unlock) \
   X (g_object_get) \
   X (g_quark_try_string) \
   X (g_type_check_instance_is_a) \
+  X (g_type_class_peek) \
   X (g_type_class_peek_parent) \
+  X (g_type_name) \
+  X (g_type_parent) \
+  X (g_type_query) \
   X (g_type_register_static_simple) \
   X (g_value_get_string) \
   X (gst_bin_get_type) \

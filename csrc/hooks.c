@@ -8,6 +8,7 @@
 
 #include "elements.h"
 #include "label.h"
+#include "names.h"
 
 static inline struct gp_thread *
 active_thread (void)
@@ -107,8 +108,10 @@ do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
 {
   (void) tracer, (void) time, (void) change;
   struct gp_thread *thread = active_thread ();
-  if (thread != NULL)
-    ENTER (thread, gp_elements_label (element));
+  if (thread == NULL)
+    return;
+  gp_names_meet_element (element);
+  ENTER (thread, gp_elements_label (element));
 }
 
 /* element-post-message-pre: a task's thread says whose it is, and when no longer. */

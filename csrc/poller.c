@@ -14,6 +14,7 @@
 #include "label.h"
 #include "lifecycle.h"
 #include "modules.h"
+#include "names.h"
 #include "python.h"
 #include "sampler.h"
 #include "spawn.h"
@@ -84,6 +85,7 @@ look_around (void)
 {
   gp_imports_settle (); /* cheap where nothing came */
   gp_modules_refresh ();
+  gp_names_refresh ();
   gp_threads_poll (0);
   gp_python_poll ();
 }

@@ -323,6 +323,12 @@ gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
 }
 
 uint32_t
+gp_reader_names (const struct gp_segment *segment)
+{
+  return bounded (load32 (&segment->name_count), GP_NAMES);
+}
+
+uint32_t
 gp_reader_host_state (const struct gp_segment *segment)
 {
   return load32 (&segment->host_state);

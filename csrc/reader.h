@@ -77,6 +77,9 @@ uint32_t gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32
 /* Asks the shim to close all accounts now and waits for it. Returns 1 when done, 0 when the time was over. */
 int gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms);
 
+/* Names published so far. */
+uint32_t gp_reader_names (const struct gp_segment *segment);
+
 uint32_t gp_reader_host_state (const struct gp_segment *segment);
 void gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state);
 

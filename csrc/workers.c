@@ -13,6 +13,7 @@
 #include <time.h>
 #include "imports.h"
 #include "label.h"
+#include "names.h"
 #include "pools.h"
 #include "python.h"
 
@@ -100,6 +101,7 @@ gp_workers_init (void)
     {"g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL},
     {"PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers},
     {"PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers},
+    {"orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL},
   };
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }

@@ -28,7 +28,7 @@ class Frame:
         build_id: of that module, hex.
         file: source file; of an element frame `gst-element:<factory>:<path>`.
         line: in that file, 0 where unknown.
-        kind: "native", "element", or "marker": [unknown], [truncated] and [no sample].
+        kind: "native", "element", or "marker": [unknown], [truncated], [no sample], [orc] and [jit].
     """
 
     name: str
@@ -57,9 +57,11 @@ def element_frame(name: str, factory: str = "", path: str = "") -> Frame:
 UNKNOWN: Final = Frame("[unknown]", kind="marker")
 TRUNCATED: Final = Frame("[truncated]", kind="marker")
 NO_SAMPLE: Final = Frame("[no sample]", kind="marker")
+ORC: Final = Frame("[orc]", kind="marker")
+JIT: Final = Frame("[jit]", kind="marker")
 PYTHON: Final = "[python]"
 """Name of a native frame that runs Python code; pyroscope-io's samples say which."""
-MARKERS: Final = frozenset({UNKNOWN.name, TRUNCATED.name, NO_SAMPLE.name})
+MARKERS: Final = frozenset(one.name for one in (UNKNOWN, TRUNCATED, NO_SAMPLE, ORC, JIT))
 
 
 @dataclass(frozen=True, slots=True)

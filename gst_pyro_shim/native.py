@@ -65,6 +65,15 @@ class CModule(Protocol):
     removed: int
 
 
+class CName(Protocol):
+    """struct gp_name."""
+
+    address: int
+    bytes: int
+    text: int
+    generation: int
+
+
 class CSegment(Protocol):
     """struct gp_segment: what is read from Python."""
 
@@ -89,6 +98,7 @@ class CSegment(Protocol):
     counters: list[int]
     labels: list[CLabel]
     modules: list[CModule]
+    names: list[CName]
 
 
 _ACCOUNT_ROW: Final = struct.Struct("=IIIIQ")
@@ -140,6 +150,10 @@ class Reader:
     def params(self) -> bytes:
         """The tracer's parameters: key NUL value NUL … NUL."""
         return bytes(_ffi.buffer(self._pointer.params))
+
+    def names(self) -> int:
+        """Names published so far."""
+        return int(_lib.gp_reader_names(self._pointer))
 
     def head(self) -> int:
         """Words reserved by writers so far."""

@@ -116,6 +116,23 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class HostName:
+    """A function's name that the host has and no file.
+
+    Attributes:
+        address: run-time address at which the function, or the range, begins.
+        bytes: of code in no file; 0: a function in a module.
+        text: its name.
+        generation: of the module list, when it was named.
+    """
+
+    address: int
+    bytes: int
+    text: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """What left the ring.
 
@@ -244,6 +261,12 @@ class Segment:
                 Module(row.start, row.end, row.bias, path, build_id, row.added, row.removed)
             )
         return list(self._modules)
+
+    def names(self, first: int) -> list[HostName]:
+        """Names that the host has for its functions, from the `first`th on, in the order in which they came."""
+        raw, text = self._raw, self._reader.text
+        rows = (raw.names[index] for index in range(first, self._reader.names()))
+        return [HostName(row.address, row.bytes, text(row.text), row.generation) for row in rows]
 
     @property
     def generation(self) -> int:

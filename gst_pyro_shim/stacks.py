@@ -57,6 +57,10 @@ class Stack:
 class PcSource(Protocol):
     """Names addresses: a `Symbolizer`."""
 
+    @property
+    def version(self) -> int:
+        """Raised when it would name an address otherwise than before."""
+
     def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
         """The function at `pc` and what was inlined there, innermost first."""
 
@@ -76,6 +80,7 @@ class Stacks:
         self._labels = labels
         self._symbolizer = symbolizer
         self._known: dict[tuple[int, bytes], Stack] = {}
+        self._version = symbolizer.version
         self._label_frames: dict[int, Frame] = {}
 
     def label_frame(self, number: int) -> Frame:
@@ -94,6 +99,9 @@ class Stacks:
             label: innermost label; stands in the stack even where no tag says so.
             key: see `stack_key`.
         """
+        if self._version != self._symbolizer.version:
+            self._version = self._symbolizer.version
+            self._known.clear()
         known = self._known.get((label, key))
         if known is None:
             if len(self._known) >= _MAX_STACKS:

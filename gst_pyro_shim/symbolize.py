@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Addresses of the host become frames: which module, which function, which calls were inlined, which line.
 
-A function without a name keeps an identity, `module+0x<where it begins>`: never the raw address, which would make a
-frame of every instruction. Results are cached over windows; memory is bounded.
+A function that no file names may have a name in the host (csrc/names.h). Without any it keeps an identity,
+`module+0x<where it begins>`: never the raw address, which would make a frame of every instruction. Results are cached
+over windows; memory is bounded.
 
 Context: agent. Reads files; asks nothing over the network.
 """
@@ -17,12 +18,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gst_pyro_shim.demangle import demangle
 from gst_pyro_shim.model import PYTHON, Frame
 from gst_pyro_shim.native import ElfFile
+from gst_pyro_shim.runtime_code import RuntimeCode
 
 if TYPE_CHECKING:
-    from gst_pyro_shim.segment import Module
-
-NO_MODULE: Final = Frame("[jit]", kind="marker")
-"""Code in no file: made at run time."""
+    from gst_pyro_shim.segment import HostName, Module
 
 _PYTHON_LOOPS: Final = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx", "_TAIL_CALL_")
 """Also in parts where the compiler split it (.cold, .lto_priv); in 3.14 it may be a function an opcode."""
@@ -36,7 +35,11 @@ _MAX_GENERATIONS: Final = 4
 
 
 class ModuleSource(Protocol):
-    """Where the list of modules comes from: a segment."""
+    """Where the lists of modules and names come from: a segment."""
+
+    @property
+    def pid(self) -> int:
+        """Of the host."""
 
     @property
     def generation(self) -> int:
@@ -44,6 +47,9 @@ class ModuleSource(Protocol):
 
     def modules(self) -> list[Module]:
         """All that ever were loaded, in an order that never changes."""
+
+    def names(self, first: int) -> list[HostName]:
+        """Names that the host has for its functions, from the `first`th on."""
 
 
 class _Table:
@@ -70,11 +76,13 @@ class Symbolizer:
 
     Attributes:
         deadline: when (time.monotonic) to stop reading debug information, which may take long.
+        version: raised when names came for addresses that had been answered without.
     """
 
     def __init__(self, source: ModuleSource) -> None:
         """Starts without anything read."""
         self.deadline = math.inf
+        self.version = 0
         self._source = source
         self._modules: list[Module] = []
         self._tables: dict[int, _Table] = {}
@@ -83,6 +91,31 @@ class Symbolizer:
         self._files: dict[tuple[str, str], ElfFile | None] = {}
         self._used: dict[tuple[str, str], int] = {}  # window of the last use
         self._window = 0
+        self._host_names: dict[tuple[int, int], str] = {}  # by module and ELF address
+        self._host_names_read = 0
+        self._unnamed: dict[tuple[int, int], list[int]] = {}  # likewise: addresses answered
+        self._runtime_code = RuntimeCode(source.pid)
+        self._met_runtime_code = False
+
+    def refresh(self) -> None:
+        """Takes in what the host has named since the last time."""
+        new = self._source.names(self._host_names_read)
+        self._host_names_read += len(new)
+        for name in new:
+            if name.bytes:
+                self._runtime_code.add(name)
+                self.version += self._met_runtime_code
+                continue
+            index = self._table(name.generation).find(name.address)
+            if index < 0:
+                continue
+            key = (index, name.address - self._modules[index].bias)
+            self._host_names[key] = name.text
+            unnamed = self._unnamed.pop(key, None)
+            if unnamed is not None:
+                self.version += 1
+                for address in unnamed:
+                    self._addresses.pop((index, address), None)
 
     def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
         """The function at `pc` and what was inlined there, innermost first; equal frames are one object.
@@ -96,7 +129,8 @@ class Symbolizer:
             # The list is brought up to date after a library's first code has run.
             index = self._table(self._source.generation).find(pc)
         if index < 0:
-            return (NO_MODULE,)
+            self._met_runtime_code = True
+            return (self._runtime_code.frame(pc),)
         module = self._modules[index]
         key = (index, pc - module.bias)
         known = self._addresses.get(key)
@@ -104,7 +138,8 @@ class Symbolizer:
             if len(self._addresses) >= _MAX_ADDRESSES:
                 for old in list(self._addresses)[: _MAX_ADDRESSES // 2]:
                     del self._addresses[old]
-            known = self._addresses[key] = self._look_up(module, key[1])
+                self._unnamed.clear()
+            known = self._addresses[key] = self._look_up(index, key[1])
         return known
 
     def end_window(self) -> None:
@@ -145,17 +180,26 @@ class Symbolizer:
         self._files[key] = file
         return file
 
-    def _look_up(self, module: Module, address: int) -> tuple[Frame, ...]:
+    def _look_up(self, index: int, address: int) -> tuple[Frame, ...]:
+        module = self._modules[index]
         file = self._file(module)
         if file is None:  # gone, or replaced by another build
             return (self._frame(identity(module.path, address), module),)
         start, rows = file.lookup(address, symbols_only=time.monotonic() > self.deadline)
         return tuple(
             self._frame(
-                _shown(name) if name else identity(module.path, start), module, source, line
+                _shown(name) if name else self._name(index, start, address), module, source, line
             )
             for name, source, line in rows
         )
+
+    def _name(self, index: int, start: int, address: int) -> str:
+        """What to call a function that its file does not name."""
+        name = self._host_names.get((index, start))
+        if name is None:
+            self._unnamed.setdefault((index, start), []).append(address)
+            return identity(self._modules[index].path, start)
+        return name
 
     def _frame(self, name: str, module: Module, source: str = "", line: int = 0) -> Frame:
         frame = Frame(name, module.path, module.build_id, source, line)

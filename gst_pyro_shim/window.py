@@ -97,6 +97,7 @@ class Window:
             final: no thread of the host writes any more.
         """
         segment = self._segment
+        self._symbolizer.refresh()
         # In this order: all that a thread ever wrote lies before the head that is read after its end was seen.
         ended = segment.threads(ended_only=True)
         head = segment.head

@@ -26,6 +26,8 @@ LABELS = {
 class Names:
     """Frames by address: return addresses are given one byte behind."""
 
+    version = 0
+
     def __init__(self):
         self.asked = []
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* names_orc.c: ORC's kernels by the names of their programs.
+ *
+ * Code that orcc generates compiles a program once and takes the result with orc_program_take_code(). Only two fields
+ * of what that returns are looked at: exec is public API; code_size is not, so it is not taken for more than a hint.
+ *
+ * Context: lifecycle, on the host's threads, once a kernel.
+ */
+#define _GNU_SOURCE
+#include "names.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+enum
+{
+  MAX_CODE_BYTES = 65536, /* what ORC allocates at once; no kernel is longer */
+  NAME_BYTES = 256
+};
+
+/* The head of struct _OrcCode, orc/orccode.h. */
+struct orc_code
+{
+  void *exec;
+  int result;
+  char *name;
+  unsigned char *code;
+  int code_size;
+};
+
+void *(*g_names_real_orc_take_code) (void *program);
+
+void *
+gp_names_orc_take_code (void *program)
+{
+  /* Asked first: the program's name may go with its code. */
+  static _Atomic (const char *(*) (void *) ) name_of;
+  const char *(*get_name) (void *) = name_of;
+  char text[NAME_BYTES] = "";
+  bool active = atomic_load (&g_active);
+  if (active && get_name == NULL) {
+    void *library = dlopen ("liborc-0.4.so.0", RTLD_LAZY | RTLD_NOLOAD);
+    if (library != NULL)
+      *(void **) &get_name = dlsym (library, "orc_program_get_name");
+    name_of = get_name;
+  }
+  if (active && get_name != NULL) {
+    const char *name = get_name (program);
+    if (name != NULL && name[0] != '\0')
+      snprintf (text, sizeof text, "orc: %s", name);
+  }
+  struct orc_code *code = g_names_real_orc_take_code (program);
+  /* Where ORC could not compile it, exec is a function in some module, or none. */
+  if (code != NULL && text[0] != '\0' && code->exec != NULL && code->code_size > 0 && code->code_size <= MAX_CODE_BYTES
+      && !gp_names_is_module_code ((uintptr_t) code->exec))
+    gp_names_add ((uintptr_t) code->exec, (uint32_t) code->code_size, text);
+  return code;
+}

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Names of the host for functions that no file names."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gst_pyro_shim.segment import HostName, Module
+from gst_pyro_shim.symbolize import Symbolizer, is_named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BIAS = 0x7000_0000_0000
+SOURCE = """
+static __attribute__ ((noinline)) int hidden (int x) { __asm__ volatile (""); return x * 3; }
+int (*const table[]) (int) = { hidden };
+int exported (int x) { return table[0] (x) + 1; }
+"""
+
+
+class Host:
+    """One module, and names that come."""
+
+    pid = 1
+    generation = 1
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.named: list[HostName] = []
+
+    def modules(self) -> list[Module]:
+        return [Module(BIAS, BIAS + 0x10000, BIAS, self.path, "", 1, 0)]
+
+    def names(self, first: int) -> list[HostName]:
+        return self.named[first:]
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> tuple[str, int]:
+    """A stripped library, and where its hidden function begins."""
+    source, whole, stripped = (tmp_path / name for name in ("a.c", "whole.so", "liba.so"))
+    source.write_text(SOURCE, encoding="utf-8")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", source, "-o", whole], check=True)
+    done = subprocess.run(["nm", whole], check=True, capture_output=True, text=True)
+    rows = {line.split()[-1]: line.split()[0] for line in done.stdout.splitlines()}
+    subprocess.run(["objcopy", "--strip-all", whole, stripped], check=True)
+    return str(stripped), int(rows["hidden"], 16)
+
+
+def test_a_name_that_comes_later_replaces_the_identity(module: tuple[str, int]):
+    path, hidden = module
+    host = Host(path)
+    symbolizer = Symbolizer(host)
+    symbolizer.refresh()
+    (before,) = symbolizer.frames(BIAS + hidden + 2, 1)
+    assert before.name == f"liba.so+{hidden:#x}"
+    assert not is_named(before)
+    version = symbolizer.version
+    host.named.append(HostName(BIAS + hidden, 0, "gst_thing_chain", 1))
+    symbolizer.refresh()
+    assert symbolizer.version > version
+    (after,) = symbolizer.frames(BIAS + hidden + 2, 1)
+    assert (after.name, after.module) == ("gst_thing_chain", path)
+    assert is_named(after)
+
+
+def test_a_name_for_what_was_not_asked_for_changes_nothing_answered(module: tuple[str, int]):
+    path, hidden = module
+    host = Host(path)
+    symbolizer = Symbolizer(host)
+    symbolizer.frames(BIAS + hidden + 2, 1)
+    version = symbolizer.version
+    host.named += [
+        HostName(BIAS + hidden + 0x100, 0, "other", 1),
+        HostName(0x1000, 0, "of no module", 1),
+        HostName(0x2000, 16, "orc: kernel", 1),
+    ]
+    symbolizer.refresh()
+    assert symbolizer.version == version
+
+
+def test_the_files_own_names_come_first(module: tuple[str, int]):
+    path, _ = module
+    done = subprocess.run(["nm", "-D", path], check=True, capture_output=True, text=True)
+    exported = next(int(line.split()[0], 16) for line in done.stdout.splitlines() if "exp" in line)
+    host = Host(path)
+    host.named.append(HostName(BIAS + exported, 0, "GstThing.transform", 1))
+    symbolizer = Symbolizer(host)
+    symbolizer.refresh()
+    assert [frame.name for frame in symbolizer.frames(BIAS + exported, 1)] == ["exported"]
+
+
+def test_code_in_no_module_is_named_by_its_range(module: tuple[str, int]):
+    host = Host(module[0])
+    symbolizer = Symbolizer(host)
+    assert [frame.name for frame in symbolizer.frames(0x2004, 1)] == ["[jit]"]
+    version = symbolizer.version
+    host.named.append(HostName(0x2000, 16, "orc: kernel", 1))
+    symbolizer.refresh()
+    assert symbolizer.version > version
+    (frame,) = symbolizer.frames(0x2004, 1)
+    assert frame.name == "orc: kernel"
+    assert is_named(frame)
