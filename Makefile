@@ -17,6 +17,10 @@ APT_DEMO := gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-ba
   gstreamer1.0-plugins-ugly gstreamer1.0-libav
 APT_TEST := clang python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
   gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader
+# Ubuntu has its browsers as snaps alone; there the tests that need one are skipped.
+ifeq ($(shell . /etc/os-release 2>/dev/null && echo $$ID),debian)
+APT_TEST += chromium chromium-driver
+endif
 
 DEMO := videotestsrc num-buffers=250 ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert \
   ! x264enc ! h264parse ! avdec_h264 ! videoconvert ! fakesink

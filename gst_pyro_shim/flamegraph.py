@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
 """`flamegraph`: a profile as one HTML file that needs no network.
 
-flamegraph.html is the page; the stacks go into it as JSON. Names come from the profiled process and
-are hostile until shown otherwise: they reach the page as text, never as markup.
+flamegraph.{html,css,js} are the page; the stacks go into it as JSON. Names come from the profiled
+process and are hostile until shown otherwise: they reach the page as text, never as markup, and its
+policy lets no script run but that one, by its hash, and nothing be loaded.
 
 Context: controller.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import files
 from gst_pyro_shim.errors import GstPyroError
-from gst_pyro_shim.model import Frame
+from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame
+from gst_pyro_shim.summary import summarize
 
 if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
@@ -26,6 +31,16 @@ if TYPE_CHECKING:
 # A page of 2 MB, which a browser opens at once; the stacks beyond it are the ones with least CPU.
 MAX_NODES: Final = 40_000
 _SMALLER: Final = Frame("[smaller stacks]", kind="marker")
+_ALL: Final = Frame("all", kind="marker")
+_MEANINGS: Final = {
+    _ALL: "the whole profile",
+    _SMALLER: f"beyond the {MAX_NODES} frames that this page holds",
+    NO_SAMPLE: "CPU time that was measured, but in which no sample fell",
+    TRUNCATED: "frames that are missing here",
+    UNKNOWN: "frames that could not be found",
+    ORC: "vector code that ORC compiled at run time",
+    JIT: "code that was compiled at run time",
+}
 _SUFFIX: Final = ".pb.gz"
 
 
@@ -60,11 +75,37 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
 
 def page(profile: Profile, title: str) -> str:
     """The page for `profile`."""
-    template = (Path(__file__).with_name("flamegraph.html")).read_text("utf-8")
-    # Without "<" no name can end the script element.
-    data = json.dumps(_data(profile), separators=(",", ":")).replace("<", "\\u003c")
-    before, after = template.split("{{data}}")
-    return before.replace("{{title}}", html.escape(title)) + data + after
+    style, script = _part("css"), _part("tree.js") + _part("js")
+    parts = {
+        "title": html.escape(title),
+        "about": html.escape(_about(profile)),
+        "style": style,
+        "style-hash": _hash(style),
+        "script": script,
+        "script-hash": _hash(script),
+        # Without "<" no name can end the script element.
+        "data": json.dumps(_data(profile), separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    return re.sub(r"\{\{([a-z-]+)\}\}", lambda found: parts[found[1]], _part("html"))
+
+
+def _part(suffix: str) -> str:
+    return Path(__file__).with_name(f"flamegraph.{suffix}").read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """As the page's policy names an inline script or style."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _about(profile: Profile) -> str:
+    summary = summarize(profile)
+    programs = ", ".join(dict.fromkeys(one.program for one in summary.stats))
+    about = f"{summary.accounted_s:.3f} s CPU in {summary.duration_s:.1f} s"
+    rates = sorted({one.sample_rate for one in summary.stats if one.sample_rate})
+    at = f" at {', '.join(map(str, rates))} Hz" if rates else ""
+    return " · ".join(filter(None, (programs, about, f"{summary.samples} samples{at}")))
 
 
 def _data(profile: Profile) -> dict[str, object]:
@@ -79,13 +120,13 @@ def _data(profile: Profile) -> dict[str, object]:
         children = sorted(node.children.values(), key=lambda one: (one.total_ns, one.frame.name))
         waiting += [(child, depth + 1) for child in children]
     return {
-        "frames": [[frame.name, frame.kind, _detail(frame)] for frame in frames],
+        "frames": [[one.name, one.kind, one.factory, _place(one)] for one in frames],
         "nodes": nodes,
     }
 
 
 def _tree(profile: Profile) -> _Node:
-    root = _Node(Frame("all", kind="marker"))
+    root = _Node(_ALL)
     count = 0
     for sample in sorted(profile.samples, key=lambda one: -one.cpu_ns):
         if sample.cpu_ns <= 0:
@@ -108,7 +149,8 @@ def _tree(profile: Profile) -> _Node:
     return root
 
 
-def _detail(frame: Frame) -> str:
+def _place(frame: Frame) -> str:
+    """Where an element or a function is, what a marker means."""
     if frame.kind == "element":
-        return f"{frame.factory} {frame.path}".strip()
-    return frame.module
+        return frame.path
+    return _MEANINGS.get(frame, "") if frame.kind == "marker" else frame.module

@@ -4,6 +4,8 @@
 Context: test.
 """
 
+import base64
+import hashlib
 import itertools
 import json
 import re
@@ -16,7 +18,7 @@ import pytest
 from hypothesis import given
 
 from gst_pyro_shim import cli, files, flamegraph
-from gst_pyro_shim.model import Frame, Profile, Sample, element_frame
+from gst_pyro_shim.model import MARKERS, Frame, Profile, Sample, element_frame
 from tests import profiles
 
 
@@ -36,7 +38,7 @@ class _Page(HTMLParser):
             self.scripts.append("")
 
     def handle_data(self, data):
-        if self.tags and self.tags[-1][0] == "script":
+        if self.cdata_elem == "script":
             self.scripts[-1] += data
 
 
@@ -72,10 +74,23 @@ def test_the_page_holds_the_stacks():
 
 
 def test_elements_are_told_apart_and_located():
-    frames = {name: (kind, detail) for name, kind, detail in _data(profiles.demo())["frames"]}
-    assert frames["x264enc0"] == ("element", "x264enc /pipeline0/x264enc0")
-    assert frames["gst_pad_push"] == ("native", "/usr/lib/libgstreamer-1.0.so.0")
-    assert frames["[no sample]"] == ("marker", "")
+    frames = {name: told for name, *told in _data(profiles.demo())["frames"]}
+    assert frames["x264enc0"] == ["element", "x264enc", "/pipeline0/x264enc0"]
+    assert frames["[main thread]"] == ["element", "", ""]
+    assert frames["gst_pad_push"] == ["native", "", "/usr/lib/libgstreamer-1.0.so.0"]
+    assert frames["[no sample]"][:2] == ["marker", ""]
+
+
+def test_every_marker_is_explained():
+    samples = [Sample((Frame(name, kind="marker"),), 1, 1) for name in MARKERS]
+    frames = _data(Profile(1, 2, 3, samples))["frames"]
+    assert len(frames) == 1 + len(MARKERS)
+    assert all(meaning for _, _, _, meaning in frames)
+
+
+def test_the_page_says_what_was_measured():
+    text = flamegraph.page(profiles.demo(program="<i>"), "x")
+    assert "&lt;i&gt; · 3.000 s CPU in 2.0 s · 290 samples at 100 Hz<" in text
 
 
 def test_siblings_stand_largest_first():
@@ -109,7 +124,7 @@ def test_no_name_gets_out_of_the_data():
     page = _Page(text)
     assert len(page.scripts) == 2
     assert "img" not in {tag for tag, _ in page.tags}
-    assert [name for name, _, _ in json.loads(page.scripts[0])["frames"]] == ["all", hostile]
+    assert [one[0] for one in json.loads(page.scripts[0])["frames"]] == ["all", hostile]
 
 
 def test_the_page_asks_for_nothing_from_anywhere():
@@ -118,7 +133,11 @@ def test_the_page_asks_for_nothing_from_anywhere():
     assert not [attributes for _, attributes in page.tags if loading & attributes.keys()]
     assert "http" not in page.scripts[1]
     (policy,) = [given["content"] for _, given in page.tags if "http-equiv" in given]
-    assert policy.startswith("default-src 'none'")
+    script = base64.b64encode(hashlib.sha256(page.scripts[1].encode()).digest()).decode()
+    assert re.fullmatch(
+        f"default-src 'none'; style-src 'sha256-[^ ]+'; script-src 'sha256-{re.escape(script)}'",
+        policy,
+    )
 
 
 def test_a_huge_profile_makes_a_page_that_opens(monkeypatch):
