@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.model import Profile
+from gst_pyro_shim.openssl import keep_at_exit
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home, Segment
 from gst_pyro_shim.stats import RunStats
 
@@ -260,6 +261,7 @@ def run(fd: int, home: Home) -> int:
 
 
 def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
+    keep_at_exit()
     _without_plugins()
     from gst_pyro_shim.config import Settings, unknown_variables
     from gst_pyro_shim.delivery import Delivery
