@@ -98,29 +98,22 @@ def _at_exit() -> None:
 def _import(package: str) -> Any:
     """The host's pyroscope-io, else the agent's where it fits this interpreter, else None."""
     spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or not _holds_native(spec.submodule_search_locations):
-        if not package or not _holds_native([package]):
-            return None
-        file = os.path.join(package, "__init__.py")
-        spec = importlib.util.spec_from_file_location(
-            _PACKAGE, file, submodule_search_locations=[package]
-        )
-    if spec is None or spec.loader is None:
+    if spec is not None and _holds_native(spec.submodule_search_locations):
+        return importlib.import_module(_PACKAGE)
+    if not package or not _holds_native([package]):
         return None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_PACKAGE] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(_PACKAGE, None)
-        raise
-    return module
+    file = os.path.join(package, "__init__.py")
+    spec = importlib.util.spec_from_file_location(
+        _PACKAGE, file, submodule_search_locations=[package]
+    )
+    # Under the lock that a host's own import of it would wait for. sys.path stays as it is.
+    return importlib._bootstrap._load(spec)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _holds_native(folders: Sequence[str] | None) -> bool:
     suffixes = importlib.machinery.EXTENSION_SUFFIXES
     return any(
-        os.path.exists(os.path.join(folder, "_native" + end))  # noqa: PTH110  pathlib costs
+        os.path.exists(os.path.join(folder, "_native" + end))  # noqa: PTH110
         for folder in folders or ()
         for end in suffixes
     )

@@ -238,6 +238,8 @@ def test_json_has_what_machines_were_promised(tmp_path, capsys):
         "total_cpu_s": 2.0,
         "threads": 2,
         "samples": 200,
+        "python_cpu_s": 0.0,
+        "python": [],
     }
     assert given["elements"][-1]["name"] == "[main thread]"
     assert given["elements"][-1]["factory"] is None

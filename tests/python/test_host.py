@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""A Python host does not notice that its Python is profiled: each program is run with and without us.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sysconfig
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hosts import (
+    SYSTEM_PYTHON,
+    TARGETS,
+    Done,
+    environment,
+    needs_gstreamer,
+    report,
+    run,
+    wait_for,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = str(TARGETS / "python_host.py")
+NOWHERE = "http://127.0.0.1:9"
+OURS = sysconfig.get_path("purelib")
+MODES = (
+    "exit",
+    "_exit",
+    "raise",
+    "interrupt",
+    "terminate",
+    "handler",
+    "busy-interrupt",
+    "callback",
+    "subprocess",
+    "fork",
+    "multiprocessing",
+    "order",
+    "state",
+    "warnings",
+)
+
+
+def fits_this_python() -> bool:
+    """Our pyroscope-io can be loaded by the distribution's Python."""
+    script = "import sys; print(*sys.version_info[:2])"
+    done = subprocess.run([SYSTEM_PYTHON, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.split() == sysconfig.get_python_version().split(".")
+
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not fits_this_python(), reason="pyroscope-io is of another Python"),
+]
+
+
+def both(
+    words: list[str], tmp_path: Path, python: tuple[str, ...] = (), **extra: str
+) -> tuple[Done, Done]:
+    """The program without us, and with us."""
+    needs_gstreamer("appsink")
+    output = tmp_path / "x.pb.gz"
+    command = [SYSTEM_PYTHON, *python, HOST, *words]
+    before = run(command, environment("none") | extra)
+    after = run(command, environment("preload", output=str(output)) | extra)
+    wait_for(output)
+    return before, after
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_with_us(mode: str, tmp_path: Path) -> None:
+    before, after = both([mode], tmp_path)
+    assert (after.status, after.out) == (before.status, before.out)
+    assert after.err == before.err
+
+
+def test_a_host_with_an_old_pydantic(tmp_path: Path) -> None:
+    (tmp_path / "pydantic.py").write_text("VERSION = '1.10'\n")
+    before, after = both(["pydantic1"], tmp_path, PYTHONPATH=str(tmp_path))
+    assert (after.status, after.out, after.err) == (before.status, before.out, before.err)
+    assert "1.10" in after.out
+
+
+def test_a_host_that_uses_pyroscope_io_itself(tmp_path: Path) -> None:
+    before, after = both(["own", NOWHERE], tmp_path, PYTHONPATH=OURS)
+    assert (after.status, after.out, after.err) == (before.status, before.out, before.err)
+    assert "own True" in after.out
+    assert "shutdown True" in after.out
+
+
+def test_a_host_that_comes_to_use_pyroscope_io(tmp_path: Path) -> None:
+    before, after = both(["late", NOWHERE, OURS], tmp_path)
+    assert (after.status, after.out, after.err) == (before.status, before.out, before.err)
+    assert "late True" in after.out
+
+
+def test_a_server_that_hangs(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        env = environment("preload", server_url=url, output=str(tmp_path / "x.pb.gz"))
+        quick = run([SYSTEM_PYTHON, HOST, "_exit"], env)
+        slow = run([SYSTEM_PYTHON, HOST, "exit"], env)
+    assert slow.status == 7
+    assert (
+        slow.wall_s < quick.wall_s + 3
+    )  # another second is the load of this machine, and its noise
+
+
+def test_python_is_seen_where_our_pyroscope_io_has_to_do(tmp_path: Path) -> None:
+    _, after = both(["exit"], tmp_path)
+    assert after.err == ""
+    time.sleep(0.2)
+    sink = report(tmp_path / "x.pb.gz").elements["/pipeline0/sink"]
+    assert {"burn", "on_sample"} & {one["function"] for one in sink["python"]}
+    assert sum(one["cpu_s"] for one in sink["python"]) == pytest.approx(sink["python_cpu_s"])
+    assert sink["python_cpu_s"] <= sink["self_cpu_s"]
