@@ -6,6 +6,8 @@
 #ifndef GP_ARCH_AARCH64_H
 #define GP_ARCH_AARCH64_H
 
+#include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -20,6 +22,13 @@ enum
   GP_SAVE_AREA = 512, /* bytes between a saved return address and the caller's sp, at most */
   GP_RED_ZONE = 0
 };
+
+/* From sp of the kernel's signal frame to the registers it saved (struct rt_sigframe of arch/arm64/kernel/signal.c). */
+enum
+{
+  GP_SIGNAL_REGS = sizeof (siginfo_t) + offsetof (ucontext_t, uc_mcontext) + offsetof (mcontext_t, regs)
+};
+_Static_assert (GP_SIGNAL_REGS == 312, "rt_sigframe is the kernel's ABI");
 
 /* Without the pointer authentication code: user space addresses of code have 48 bits. */
 static inline uintptr_t

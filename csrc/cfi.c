@@ -145,6 +145,30 @@ apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp
   return GP_STEP_OK;
 }
 
+/* The kernel's signal frame where its trampoline has no CFI, as on aarch64 since Linux 5.8: known by its instructions.
+ */
+static bool
+step_over_signal (struct gp_frame *frame, const struct gp_stack *stack, const struct gp_code *code)
+{
+#if defined(__aarch64__)
+  uintptr_t pc = frame->r[GP_REG_PC];
+  if (frame->exact || pc % 4 != 0 || pc < code->start || pc > code->end - 8
+      || ((const uint32_t *) pc)[0] != 0xd2801168  /* mov x8, #139: rt_sigreturn */
+      || ((const uint32_t *) pc)[1] != 0xd4000001) /* svc #0 */
+    return false;
+  struct gp_frame caller = { .known = ((uint64_t) 1 << GP_REGS) - 1, .exact = true };
+  uintptr_t saved = frame->r[GP_REG_SP] + GP_SIGNAL_REGS;
+  for (int reg = 0; reg < GP_REGS; reg++) /* x0 to x30, sp, pc: our own order */
+    if (!gp_stack_read (stack, saved + 8 * (uintptr_t) reg, &caller.r[reg]))
+      return false;
+  *frame = caller;
+  return true;
+#else
+  (void) frame, (void) stack, (void) code;
+  return false; /* glibc's has CFI */
+#endif
+}
+
 /* Reads CFI. Not inline: its large frame is for those who need it. */
 __attribute__ ((noinline)) static enum gp_step
 step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc, bool quick)
@@ -155,6 +179,8 @@ step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc,
   if (!gp_modules_find (pc, &code))
     return GP_STEP_NO_CFI;
   if (!gp_cfi_find (pc, &code, &fde)) {
+    if (step_over_signal (frame, stack, &code))
+      return GP_STEP_OK;
     if (fde.start <= pc && pc < fde.end)
       gp_cache_remember (pc, fde.start, fde.end, GP_SIMPLE_NONE);
     return GP_STEP_NO_CFI;

@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum
 {
@@ -155,7 +157,7 @@ wait_for_readers (void)
   for (int i = 0; i < CLOSE_WAIT_MS * 1000000L / pause.tv_nsec; i++) {
     if (atomic_load (&g_modules_readers) == 0)
       return true;
-    nanosleep (&pause, NULL);
+    syscall (SYS_nanosleep, &pause, NULL); /* the function is a cancellation point, which dlclose is not */
   }
   return false;
 }

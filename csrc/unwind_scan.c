@@ -112,20 +112,20 @@ follow (struct scan *scan, struct gp_frame *frame, bool *needs_bp)
   return is_boundary (scan, frame) ? end : GP_STACK_TRUNCATED;
 }
 
-/* Follows the candidate. Where its bp matters, that may be the present one, or be saved right below its sp. frame
- * becomes the candidate where it leads to the target, and is void otherwise. */
+/* Follows the candidate. Where its bp matters, that may be its sp (where functions keep it there), the present one, or
+ * be saved right below saved. frame becomes the candidate where it leads to the target, and is void otherwise. */
 static enum gp_stack_end
-follow_with_bp (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp)
+follow_with_bp (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, uintptr_t saved)
 {
   bool needs_bp = false, again;
   set_candidate (frame, pc, sp);
   enum gp_stack_end end = follow (scan, frame, &needs_bp);
   set_candidate (frame, pc, sp);
-  for (uintptr_t i = 0; needs_bp && i <= SAVED_WORDS; i++) {
-    uintptr_t bp = scan->bp;
-    if (i > 0 && !gp_stack_read (scan->stack, sp - GP_CALL_PUSHES - sizeof sp * i, &bp))
+  for (uintptr_t i = 0; needs_bp && i <= SAVED_WORDS + 1; i++) {
+    uintptr_t bp = i == 0 ? sp : scan->bp;
+    if (i > 1 && !gp_stack_read (scan->stack, saved - sizeof saved * (i - 1), &bp))
       break;
-    if (bp < sp || bp >= scan->stack->hi)
+    if ((i == 0 && GP_CALL_PUSHES > 0) || bp < sp || bp >= scan->stack->hi)
       continue;
     set_bp (frame, bp);
     end = follow (scan, frame, &again);
@@ -152,16 +152,32 @@ judge (struct scan *scan, uintptr_t pc)
 /* Tries the candidate pc with its sp at sp. One that stands at the target already proves nothing, unless it says itself
  * whom it called. */
 static enum gp_stack_end
-try_at (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, enum gp_link link)
+try_at (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, uintptr_t saved, enum gp_link link)
 {
   if (link != GP_LINK_DIRECT && scan->target != NULL && sp == scan->target->sp)
     return GP_STACK_TRUNCATED;
-  enum gp_stack_end end = follow_with_bp (scan, frame, pc, sp);
+  enum gp_stack_end end = follow_with_bp (scan, frame, pc, sp, saved);
   return end == GP_STACK_SCAN && link != GP_LINK_DIRECT ? GP_STACK_GUESSED : end;
 }
 
-/* Tries pc as the caller. Its sp is sp; or its bp, where a call pushes nothing and functions keep bp at sp; or somewhat
- * higher, since code without CFI may have made room above the return address it saved: a guess at best. */
+/* The same where calls push nothing, so that the caller's sp is not known: functions with a frame record keep bp there,
+ * saved below the return address or still in its register. Else it is somewhat higher, which makes a guess at best. */
+static enum gp_stack_end
+try_above (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, enum gp_link link)
+{
+  uintptr_t records[2] = { 0, scan->bp };
+  enum gp_stack_end end = GP_STACK_TRUNCATED;
+  gp_stack_read (scan->stack, sp - 2 * sizeof sp, &records[0]);
+  for (int i = 0; i < 2 && end == GP_STACK_TRUNCATED; i++)
+    if (records[i] > sp && records[i] < scan->stack->hi)
+      end = try_at (scan, frame, pc, records[i], sp, link);
+  for (uintptr_t room = 16; link == GP_LINK_DIRECT && room <= GP_SAVE_AREA && end == GP_STACK_TRUNCATED; room += 16)
+    if (try_at (scan, frame, pc, sp + room, sp, link) != GP_STACK_TRUNCATED)
+      end = GP_STACK_GUESSED;
+  return end;
+}
+
+/* Tries pc as the caller; where it was found on the stack, that was right below sp. */
 static bool
 try (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, enum gp_stack_end *end)
 {
@@ -169,13 +185,9 @@ try (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr_t sp, enum
   if (link == GP_LINK_NO || scan->budget->candidates == 0)
     return false;
   scan->budget->candidates--;
-  enum gp_stack_end how = try_at (scan, frame, pc, sp, link);
-  if (GP_SAVE_AREA > 0 && how == GP_STACK_TRUNCATED && scan->bp > sp && scan->bp < scan->stack->hi)
-    how = try_at (scan, frame, pc, scan->bp, link);
-  if (link == GP_LINK_DIRECT)
-    for (uintptr_t room = 16; room <= GP_SAVE_AREA && how == GP_STACK_TRUNCATED; room += 16)
-      if (try_at (scan, frame, pc, sp + room, link) != GP_STACK_TRUNCATED)
-        how = GP_STACK_GUESSED;
+  enum gp_stack_end how = try_at (scan, frame, pc, sp, sp - GP_CALL_PUSHES, link);
+  if (how == GP_STACK_TRUNCATED && GP_SAVE_AREA > 0)
+    how = try_above (scan, frame, pc, sp, link);
   if (how == GP_STACK_TRUNCATED)
     return false;
   if (*end < how)

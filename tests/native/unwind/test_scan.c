@@ -391,6 +391,23 @@ a_leaf_that_saved_nothing_returns_by_register (void)
 #endif
 }
 
+/* BARE has saved its frame record and lr, as AAPCS64 has it; CALLER keeps its own record at its sp. */
+static void
+frame_records_tell_sp (void)
+{
+#if defined(__aarch64__)
+  open_scene ();
+  put_indirect_call (CALLER + 0x10);
+  g_top += 4;
+  g_words[g_top - 2] = at_word (g_top + 20); /* x29 */
+  g_words[g_top - 1] = at_code (CALLER + 0x10);
+  g_top += 20; /* BARE's locals lie above the record */
+  finish_stack ();
+  scan ();
+  CHECK_CALLER (GP_STACK_GUESSED);
+#endif
+}
+
 int
 main (int argc, char **argv)
 {
@@ -409,6 +426,7 @@ main (int argc, char **argv)
     CHECK_TEST (a_gap_may_lie_between_frames),
     CHECK_TEST (the_search_is_bounded),
     CHECK_TEST (a_leaf_that_saved_nothing_returns_by_register),
+    CHECK_TEST (frame_records_tell_sp),
   };
   return check_main (argc, argv, tests, sizeof tests / sizeof tests[0]);
 }

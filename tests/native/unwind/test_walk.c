@@ -282,6 +282,25 @@ signal_frames_lead_back_to_the_stack (void)
       GP_STACK_CFI, at_code (LEAF), at_code (0x510), EXACT (at_code (MIDDLE)), LABEL (4), at_code (ROOT + 0x10));
 }
 
+/* The kernel's trampoline in the vdso, which says nothing of itself there. */
+static void
+signal_frames_without_cfi_are_known_by_their_code (void)
+{
+#if defined(__aarch64__)
+  open_simple ();
+  const uint32_t trampoline[] = { 0xd2801168, 0xd4000001 };
+  memcpy ((void *) at_code (BARE), trampoline, sizeof trampoline);
+  stack_frame (4, at_code (BARE));
+  uintptr_t registers = at_word (g_top) + 312;
+  g_top += 100;
+  ((uintptr_t *) registers)[31] = at_word (g_top);
+  ((uintptr_t *) registers)[32] = at_code (MIDDLE);
+  stack_frame (6, at_code (ROOT + 0x10));
+  walk_from (at_code (LEAF), 0, NULL, 0, NULL);
+  CHECK_FRAMES (GP_STACK_CFI, at_code (LEAF), at_code (BARE), EXACT (at_code (MIDDLE)), at_code (ROOT + 0x10));
+#endif
+}
+
 static void
 rules_end_when_code_goes_away (void)
 {
@@ -317,6 +336,7 @@ main (int argc, char **argv)
     CHECK_TEST (stack_is_read_within_its_bounds),
     CHECK_TEST (a_walk_that_does_not_rise_ends),
     CHECK_TEST (signal_frames_lead_back_to_the_stack),
+    CHECK_TEST (signal_frames_without_cfi_are_known_by_their_code),
     CHECK_TEST (rules_end_when_code_goes_away),
   };
   return check_main (argc, argv, tests, sizeof tests / sizeof tests[0]);
