@@ -114,7 +114,7 @@ class Furnace:
         command = ["gst-launch-1.0", "-q", *pipeline.replace("TRUTH", str(truth)).split()]
         report = self.run_command(command, rate=rate, home=home)
         truth_s: dict[str, float] = {}
-        for line in truth.read_text().splitlines():
+        for line in truth.read_text().splitlines() if truth.exists() else ():
             name, burned_ns = line.split("\t")
             truth_s[name] = truth_s.get(name, 0) + int(burned_ns) / 1e9
         return Outcome(truth_s, report)
