@@ -7,6 +7,7 @@
 "use strict";
 
 const ROW_PX = 20, LABEL_PX = 34, LETTER_PX = 8, SHARE_PX = 60, SMALLEST_PX = 0.6;
+const EMPTY = "The profile holds no CPU time.";
 const HINT = "Width is CPU time; callees stand below their callers. Click to zoom, / to search.";
 const [graph, legend, tip, now, search, elements, reset] =
   ["graph", "legend", "tip", "now", "search", "elements", "reset"]
@@ -129,7 +130,7 @@ function showTip(i, x, y) {
 
 function say() {
   if (query === "" && picked < 0) {
-    now.textContent = zoomed ? describe(zoomed) : nodes[0][2] ? HINT : "The profile holds no CPU time.";
+    now.textContent = zoomed ? describe(zoomed) : nodes[0][2] ? HINT : EMPTY;
     return;
   }
   let found = 0, places = 0;

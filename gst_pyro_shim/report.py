@@ -7,6 +7,7 @@ Context: controller. `run` prints the same table on stderr.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from io import StringIO
 from typing import TYPE_CHECKING, Final, TextIO
@@ -29,6 +30,8 @@ _NS: Final = 1e9
 _WIDE: Final = 10_000
 _NARROW: Final = 78
 _NAME_WIDTH: Final = 12
+_COMPACT: Final = 100
+"""Columns of a terminal below which the headings are short, so that the names need not be folded."""
 _PYTHON_FUNCTIONS: Final = 8
 """Of one element; `--json` has all of them."""
 _LEAST_PYTHON: Final = 0.002
@@ -103,9 +106,10 @@ def render(summary: Summary, file: TextIO) -> str:
         legacy_windows=False,
     )
     if any(row.self_ns for row in summary.rows):
-        console.print(_table(summary))
-        if any(row.python() for row in summary.rows):
-            console.print(_python_table(summary))
+        console.print(_table(summary, compact=console.width < _COMPACT))
+        python = _python_table(summary)
+        if python.row_count:
+            console.print(python)
         console.print(_footer(summary))
     for line in _explanations(summary):
         console.print(Text(_printable(line), style="bold"))
@@ -113,20 +117,22 @@ def render(summary: Summary, file: TextIO) -> str:
         console.print(Text(f"note: {_printable(note)}"))
     encoding = file.encoding or "utf-8"
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+    text = re.sub(r"\n{3,}", "\n\n", text)
     if "─".encode(encoding, "ignore") == b"":
         text = text.replace("─", "-")
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _table(summary: Summary) -> Table:
+def _table(summary: Summary, *, compact: bool) -> Table:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_footer=True)
     total_s = summary.accounted_s
     threads = set().union(*(row.threads for row in summary.rows))
     grid.add_column("ELEMENT", "total", overflow="fold", min_width=_NAME_WIDTH)
     grid.add_column("FACTORY", "", overflow="fold", min_width=_NAME_WIDTH)
-    grid.add_column("SELF CPU s", f"{total_s:.3f}", justify="right", no_wrap=True)
+    cpu = "" if compact else "CPU "
+    grid.add_column(f"SELF {cpu}s", f"{total_s:.3f}", justify="right", no_wrap=True)
     grid.add_column("%", "100.0", justify="right", no_wrap=True)
-    grid.add_column("TOTAL CPU s", "", justify="right", no_wrap=True)
+    grid.add_column(f"TOTAL {cpu}s", "", justify="right", no_wrap=True)
     grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
     grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
     names = [row.name for row in summary.rows]
@@ -134,7 +140,7 @@ def _table(summary: Summary) -> Table:
         shown = row.path if names.count(row.name) > 1 and row.path else row.name
         grid.add_row(
             Text(_printable(shown), style="bold" if row.factory else "dim"),
-            Text(_printable(row.factory)),
+            Text(_printable(row.factory), style="cyan"),
             f"{row.self_ns / _NS:.3f}",
             f"{row.self_ns / _NS / total_s:.1%}".rstrip("%"),
             f"{row.total_ns / _NS:.3f}",
@@ -149,7 +155,7 @@ def _python_table(summary: Summary) -> Table:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     grid.add_column("ELEMENT", overflow="fold", min_width=_NAME_WIDTH)
     grid.add_column("PYTHON FUNCTION", overflow="fold", min_width=_NAME_WIDTH)
-    grid.add_column("OF SELF CPU s", justify="right", no_wrap=True)
+    grid.add_column("SELF s", justify="right", no_wrap=True)
     grid.add_column("% OF ELEMENT", justify="right", no_wrap=True)
     grid.add_column("FILE", overflow="fold", min_width=_NAME_WIDTH)
     least_ns = summary.accounted_s * _NS * _LEAST_PYTHON
@@ -157,7 +163,8 @@ def _python_table(summary: Summary) -> Table:
         for name, file, ns in row.python()[:_PYTHON_FUNCTIONS]:
             if ns >= least_ns:
                 share = f"{ns / row.self_ns:.1%}".rstrip("%")
-                cells = (row.name, name, f"{ns / _NS:.3f}", share, file)
+                short = "/".join(file.rsplit("/", 2)[-2:])
+                cells = (row.name, name, f"{ns / _NS:.3f}", share, short)
                 grid.add_row(*(Text(_printable(cell)) for cell in cells))
     return grid
 

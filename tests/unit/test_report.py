@@ -151,8 +151,21 @@ def test_a_terminal_gets_colour_and_folded_names(monkeypatch):
     assert "\x1b[1m" in text
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     assert max(map(len, lines)) <= 80
-    names = "".join(line[1:20].split("  ")[0].strip() for line in lines[2:14])
+    names = "".join(line[1:25].split("  ")[0].strip() for line in lines[2:14])
     assert names.startswith(name)
+
+
+@pytest.mark.parametrize(("columns", "heading"), [(80, "SELF s"), (100, "SELF CPU s")])
+def test_usual_names_are_not_folded(monkeypatch, columns, heading):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    names = ("[before the tracer]", "[gst-pyro agent]", "autovideosink0-actual")
+    samples = [Sample((element_frame(name, "videoconvert"),), 10**9, 1) for name in names]
+    text = _render(replace(profiles.demo(), samples=samples), _Terminal())
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert f" {heading} " in lines[0]
+    assert all(any(line.startswith(f" {name} ") for line in lines) for name in names)
+    assert max(map(len, lines)) <= columns
 
 
 def test_hostile_names_do_not_reach_the_terminal():
