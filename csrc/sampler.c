@@ -121,7 +121,8 @@ gp_sampler_arm (struct gp_thread *thread)
   bool event = gp_load (&g_segment->clock) == GP_CLOCK_PERF && arm_perf (thread);
   /* Beside an event the timer sees what that leaves out, the kernel's time; alone it sees all, at the kernel's tick. */
   bool timer = arm_timer (thread);
-  if (!event && !timer)
+  /* One found by the poller may have ended meanwhile. */
+  if (!event && !timer && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
     gp_count (GP_COUNTER_UNARMED);
 }
 

@@ -174,10 +174,14 @@ on_thread_end (void *data)
     stack_t none = {.ss_flags = SS_DISABLE };
     sigaltstack (&none, NULL);
   }
+  /* As in gp_thread_attach(): a thread can be cancelled until its destructors are done. */
+  int cancel;
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
   pthread_mutex_lock (&g_registry);
   prctl (PR_GET_NAME, g_segment->threads[gp_thread_slot (thread)].comm);
   gp_thread_end_slot (thread, true);
   pthread_mutex_unlock (&g_registry);
+  pthread_setcancelstate (cancel, NULL);
 }
 
 static struct gp_stack
@@ -207,15 +211,11 @@ lend_signal_stack (struct gp_thread *thread)
   sigaltstack (&ours, NULL);
 }
 
-struct gp_thread *
-gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root)
+static struct gp_thread *
+attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundary *root)
 {
   pid_t tid = (pid_t) syscall (SYS_gettid);
   uint32_t hint = 0;
-  clockid_t clock;
-  if (pthread_getcpuclockid (pthread_self (), &clock) != 0)
-    return NULL;
-  t_thread = ENDING;            /* hooks that our own calls below run into find no half-built state */
   struct gp_stack stack = find_own_stack ();    /* allocates, on main it reads /proc: not under the lock */
   pthread_mutex_lock (&g_registry);
   struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
@@ -242,6 +242,22 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
   pthread_mutex_unlock (&g_registry);
   if (thread != NULL)
     pthread_setspecific (g_end_key, thread);
+  return thread;
+}
+
+struct gp_thread *
+gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root)
+{
+  int saved_errno = errno, cancel;
+  clockid_t clock;
+  if (pthread_getcpuclockid (pthread_self (), &clock) != 0)
+    return NULL;
+  t_thread = ENDING;            /* hooks that our own calls below run into find no half-built state */
+  /* close() is a cancellation point: a thread that is being cancelled would take the lock along. */
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
+  struct gp_thread *thread = attach (clock, base, before, root);
+  pthread_setcancelstate (cancel, NULL);
+  errno = saved_errno;
   return thread;
 }
 
