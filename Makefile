@@ -33,7 +33,7 @@ $(shell mkdir -p $(STAMPS) && echo '$(PYTHON)' > $(STAMPS)/python)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-server accuracy lint format docs bench clean apt-build apt-demo apt-test
+.PHONY: help build demo test test-server accuracy lint format docs images bench clean apt-build apt-demo apt-test
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -61,6 +61,9 @@ lint: $(STAMPS)/native $(STAMPS)/dev  ## check style and types, change nothing
 
 docs: $(STAMPS)/native  ## write docs/configuration.md from the model
 	PYTHONPATH=. $(PY) docs/generate_configuration.py > docs/configuration.md
+
+images: demo | apt-test  ## make the pictures of README, from a new run
+	PYTHONPATH=. $(PY) docs/make_images.py build/demo.pb.gz
 
 format: $(STAMPS)/dev  ## bring Python and C into the project's format
 	$(PY) -m ruff check --fix-only .
