@@ -178,7 +178,7 @@ read_functions (struct gp_elf *elf)
     if (GELF_ST_BIND (symbol.st_info) == STB_LOCAL)
       elf->has_locals = true;
     if (end > start)
-      elf->functions[elf->function_count++] = (struct gp_function){
+      elf->functions[elf->function_count++] = (struct gp_function) {
         .range = { start, end }, .name = name, .sized = sized, .binding = (uint8_t) GELF_ST_BIND (symbol.st_info)
       };
   }
@@ -254,6 +254,29 @@ gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp
     out->start = function->range.start;
   else if (range.start != 0)
     out->start = start_in_gap (elf, address, range.start);
+}
+
+int
+gp_elf_lacks_debug_file (struct gp_elf *elf)
+{
+  const char *debug_file = NULL;
+  GElf_Addr bias;
+  GElf_Ehdr header;
+  Elf *file = dwfl_module_getelf (elf->module, &bias);
+  size_t names;
+  if (file == NULL || gelf_getehdr (file, &header) == NULL || elf_getshdrstrndx (file, &names) != 0)
+    return 0;
+  dwfl_module_info (elf->module, NULL, NULL, NULL, NULL, NULL, NULL, &debug_file);
+  if (debug_file != NULL)
+    return 0;
+  Elf_Scn *section = NULL;
+  GElf_Shdr shape;
+  while ((section = elf_nextscn (file, section)) != NULL) {
+    const char *name = gelf_getshdr (section, &shape) != NULL ? elf_strptr (file, names, shape.sh_name) : NULL;
+    if (name != NULL && strcmp (name, ".debug_info") == 0)
+      return 0;
+  }
+  return 1;
 }
 
 int

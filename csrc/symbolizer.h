@@ -53,6 +53,15 @@ void gp_elf_close (struct gp_elf *elf);
 /* Looks an ELF address up. symbols_only: do not read DWARF (it may take long the first time). MT-Unsafe heap */
 void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp_symbols *out);
 
+/* 1 where neither the file nor the system has debug information for it; known after a lookup. */
+int gp_elf_lacks_debug_file (struct gp_elf *elf);
+
+/* Also look for debug files in this folder, as debuginfod's clients fill it: <build id>/debuginfo. */
+void gp_elf_use_cache (const char *folder);
+
+/* Build id (hex) of the alternate debug file (dwz) that a debug file refers to; "" where it refers to none. */
+void gp_elf_alternate (const char *path, char hex[129]);
+
 /* 1 where DWARF was read for it: it then holds much memory. */
 int gp_elf_has_dwarf (const struct gp_elf *elf);
 

@@ -30,7 +30,7 @@ add_range (struct gp_die_ranges *ranges, uint64_t start, uint64_t end, Dwarf_Off
     ranges->rows = rows;
     ranges->capacity = capacity;
   }
-  ranges->rows[ranges->count++] = (struct gp_die_range){ { start, end }, die };
+  ranges->rows[ranges->count++] = (struct gp_die_range) { { start, end }, die };
 }
 
 static void
@@ -245,7 +245,7 @@ gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
   int count = inlined_chain (&function, address, chain);
   for (int i = 0; i < count; i++) {
     struct gp_symbol *frame = &out->frames[i];
-    *frame = (struct gp_symbol){ .name = die_name (&chain[count - 1 - i]), .inlined = i < count - 1 };
+    *frame = (struct gp_symbol) { .name = die_name (&chain[count - 1 - i]), .inlined = i < count - 1 };
     if (i > 0)
       call_site (&unit, &chain[count - i], frame);
   }

@@ -2,6 +2,7 @@
 /* symbolizer_files.c: finds debug files by build id and by debuglink, and makes a file of the vdso.
  *
  * Not dwfl_standard_find_debuginfo(): where DEBUGINFOD_URLS is set it asks servers, and a push would wait for them.
+ * What debuginfod.py has fetched from them lies in their cache.
  *
  * Context: agent.
  */
@@ -113,13 +114,100 @@ find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debug
   return -1;
 }
 
+static char g_cache[PATH_MAX]; /* "": none */
+
+void
+gp_elf_use_cache (const char *folder)
+{
+  snprintf (g_cache, sizeof g_cache, "%s", folder);
+}
+
+static void
+to_hex (const unsigned char *bits, size_t bytes, char hex[129])
+{
+  hex[0] = 0;
+  for (size_t i = 0; i < bytes && i < 64; i++)
+    snprintf (hex + i * 2, 3, "%02x", bits[i]);
+}
+
+static void
+alternate_of (int fd, char hex[129])
+{
+  Elf *elf = elf_begin (fd, ELF_C_READ_MMAP_PRIVATE, NULL);
+  Elf_Scn *section = NULL;
+  GElf_Shdr shape;
+  size_t names;
+  hex[0] = 0;
+  if (elf != NULL && elf_getshdrstrndx (elf, &names) == 0)
+    while ((section = elf_nextscn (elf, section)) != NULL) {
+      const char *name = gelf_getshdr (section, &shape) != NULL ? elf_strptr (elf, names, shape.sh_name) : NULL;
+      Elf_Data *data;
+      if (name == NULL || strcmp (name, ".gnu_debugaltlink") != 0 || shape.sh_type == SHT_NOBITS
+          || (data = elf_getdata (section, NULL)) == NULL || data->d_buf == NULL)
+        continue;
+      /* A file's name, NUL, a build id. */
+      const char *end = memchr (data->d_buf, 0, data->d_size);
+      if (end != NULL)
+        to_hex ((const unsigned char *) end + 1, data->d_size - (size_t) (end + 1 - (const char *) data->d_buf), hex);
+    }
+  elf_end (elf);
+}
+
+void
+gp_elf_alternate (const char *path, char hex[129])
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  elf_version (EV_CURRENT);
+  hex[0] = 0;
+  if (fd < 0)
+    return;
+  alternate_of (fd, hex);
+  close (fd);
+}
+
+static int
+open_cached (const char *hex, char **name)
+{
+  char path[PATH_MAX + 160];
+  struct stat status;
+  if (g_cache[0] == 0 || hex[0] == 0)
+    return -1;
+  snprintf (path, sizeof path, "%s/%s/debuginfo", g_cache, hex);
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  /* An empty file says that no server has it. */
+  if (fd >= 0 && (fstat (fd, &status) != 0 || status.st_size == 0)) {
+    close (fd);
+    return -1;
+  }
+  if (fd >= 0)
+    *name = strdup (path);
+  return fd;
+}
+
+static int
+find_in_cache (Dwfl_Module *module, const char *file_name, const char *debuglink, GElf_Word crc, char **name)
+{
+  const unsigned char *bits;
+  GElf_Addr address;
+  char hex[129];
+  /* libdwfl asks for an alternate file by the name of the debug file that wants it, and no checksum. */
+  if (debuglink != NULL && crc == 0 && file_name != NULL) {
+    gp_elf_alternate (file_name, hex);
+    if (hex[0] != 0)
+      return open_cached (hex, name);
+  }
+  int bytes = dwfl_module_build_id (module, &bits, &address);
+  to_hex (bits, bytes > 0 ? (size_t) bytes : 0, hex);
+  return open_cached (hex, name);
+}
+
 int
 gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, const char *file_name,
     const char *debuglink, GElf_Word crc, char **debuginfo_name)
 {
   /* Also finds the alternate file (dwz) of debug information that is open already. */
   int fd = dwfl_build_id_find_debuginfo (module, userdata, name, base, file_name, debuglink, crc, debuginfo_name);
-  if (fd >= 0 || debuglink == NULL || file_name == NULL)
-    return fd;
-  return find_by_debuglink (module, file_name, debuglink, crc, debuginfo_name);
+  if (fd < 0 && debuglink != NULL && file_name != NULL)
+    fd = find_by_debuglink (module, file_name, debuglink, crc, debuginfo_name);
+  return fd >= 0 ? fd : find_in_cache (module, file_name, debuglink, crc, debuginfo_name);
 }

@@ -104,6 +104,8 @@ class Agent:
         self, segment: Segment, settings: Settings, home: Home, delivery: Delivery, log: Log
     ) -> None:
         """Prepares; `run` works."""
+        from gst_pyro_shim import native
+        from gst_pyro_shim.debuginfod import debuginfod_of
         from gst_pyro_shim.symbolize import Symbolizer
         from gst_pyro_shim.window import Window
 
@@ -113,7 +115,10 @@ class Agent:
         self._host = Host(segment.pid, home)
         self._delivery = delivery
         self._log = log
-        self._symbolizer = Symbolizer(segment)
+        servers = debuginfod_of(os.environ, log)
+        if servers is not None:
+            native.use_cache(str(servers.cache))
+        self._symbolizer = Symbolizer(segment, servers)
         self._window: Window = Window(segment, self._symbolizer)
         self._said_first = False
         self._notes: list[str] = []

@@ -250,6 +250,11 @@ class ElfFile:
         """DWARF was read: it holds much memory."""
         return bool(_lib.gp_elf_has_dwarf(self._pointer))
 
+    @property
+    def lacks_debug_file(self) -> bool:
+        """Neither the file nor the system has debug information for it; known after a lookup."""
+        return bool(_lib.gp_elf_lacks_debug_file(self._pointer))
+
     def lookup(self, address: int, *, symbols_only: bool) -> tuple[int, list[tuple[str, str, int]]]:
         """Start of the function at an ELF address, and (mangled name, file, line), innermost first."""
         out = self._symbols
@@ -257,6 +262,18 @@ class ElfFile:
         return out.start, [
             (_text(one.name), _text(one.file), one.line) for one in out.frames[0 : out.count]
         ]
+
+
+def use_cache(folder: str) -> None:
+    """Has files that are opened from now on look for debug files there: `<build id>/debuginfo`."""
+    _lib.gp_elf_use_cache(folder.encode("utf-8", "surrogateescape"))
+
+
+def alternate_build_id(path: str) -> str:
+    """Of the alternate debug file (dwz) that a debug file refers to; "" for none."""
+    out = _ffi.new("char[129]")
+    _lib.gp_elf_alternate(path.encode("utf-8", "surrogateescape"), out)
+    return _text(out)
 
 
 def _text(pointer: Any) -> str:

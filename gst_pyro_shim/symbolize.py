@@ -5,7 +5,7 @@ A function that no file names may have a name in the host (csrc/names.h). Withou
 `module+0x<where it begins>`: never the raw address, which would make a frame of every instruction. Results are cached
 over windows; memory is bounded.
 
-Context: agent. Reads files; asks nothing over the network.
+Context: agent. Reads files; waits for nothing from the network.
 """
 
 from __future__ import annotations
@@ -52,6 +52,16 @@ class ModuleSource(Protocol):
         """Names that the host has for its functions, from the `first`th on."""
 
 
+class DebugFileServers(Protocol):
+    """Who fetches debug files in the background: a `Debuginfod`."""
+
+    def want(self, build_id: str) -> None:
+        """Notes that this file is wanted, once more."""
+
+    def arrived(self) -> list[str]:
+        """Build ids whose files have come since the last call."""
+
+
 class _Table:
     """Modules of one generation, by address."""
 
@@ -79,11 +89,17 @@ class Symbolizer:
         version: raised when names came for addresses that had been answered without.
     """
 
-    def __init__(self, source: ModuleSource) -> None:
-        """Starts without anything read."""
+    def __init__(self, source: ModuleSource, servers: DebugFileServers | None = None) -> None:
+        """Starts without anything read.
+
+        Args:
+            source: the host's modules and names.
+            servers: who fetches debug files that are not here.
+        """
         self.deadline = math.inf
         self.version = 0
         self._source = source
+        self._servers = servers
         self._modules: list[Module] = []
         self._tables: dict[int, _Table] = {}
         self._addresses: dict[tuple[int, int], tuple[Frame, ...]] = {}
@@ -116,6 +132,23 @@ class Symbolizer:
                 self.version += 1
                 for address in unnamed:
                     self._addresses.pop((index, address), None)
+
+        if self._servers is not None:
+            for build_id in self._servers.arrived():
+                self._take_debug_file(build_id)
+
+    def _take_debug_file(self, build_id: str) -> None:
+        """Forgets what was known of a module: its debug file is there now."""
+        for key in [key for key in self._files if key[1] == build_id]:
+            file = self._files.pop(key)
+            del self._used[key]
+            if file is not None:
+                file.close()
+        indices = {at for at, one in enumerate(self._modules) if one.build_id == build_id}
+        for table in (self._addresses, self._unnamed):
+            for row in [row for row in table if row[0] in indices]:
+                del table[row]
+        self.version += 1
 
     def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
         """The function at `pc` and what was inlined there, innermost first; equal frames are one object.
@@ -186,6 +219,8 @@ class Symbolizer:
         if file is None:  # gone, or replaced by another build
             return (self._frame(identity(module.path, address), module),)
         start, rows = file.lookup(address, symbols_only=time.monotonic() > self.deadline)
+        if self._servers is not None and file.lacks_debug_file:
+            self._servers.want(module.build_id)
         return tuple(
             self._frame(
                 _shown(name) if name else self._name(index, start, address), module, source, line
