@@ -272,11 +272,15 @@ def test_nothing_leaves_the_page(page, tmp_path):
             """,
             address,
         )
-        time.sleep(0.5)
+        refused = []
+
+        def all_refused():
+            refused.extend(page.complaints())
+            return len([one for one in refused if "Content Security Policy" in one]) >= 7
+
+        page.until(all_refused)
         assert heard == []
     assert page.chrome.title == "page.pb.gz"
-    refused = page.complaints()
-    assert len([one for one in refused if "Content Security Policy" in one]) >= 7
 
 
 @contextlib.contextmanager

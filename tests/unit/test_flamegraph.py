@@ -135,7 +135,8 @@ def test_the_page_asks_for_nothing_from_anywhere():
     (policy,) = [given["content"] for _, given in page.tags if "http-equiv" in given]
     script = base64.b64encode(hashlib.sha256(page.scripts[1].encode()).digest()).decode()
     assert re.fullmatch(
-        f"default-src 'none'; style-src 'sha256-[^ ]+'; script-src 'sha256-{re.escape(script)}'",
+        r"default-src 'none'; base-uri 'none'; form-action 'none';\s+"
+        f"style-src 'sha256-[^ ]+'; script-src 'sha256-{re.escape(script)}'",
         policy,
     )
 
