@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""What a walk up the stack costs, and whether it arrives: ours beside libgcc's and libunwind's.
+
+Warm and with emptied caches on a stack made for it (unwind_warm.c); and as met in running pipelines, in runs of their
+own (unwind_met.c). libunwind is left out where its headers are missing.
+
+Context: benchmark; run by bench.py.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.measuring import HERE, SCRATCH, Row, environment, progress, spread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CSRC = HERE.parent / "csrc"
+UNWINDERS = ("ours", "libgcc", "libunwind")
+BY_CFI, BY_SCAN, GUESSED = 0, 1, 2  # enum gp_stack_end
+GOAL_WARM_NS = 15.0  # a frame
+GOAL_CFI_US = 5.0  # about 30 frames
+GOAL_ASSEMBLY_US = 12.0
+GOAL_FRAMES = 30
+
+ENCODE = "video/x-raw,width=640,height=480 ! videoconvert ! {} ! fakesink"
+CODECS = {"x264enc": 250, "vp8enc deadline=33000": 120}  # buffers
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One walk as met in a run."""
+
+    ns: int
+    depth: int
+    end: int
+
+
+def has_libunwind() -> bool:
+    return subprocess.run(["pkg-config", "--exists", "libunwind"], check=False).returncode == 0
+
+
+def build(source: str, product: Path, *flags: str) -> Path:
+    names = ("cfi*.c", "modules*.c", "unwind*.c", "segment.c")
+    shared = [str(path) for name in names for path in sorted(CSRC.glob(name))]
+    libraries = ["-lpthread", "-ldl", *(["-lunwind"] if has_libunwind() else [])]
+    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-fvisibility=hidden", *flags]
+    command += [f"-I{CSRC}", "-o", str(product), str(HERE / source), *shared, *libraries]
+    subprocess.run(command, check=True)
+    return product
+
+
+def warm_rows(rounds: int) -> list[Row]:
+    program = build("unwind_warm.c", SCRATCH / "unwind_warm")
+    found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    for number in range(rounds):
+        progress(f"walks of one stack: round {number + 1} of {rounds}")
+        run = subprocess.run([program], capture_output=True, text=True, check=True)
+        depths: dict[tuple[str, str], int] = defaultdict(int)
+        for line in run.stdout.splitlines():
+            who, what, length, ns = line.split()
+            found[who, what, depths[who, what]].append(float(ns) / int(length))
+            depths[who, what] += 1  # three stacks, by depth
+    out = []
+    for depth, frames in enumerate((12, 30, 99)):
+        ours = found["ours", "warm", depth]
+        goal = (f"≤ {GOAL_WARM_NS:.0f} ns", statistics.median(ours) <= GOAL_WARM_NS)
+        out.append(
+            Row(
+                f"walk of {frames} frames, warm, a frame",
+                " / ".join(
+                    f"{who} {statistics.median(found[who, 'warm', depth]):.0f} ns"
+                    for who in UNWINDERS[1:]
+                    if (who, "warm", depth) in found
+                ),
+                f"{statistics.median(ours):.1f} ns",
+                f"{spread(ours, '.1f')} ns",
+                *goal,
+            )
+        )
+    for what, name in (("cold2", "4 MiB"), ("cold3", "64 MiB")):
+        ours = [ns * GOAL_FRAMES / 1000 for ns in found["ours", what, 1]]
+        libgcc = statistics.median(found["libgcc", what, 1]) * GOAL_FRAMES / 1000
+        out.append(
+            Row(
+                f"walk of 30 frames after {name} of other memory",
+                f"libgcc {libgcc:.1f} µs",
+                f"{statistics.median(ours):.1f} µs",
+                f"{spread(ours, '.1f')} µs",
+            )
+        )
+    return out
+
+
+def walks_met(library: Path, who: str, codec: str, buffers: int) -> list[Walk]:
+    output = SCRATCH / "walks.txt"
+    source = f"videotestsrc num-buffers={buffers} ! {ENCODE.format(codec)}"
+    environ = environment(
+        LD_PRELOAD=str(library),
+        GP_BENCH_OUTPUT=str(output),
+        GP_BENCH_UNWINDER=str(UNWINDERS.index(who)),
+    )
+    subprocess.run(["gst-launch-1.0", "-q", *source.split()], env=environ, check=True)
+    lines = output.read_text(encoding="ascii").splitlines()
+    return [Walk(*map(int, line.split())) for line in lines]
+
+
+def share_at_root(walks: list[Walk], *ends: int) -> str:
+    return f"{100 * sum(walk.end in ends for walk in walks) / len(walks):.1f} %"
+
+
+def met_rows(library: Path, codec: str, buffers: int) -> list[Row]:
+    """Rows of one pipeline."""
+    name = codec.split(maxsplit=1)[0]
+    walks = {}
+    for who in UNWINDERS:
+        if who != "libunwind" or has_libunwind():
+            progress(f"walks met in {name}: {who}")
+            walks[who] = walks_met(library, who, codec, buffers)
+    ours = walks["ours"]
+    out = []
+    for what, ends, goal in (
+        ("by CFI", (BY_CFI,), GOAL_CFI_US if name == "vp8enc" else None),
+        ("through assembly", (BY_SCAN, GUESSED), GOAL_ASSEMBLY_US),
+    ):
+        taken = [walk for walk in ours if walk.end in ends]
+        us = [walk.ns / 1000 for walk in taken]
+        base = [walk.ns / 1000 for walk in walks["libgcc"] if walk.end in ends]
+        middle = statistics.median(us)
+        out.append(
+            Row(
+                f"{name}: walk {what}, as met, {statistics.mean(w.depth for w in taken):.0f} frames",
+                f"libgcc {statistics.median(base):.1f} µs" if base else "",
+                f"{middle:.1f} µs",
+                f"{spread(us, '.1f')} µs",
+                f"≤ {goal:.0f} µs" if goal else "",
+                middle <= goal if goal else None,
+            )
+        )
+    worst_us = max(walk.ns for walk in ours) / 1000
+    others = [f"{who} {share_at_root(walks[who], BY_CFI)}" for who in walks if who != "ours"]
+    return [
+        *out,
+        Row(f"{name}: worst walk met", "", f"{worst_us:.0f} µs", f"of {len(ours)}"),
+        Row(
+            f"{name}: stacks that reach the root",
+            " / ".join(others),
+            share_at_root(ours, BY_CFI, BY_SCAN, GUESSED),
+            f"guessed {share_at_root(ours, GUESSED)}",
+        ),
+    ]
+
+
+def rows(*, rounds: int, quick: bool) -> list[Row]:
+    out = warm_rows(rounds)
+    library = build("unwind_met.c", SCRATCH / "unwind_met.so", "-shared", "-fPIC")
+    for codec, buffers in CODECS.items():
+        out += met_rows(library, codec, buffers if quick else 5 * buffers)
+    return out
