@@ -9,14 +9,18 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import sys
 import time
 
-from benchmarks import bench_hooks, bench_pipeline, bench_probe
-from benchmarks.measuring import SCRATCH, Row, progress
+from benchmarks import bench_hooks, bench_pipeline, bench_probe, bench_unwind
+from benchmarks.measuring import Row, progress
 
-PARTS = {"hooks": bench_hooks.rows, "pipeline": bench_pipeline.rows, "probe": bench_probe.rows}
+PARTS = {
+    "hooks": bench_hooks.rows,
+    "unwind": bench_unwind.rows,
+    "pipeline": bench_pipeline.rows,
+    "probe": bench_probe.rows,
+}
 
 
 def print_table(rows: list[Row]) -> None:
@@ -38,6 +42,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10, help="pairs of each comparison")
     parser.add_argument("--quick", action="store_true", help="short runs: does it work at all?")
     arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
     rounds = 3 if arguments.quick else arguments.rounds
     load = os.getloadavg()[0]
     if load > 0.5:
@@ -45,16 +52,13 @@ def main() -> int:
             f"Others are at work here (load {load:.1f}): wait, or trust nothing of this.",
             file=sys.stderr,
         )
-    try:
-        rows = [
-            row
-            for name, part in PARTS.items()
-            if not arguments.parts or name in arguments.parts
-            for row in part(rounds=rounds, quick=arguments.quick)
-        ]
-    finally:
-        shutil.rmtree(SCRATCH, ignore_errors=True)
-        progress("")
+    rows = [
+        row
+        for name, part in PARTS.items()
+        if not arguments.parts or name in arguments.parts
+        for row in part(rounds=rounds, quick=arguments.quick)
+    ]
+    progress("")
     print(
         f"{time.strftime('%Y-%m-%d')}, {rounds} rounds, {os.cpu_count()} cores, {platform.platform()}\n"
     )

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
-# One for all benchmarks: plugins compiled here, registries, what is measured writes here.
-SCRATCH = Path(tempfile.mkdtemp(prefix="gst-pyro-bench-"))
+# One for all benchmarks, until this process ends: compiled plugins, registries, what is measured writes here.
+_SCRATCH = tempfile.TemporaryDirectory(prefix="gst-pyro-bench-")
+SCRATCH = Path(_SCRATCH.name)
 
 
 @dataclass(frozen=True, slots=True)
