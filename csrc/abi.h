@@ -15,12 +15,12 @@
 enum gp_abi
 {
   GP_ABI_VERSION = 3,
-  GP_LABELS = 65536,     /* distinct labels in the life of a process */
-  GP_THREADS = 8192,     /* threads alive, or ended and not yet read by the agent */
-  GP_ACCOUNTS = 65536,   /* (thread, label) pairs of those threads */
-  GP_MODULES = 8192,     /* ELF objects ever loaded */
-  GP_NAMES = 65536,      /* names that the host has for its functions */
-  GP_STRINGS = 16777216, /* bytes of interned text */
+  GP_LABELS = 65536,       /* distinct labels in the life of a process */
+  GP_THREADS = 8192,       /* threads alive, or ended and not yet read by the agent */
+  GP_ACCOUNTS = 65536,     /* (thread, label) pairs of those threads */
+  GP_MODULES = 8192,       /* ELF objects ever loaded */
+  GP_NAMES = 65536,        /* names that the host has for its functions */
+  GP_STRINGS = 16777216,   /* bytes of interned text */
   GP_RING_WORDS = 1048576, /* 8 MiB of records; a power of two */
   GP_PARAMS = 16384,
   GP_LOG = 16384,
@@ -38,17 +38,17 @@ enum gp_sample_rate
 
 enum gp_clock
 {
-  GP_CLOCK_NONE = 0,            /* no signal was free: accounts only */
-  GP_CLOCK_PERF = 1,            /* a perf task-clock event a thread for user code, a timer for the kernel's time */
-  GP_CLOCK_TIMER = 2            /* timer_create on the thread's CPU clock alone; bound to the kernel's tick */
+  GP_CLOCK_NONE = 0, /* no signal was free: accounts only */
+  GP_CLOCK_PERF = 1, /* a perf task-clock event a thread for user code, a timer for the kernel's time */
+  GP_CLOCK_TIMER = 2 /* timer_create on the thread's CPU clock alone; bound to the kernel's tick */
 };
 
 enum gp_host_state
 {
   GP_HOST_STARTING = 0,
   GP_HOST_RUNNING = 1,
-  GP_HOST_STOPPING = 2,         /* accounts are closed for the last time; the agent flushes and sets GP_AGENT_DONE */
-  GP_HOST_INERT = 3             /* given up; nothing more will come */
+  GP_HOST_STOPPING = 2, /* accounts are closed for the last time; the agent flushes and sets GP_AGENT_DONE */
+  GP_HOST_INERT = 3     /* given up; nothing more will come */
 };
 
 enum gp_agent_state
@@ -56,8 +56,8 @@ enum gp_agent_state
   GP_AGENT_NONE = 0,
   GP_AGENT_STARTING = 1,
   GP_AGENT_RUNNING = 2,
-  GP_AGENT_DONE = 3,            /* flushed or spooled all there was */
-  GP_AGENT_REFUSED = 4          /* settings wrong or start failed: the shim goes inert */
+  GP_AGENT_DONE = 3,   /* flushed or spooled all there was */
+  GP_AGENT_REFUSED = 4 /* settings wrong or start failed: the shim goes inert */
 };
 
 enum gp_agent_home
@@ -69,42 +69,42 @@ enum gp_agent_home
 enum gp_label_kind
 {
   GP_LABEL_ELEMENT = 1,
-  GP_LABEL_STATE_CHANGE = 2,    /* of a bin or pipeline: the name is the bin's */
-  GP_LABEL_MAIN = 3,            /* main thread, outside every element */
-  GP_LABEL_POOL = 4,            /* GLib pool made by no element */
-  GP_LABEL_TASK = 5,            /* GStreamer task before its element is known */
-  GP_LABEL_THREAD = 6,          /* any other thread that no element made */
+  GP_LABEL_STATE_CHANGE = 2, /* of a bin or pipeline: the name is the bin's */
+  GP_LABEL_MAIN = 3,         /* main thread, outside every element */
+  GP_LABEL_POOL = 4,         /* GLib pool made by no element */
+  GP_LABEL_TASK = 5,         /* GStreamer task before its element is known */
+  GP_LABEL_THREAD = 6,       /* any other thread that no element made */
   GP_LABEL_AGENT = 7,
-  GP_LABEL_BEFORE = 8,          /* CPU from before the tracer existed */
-  GP_LABEL_UNSEEN = 9,          /* process CPU that no account holds: thread ends, threads that came and went unseen */
-  GP_LABEL_OVERFLOW = 10        /* label table full */
+  GP_LABEL_BEFORE = 8,   /* CPU from before the tracer existed */
+  GP_LABEL_UNSEEN = 9,   /* process CPU that no account holds: thread ends, threads that came and went unseen */
+  GP_LABEL_OVERFLOW = 10 /* label table full */
 };
 
 /* Wire names are the enumerators, lowered, without the prefix. Each early return of the handler counts exactly one of
  * the dropped_*; each sample written counts one of the stacks_*. */
 enum gp_counter
 {
-  GP_COUNTER_SAMPLES = 0,               /* records committed */
-  GP_COUNTER_TICKS_OVERRUN,             /* expiries the kernel merged into others; carried as weight */
-  GP_COUNTER_TICKS_LEFT_TO_PERF,        /* timer ticks in user code, which the thread's perf event samples */
+  GP_COUNTER_SAMPLES = 0,        /* records committed */
+  GP_COUNTER_TICKS_OVERRUN,      /* expiries the kernel merged into others; carried as weight */
+  GP_COUNTER_TICKS_LEFT_TO_PERF, /* timer ticks in user code, which the thread's perf event samples */
   GP_COUNTER_DROPPED_RING_FULL,
-  GP_COUNTER_DROPPED_NO_THREAD,         /* signal on a thread without state */
-  GP_COUNTER_DROPPED_NESTED,            /* handler interrupted itself or a half-built state */
-  GP_COUNTER_DROPPED_INERT,             /* came after the stop */
-  GP_COUNTER_FOREIGN_SIGNALS,           /* passed on to their owner */
-  GP_COUNTER_STACKS_CFI,                /* reached the root by CFI alone */
-  GP_COUNTER_STACKS_SCAN,               /* reached the root; a stretch without CFI crossed by a verified scan */
-  GP_COUNTER_STACKS_GUESSED,            /* as before, but the candidate stood behind an indirect call */
-  GP_COUNTER_STACKS_BOUNDARY,           /* resumed at a label's boundary or the thread's root behind [unknown] */
-  GP_COUNTER_STACKS_TRUNCATED,          /* gave up: neither root nor boundary was met, or too deep */
-  GP_COUNTER_STACKS_LEAF_ONLY,          /* sp outside the thread's known stacks */
-  GP_COUNTER_SIGNAL_TAKEN,              /* windows in which the host had replaced our handler */
-  GP_COUNTER_LABELS_FULL,               /* pushes labelled [too many labels] */
-  GP_COUNTER_LABELS_DEAD,               /* entries whose post hook never came */
-  GP_COUNTER_THREADS_FULL,              /* threads whose CPU went to the labels' overflow account */
-  GP_COUNTER_THREADS_FOUND,             /* threads found by polling */
+  GP_COUNTER_DROPPED_NO_THREAD, /* signal on a thread without state */
+  GP_COUNTER_DROPPED_NESTED,    /* handler interrupted itself or a half-built state */
+  GP_COUNTER_DROPPED_INERT,     /* came after the stop */
+  GP_COUNTER_FOREIGN_SIGNALS,   /* passed on to their owner */
+  GP_COUNTER_STACKS_CFI,        /* reached the root by CFI alone */
+  GP_COUNTER_STACKS_SCAN,       /* reached the root; a stretch without CFI crossed by a verified scan */
+  GP_COUNTER_STACKS_GUESSED,    /* as before, but the candidate stood behind an indirect call */
+  GP_COUNTER_STACKS_BOUNDARY,   /* resumed at a label's boundary or the thread's root behind [unknown] */
+  GP_COUNTER_STACKS_TRUNCATED,  /* gave up: neither root nor boundary was met, or too deep */
+  GP_COUNTER_STACKS_LEAF_ONLY,  /* sp outside the thread's known stacks */
+  GP_COUNTER_SIGNAL_TAKEN,      /* windows in which the host had replaced our handler */
+  GP_COUNTER_LABELS_FULL,       /* pushes labelled [too many labels] */
+  GP_COUNTER_LABELS_DEAD,       /* entries whose post hook never came */
+  GP_COUNTER_THREADS_FULL,      /* threads whose CPU went to the labels' overflow account */
+  GP_COUNTER_THREADS_FOUND,     /* threads found by polling */
   GP_COUNTER_ACCOUNTS_FULL,
-  GP_COUNTER_UNARMED,                   /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_UNARMED, /* threads for which neither perf event nor timer could be had */
   GP_COUNTERS
 };
 
@@ -123,67 +123,67 @@ enum gp_stack_end
  * one of these in bits 56..62 with its operand below. */
 enum gp_frame_tag
 {
-  GP_FRAME_LABEL = 1,           /* operand: label id; stands on the root side of the frames run for that label */
-  GP_FRAME_UNKNOWN = 2,         /* a gap of unknown length */
-  GP_FRAME_TRUNCATED = 3,       /* the root side is missing */
-  GP_FRAME_EXACT = 4            /* operand: pc that is exact though not the leaf (interrupted by a signal) */
+  GP_FRAME_LABEL = 1,     /* operand: label id; stands on the root side of the frames run for that label */
+  GP_FRAME_UNKNOWN = 2,   /* a gap of unknown length */
+  GP_FRAME_TRUNCATED = 3, /* the root side is missing */
+  GP_FRAME_EXACT = 4      /* operand: pc that is exact though not the leaf (interrupted by a signal) */
 };
 
 struct gp_label
-{                               /* written by the shim before label_count is raised; immutable afterwards */
-  uint32_t kind;                /* enum gp_label_kind */
-  uint32_t name;                /* offsets into strings[]; 0 is "" */
-  uint32_t path;                /* "/pipeline0/bin0/x264enc0" */
+{                /* written by the shim before label_count is raised; immutable afterwards */
+  uint32_t kind; /* enum gp_label_kind */
+  uint32_t name; /* offsets into strings[]; 0 is "" */
+  uint32_t path; /* "/pipeline0/bin0/x264enc0" */
   uint32_t factory;
-  uint32_t pipeline;            /* name of the topmost bin */
+  uint32_t pipeline; /* name of the topmost bin */
   uint32_t reserved;
-  uint64_t overflow_ns;         /* atomic: CPU of threads that found no slot or no account */
+  uint64_t overflow_ns; /* atomic: CPU of threads that found no slot or no account */
 };
 
 enum gp_slot_state
 {
-  GP_SLOT_FREE = 0,             /* set by the agent once it has read an ENDED one */
+  GP_SLOT_FREE = 0, /* set by the agent once it has read an ENDED one */
   GP_SLOT_LIVE = 1,
   GP_SLOT_ENDED = 2
 };
 
 struct gp_thread_slot
-{                               /* written by the shim, but for state ENDED -> FREE */
+{ /* written by the shim, but for state ENDED -> FREE */
   uint32_t state;
-  uint32_t serial;              /* distinguishes successive users of a slot */
+  uint32_t serial; /* distinguishes successive users of a slot */
   int32_t tid;
-  uint32_t home;                /* reserved */
-  char comm[16];                /* kernel's name of the thread; as last seen */
+  uint32_t home; /* reserved */
+  char comm[16]; /* kernel's name of the thread; as last seen */
 };
 
 struct gp_account
-{                               /* CPU of one thread under one label; cumulative ns */
-  uint32_t state;               /* enum gp_slot_state */
-  uint32_t label;               /* 0: being filled, pass over. The agent sets 0 again before it frees the row */
-  uint32_t thread;              /* index of its slot */
+{                  /* CPU of one thread under one label; cumulative ns */
+  uint32_t state;  /* enum gp_slot_state */
+  uint32_t label;  /* 0: being filled, pass over. The agent sets 0 again before it frees the row */
+  uint32_t thread; /* index of its slot */
   uint32_t serial;
-  uint64_t ns;                  /* written by the thread; final once ENDED */
-  uint64_t closed_ns;           /* LIVE: ns plus the stretch still open at the last close. May step back a little: a
-                                   reader keeps what it has emitted and emits what exceeds it */
+  uint64_t ns;        /* written by the thread; final once ENDED */
+  uint64_t closed_ns; /* LIVE: ns plus the stretch still open at the last close. May step back a little: a
+                         reader keeps what it has emitted and emits what exceeds it */
 };
 
 struct gp_module
-{                               /* written before module_count is raised; removed is set at unload */
-  uint64_t start;               /* addresses [start, end) of its executable segments */
+{                 /* written before module_count is raised; removed is set at unload */
+  uint64_t start; /* addresses [start, end) of its executable segments */
   uint64_t end;
-  uint64_t bias;                /* run-time address minus ELF address */
-  uint32_t path;                /* offset into strings[] */
-  uint32_t build_id;            /* hex, offset into strings[]; 0: none */
-  uint32_t added;               /* generation in which it came */
-  uint32_t removed;             /* generation in which it went; 0: still there */
+  uint64_t bias;     /* run-time address minus ELF address */
+  uint32_t path;     /* offset into strings[] */
+  uint32_t build_id; /* hex, offset into strings[]; 0: none */
+  uint32_t added;    /* generation in which it came */
+  uint32_t removed;  /* generation in which it went; 0: still there */
 };
 
 struct gp_name
-{                               /* written by the shim before name_count is raised; immutable afterwards */
-  uint64_t address;             /* where a function begins, or a range of code that is in no file */
-  uint32_t bytes;               /* of that range; 0: a function in a module */
-  uint32_t text;                /* offset into strings[] */
-  uint32_t generation;          /* of the module list, when it was named */
+{                      /* written by the shim before name_count is raised; immutable afterwards */
+  uint64_t address;    /* where a function begins, or a range of code that is in no file */
+  uint32_t bytes;      /* of that range; 0: a function in a module */
+  uint32_t text;       /* offset into strings[] */
+  uint32_t generation; /* of the module list, when it was named */
   uint32_t reserved;
 };
 
@@ -198,69 +198,69 @@ enum gp_record_state
 
 struct gp_record
 {
-  uint32_t state;               /* enum gp_record_state; last to be written */
-  uint32_t words;               /* whole record, this header included */
-  uint32_t thread;              /* slot */
+  uint32_t state;  /* enum gp_record_state; last to be written */
+  uint32_t words;  /* whole record, this header included */
+  uint32_t thread; /* slot */
   uint32_t serial;
-  uint32_t label;               /* innermost label: the account this sample belongs to */
-  uint32_t weight;              /* ticks: 1 + overruns */
-  uint32_t generation;          /* of the module list when it was taken */
-  uint16_t stack_end;           /* enum gp_stack_end */
-  uint16_t depth;               /* frames that follow */
+  uint32_t label;      /* innermost label: the account this sample belongs to */
+  uint32_t weight;     /* ticks: 1 + overruns */
+  uint32_t generation; /* of the module list when it was taken */
+  uint16_t stack_end;  /* enum gp_stack_end */
+  uint16_t depth;      /* frames that follow */
   uint64_t frames[];
 };
 
 struct gp_segment
 {
   /* immutable once the agent is started; written by the shim */
-  uint64_t magic;               /* "gstpyro\0" */
+  uint64_t magic; /* "gstpyro\0" */
   uint32_t abi_version;
-  uint32_t bytes;               /* size of this structure */
+  uint32_t bytes; /* size of this structure */
   int32_t host_pid;
   uint32_t sample_rate_hz;
-  uint64_t start_mono_ns;       /* CLOCK_MONOTONIC and CLOCK_REALTIME when the tracer came up */
+  uint64_t start_mono_ns; /* CLOCK_MONOTONIC and CLOCK_REALTIME when the tracer came up */
   uint64_t start_real_ns;
-  uint32_t agent_home;          /* enum gp_agent_home */
+  uint32_t agent_home; /* enum gp_agent_home */
   uint32_t stop_on_dispose;
-  char program[256];            /* the host's executable, without folders */
-  char params[16384];           /* tracer parameters as given: key NUL value NUL ... NUL */
+  char program[256];  /* the host's executable, without folders */
+  char params[16384]; /* tracer parameters as given: key NUL value NUL ... NUL */
 
   /* control; atomics */
-  uint32_t host_state;          /* shim */
-  uint32_t agent_state;         /* agent */
-  uint32_t wake;                /* futex the agent waits on; raised by the shim */
-  uint32_t poll;                /* futex the poller waits on; raised by the agent */
-  uint32_t close_wanted;        /* agent: raised to ask for a close of the window */
-  uint32_t close_done;          /* shim: follows close_wanted */
-  uint32_t clock;               /* shim: enum gp_clock in use */
-  uint32_t signal;              /* shim: number of the sampling signal, 0: none */
-  uint64_t close_mono_ns;       /* shim: when the last close was made */
-  uint64_t process_cpu_ns;      /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
-  uint32_t label_count;         /* shim: labels[0] is never used */
-  uint32_t module_count;        /* shim */
-  uint32_t generation;          /* shim: of the module list */
-  uint32_t strings_used;        /* shim */
-  uint32_t name_count;          /* shim */
-  uint32_t threads_used;        /* shim: slots ever used, an upper bound for readers */
-  uint32_t accounts_used;       /* shim: likewise */
-  uint32_t threads_seen;        /* shim: threads ever registered */
-  int32_t agent_pid;            /* shim: of an agent beside the host; 0: none */
-  uint64_t counters[32];        /* shim: enum gp_counter */
+  uint32_t host_state;     /* shim */
+  uint32_t agent_state;    /* agent */
+  uint32_t wake;           /* futex the agent waits on; raised by the shim */
+  uint32_t poll;           /* futex the poller waits on; raised by the agent */
+  uint32_t close_wanted;   /* agent: raised to ask for a close of the window */
+  uint32_t close_done;     /* shim: follows close_wanted */
+  uint32_t clock;          /* shim: enum gp_clock in use */
+  uint32_t signal;         /* shim: number of the sampling signal, 0: none */
+  uint64_t close_mono_ns;  /* shim: when the last close was made */
+  uint64_t process_cpu_ns; /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
+  uint32_t label_count;    /* shim: labels[0] is never used */
+  uint32_t module_count;   /* shim */
+  uint32_t generation;     /* shim: of the module list */
+  uint32_t strings_used;   /* shim */
+  uint32_t name_count;     /* shim */
+  uint32_t threads_used;   /* shim: slots ever used, an upper bound for readers */
+  uint32_t accounts_used;  /* shim: likewise */
+  uint32_t threads_seen;   /* shim: threads ever registered */
+  int32_t agent_pid;       /* shim: of an agent beside the host; 0: none */
+  uint64_t counters[32];   /* shim: enum gp_counter */
 
-  uint64_t head;                /* shim, atomic: words reserved */
+  uint64_t head; /* shim, atomic: words reserved */
   uint64_t padding[7];
-  uint64_t tail;                /* agent: words read and zeroed */
+  uint64_t tail; /* agent: words read and zeroed */
 
-  /* lines of the agent for GStreamer's debug log: one level digit (GST_LEVEL_*), text, '\n'. Counts run for ever. A line
-   * that finds no room is left out. */
-  uint32_t log_written;         /* agent */
-  uint32_t log_read;            /* shim */
+  /* lines of the agent for GStreamer's debug log: one level digit (GST_LEVEL_*), text, '\n'. Counts run for ever. A
+   * line that finds no room is left out. */
+  uint32_t log_written; /* agent */
+  uint32_t log_read;    /* shim */
   char log[16384];
 
   /* Python in the host: where its samples go. Both words are futexes. */
-  uint32_t python_entered;      /* shim: 1 once a thread of the host has run Python */
-  uint32_t python_offered;      /* agent: 1 once python_config is written */
-  char python_config[8192];     /* agent: key NUL value NUL ... NUL, for host_python.py */
+  uint32_t python_entered;  /* shim: 1 once a thread of the host has run Python */
+  uint32_t python_offered;  /* agent: 1 once python_config is written */
+  char python_config[8192]; /* agent: key NUL value NUL ... NUL, for host_python.py */
 
   struct gp_label labels[65536];
   struct gp_thread_slot threads[8192];

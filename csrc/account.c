@@ -11,7 +11,7 @@
 #include "segment.h"
 #include "thread.h"
 
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
@@ -28,23 +28,23 @@
 /* One that slept is measured at every entry until so many in a row did not. */
 #define CALM_ENTRIES 64
 
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 static bool g_counter_invariant;
 #endif
 static uint64_t g_start_cycles, g_start_ns;
 static uint64_t g_ns_per_cycle; /* 32.32 fixed point; written by the poller, read by all */
 static uint64_t g_short_cycles, g_unread_cycles;
-static uint32_t g_free_hint;    /* where to look for a free row next; races are harmless */
+static uint32_t g_free_hint; /* where to look for a free row next; races are harmless */
 
 static inline uint64_t
 read_cycles (void)
 {
-#if defined (__x86_64__)
+#if defined(__x86_64__)
   if (__builtin_expect (g_counter_invariant, 1))
     return __builtin_ia32_rdtsc ();
-#elif defined (__aarch64__)
+#elif defined(__aarch64__)
   uint64_t cycles;
-  __asm__ volatile ("mrs %0, cntvct_el0":"=r" (cycles));
+  __asm__ volatile ("mrs %0, cntvct_el0" : "=r"(cycles));
   return cycles;
 #endif
   return gp_clock_ns (CLOCK_MONOTONIC);
@@ -91,7 +91,7 @@ gp_account_calibrate (void)
 {
   uint64_t cycles = 0, ns = 0;
   if (g_start_ns == 0) {
-#if defined (__x86_64__)
+#if defined(__x86_64__)
     unsigned eax, ebx, ecx, edx;
     g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
 #endif
@@ -111,15 +111,15 @@ claim_account (struct gp_thread *thread, uint32_t label, uint32_t index)
 {
   struct gp_account *account = &g_segment->accounts[index];
   uint32_t expected = GP_SLOT_FREE;
-  if (gp_load (&account->state) != GP_SLOT_FREE     /* cheaper, where the table is full */
-      || !__atomic_compare_exchange_n (&account->state, &expected, GP_SLOT_LIVE, false, __ATOMIC_ACQUIRE,
-          __ATOMIC_RELAXED))
+  if (gp_load (&account->state) != GP_SLOT_FREE /* cheaper, where the table is full */
+      || !__atomic_compare_exchange_n (
+          &account->state, &expected, GP_SLOT_LIVE, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
     return NULL;
   account->thread = gp_thread_slot (thread);
   account->serial = g_segment->threads[account->thread].serial;
   gp_store (&account->ns, 0);
   gp_store (&account->closed_ns, 0);
-  gp_store_release (&account->label, label);    /* publishes the row; pairs with the agent's acquire */
+  gp_store_release (&account->label, label); /* publishes the row; pairs with the agent's acquire */
   return account;
 }
 
@@ -137,8 +137,8 @@ take_account (struct gp_thread *thread, uint32_t label)
     gp_store (&g_free_hint, (start + i + 1) % used);
   }
   while (account == NULL && used < GP_ACCOUNTS)
-    if (__atomic_compare_exchange_n (&g_segment->accounts_used, &used, used + 1, false,
-            __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    if (__atomic_compare_exchange_n (
+            &g_segment->accounts_used, &used, used + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
       account = claim_account (thread, label, used++);
   if (account == NULL)
     gp_count (GP_COUNTER_ACCOUNTS_FULL);
@@ -152,11 +152,11 @@ make_tally (struct gp_thread *thread, uint32_t label)
   struct gp_tally **bucket = &thread->meter.buckets[label % GP_TALLY_BUCKETS];
   struct gp_tally *tally = calloc (1, sizeof *tally);
   if (tally == NULL)
-    return thread->meter.current;       /* out of memory: the time stays where it is */
+    return thread->meter.current; /* out of memory: the time stays where it is */
   tally->label = label;
   tally->account = take_account (thread, label);
   tally->next = *bucket;
-  __atomic_store_n (bucket, tally, __ATOMIC_RELEASE);   /* pairs with the acquire in look_at() */
+  __atomic_store_n (bucket, tally, __ATOMIC_RELEASE); /* pairs with the acquire in look_at() */
   return tally;
 }
 
@@ -226,7 +226,7 @@ close_exactly (struct gp_meter *meter, uint64_t cycles)
   uint64_t estimated_ns = cycles_to_ns (meter->unread_cycles - cycles);
   bool slept = cycles_to_ns (meter->unread_cycles) > true_ns + SLEPT_NS;
   gp_store (&meter->sequence, meter->sequence + 1);
-  atomic_thread_fence (memory_order_release);   /* pairs with the poller's acquire in gp_account_close() */
+  atomic_thread_fence (memory_order_release); /* pairs with the poller's acquire in gp_account_close() */
   if (meter->is_checked)
     judge (meter->current, slept);
   uint64_t added_ns = settle_estimates (meter, estimated_ns, true_ns, slept);

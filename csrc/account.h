@@ -20,33 +20,36 @@
 struct gp_thread;
 struct gp_account;
 
-enum { GP_TALLY_BUCKETS = 64 };
+enum
+{
+  GP_TALLY_BUCKETS = 64
+};
 
 /* One account of this thread, and what of it rests on the cycle counter alone. */
 struct gp_tally
 {
   uint32_t label;
-  uint32_t trust;               /* entries that may pass before one is checked by the clock at both ends */
-  uint32_t patience;            /* what trust starts from; doubled by each check that found no sleep */
-  uint32_t calm_wanted;         /* checks without sleep still wanted before trust is given */
-  uint64_t estimate_cycles;     /* not in the account yet; read by the poller */
-  struct gp_account *account;   /* in the segment; NULL: no row was free, the label's overflow takes it */
-  struct gp_tally *next;        /* in its bucket */
+  uint32_t trust;             /* entries that may pass before one is checked by the clock at both ends */
+  uint32_t patience;          /* what trust starts from; doubled by each check that found no sleep */
+  uint32_t calm_wanted;       /* checks without sleep still wanted before trust is given */
+  uint64_t estimate_cycles;   /* not in the account yet; read by the poller */
+  struct gp_account *account; /* in the segment; NULL: no row was free, the label's overflow takes it */
+  struct gp_tally *next;      /* in its bucket */
   struct gp_tally *next_estimated;
 };
 
 struct gp_meter
 {
   /* owned by the thread */
-  uint64_t cycles;              /* at the last switch */
-  uint64_t unread_cycles;       /* since the clock was last read */
-  bool is_checked;              /* the clock was read when the open stretch began, and will be at its end */
-  struct gp_tally *estimated;   /* tallies with an estimate */
+  uint64_t cycles;            /* at the last switch */
+  uint64_t unread_cycles;     /* since the clock was last read */
+  bool is_checked;            /* the clock was read when the open stretch began, and will be at its end */
+  struct gp_tally *estimated; /* tallies with an estimate */
   struct gp_tally *buckets[GP_TALLY_BUCKETS];
-  struct gp_tally nowhere;      /* out of memory at the thread's birth: its time goes unaccounted, into [unseen] */
+  struct gp_tally nowhere; /* out of memory at the thread's birth: its time goes unaccounted, into [unseen] */
   /* written by the thread between two raises of sequence (odd: in between); read by the poller */
   uint32_t sequence;
-  uint64_t cpu_ns;              /* the thread's clock when it was last read */
+  uint64_t cpu_ns; /* the thread's clock when it was last read */
   struct gp_tally *current;
 };
 
@@ -56,12 +59,11 @@ void gp_account_calibrate (void) __attribute__ ((visibility ("hidden")));
 
 /* Opens the accounts of a thread that has used cpu_ns so far, of which all before goes to label `before`.
  * Lifecycle; the thread itself, or the poller before it publishes the thread. MT-Safe | AS-Unsafe heap */
-void gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before,
-    uint32_t label) __attribute__ ((visibility ("hidden")));
+void gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
+    __attribute__ ((visibility ("hidden")));
 
 /* Closes the stretch behind and goes on under label. MT-Safe | AS-Unsafe heap (first use of a label by a thread) */
-void gp_account_switch (struct gp_thread *thread,
-    uint32_t label) __attribute__ ((visibility ("hidden")));
+void gp_account_switch (struct gp_thread *thread, uint32_t label) __attribute__ ((visibility ("hidden")));
 
 /* From outside: publishes closed_ns of the thread's accounts, open stretch included. cpu_ns is the thread's clock now.
  * Requires: the registry lock. MT-Safe | AS-Unsafe */

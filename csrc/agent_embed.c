@@ -15,8 +15,8 @@
 /* cffi's own; static, hence this file is part of what it generates. */
 static int cffi_start_python (void);
 
-__attribute__ ((visibility ("default")))
-int gp_agent_main (int memory_fd, const char *python, const char *entries, char *why, unsigned long why_bytes);
+__attribute__ ((visibility ("default"))) int gp_agent_main (
+    int memory_fd, const char *python, const char *entries, char *why, unsigned long why_bytes);
 
 static bool
 initialize (const char *python, char *why, unsigned long why_bytes)

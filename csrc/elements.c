@@ -9,11 +9,15 @@
 #include "label.h"
 #include "names.h"
 
-enum { PATH_BYTES = 4096 };
+enum
+{
+  PATH_BYTES = 4096
+};
 
 _Atomic uint32_t g_shape = 1;
 
-/* Prepends "/name" to the path that ends at path[PATH_BYTES - 1]; what no longer fits is left out at the root's side. */
+/* Prepends "/name" to the path that ends at path[PATH_BYTES - 1]; what no longer fits is left out at the root's side.
+ */
 static char *
 prepend (char *path, char *start, const char *name)
 {

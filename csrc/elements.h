@@ -24,7 +24,7 @@ static inline uint32_t
 gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, bool peer)
 {
   uintptr_t key = (uintptr_t) pad | peer;
-  uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire);      /* pairs with gp_elements_reshaped() */
+  uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire); /* pairs with gp_elements_reshaped() */
   struct gp_pad_set *set = &thread->pads[key * 0x9e3779b97f4a7c15u >> (64 - GP_PAD_SETS_LOG2)];
   for (int i = 0; i < GP_PAD_WAYS; i++)
     if (set->ways[i].key == key && set->ways[i].generation == shape)
@@ -32,7 +32,7 @@ gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, bool peer)
   uint32_t label = gp_elements_look_up (pad, peer);
   for (int i = GP_PAD_WAYS - 1; i > 0; i--)
     set->ways[i] = set->ways[i - 1];
-  set->ways[0] = (struct gp_pad_cache) {key, shape, label};
+  set->ways[0] = (struct gp_pad_cache) { key, shape, label };
   return label;
 }
 

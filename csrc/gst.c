@@ -24,9 +24,9 @@ gp_gst_load (void)
   void *handle = dlopen ("libgstreamer-1.0.so.0", RTLD_LAZY | RTLD_NOLOAD);
   if (handle == NULL)
     handle = RTLD_DEFAULT;
-#define GP_LOOK_UP(name) \
-  *(void **) &g_gst.name##_ = dlsym (handle, #name); \
-  if (g_gst.name##_ == NULL) \
+#define GP_LOOK_UP(name)                                                                                               \
+  *(void **) &g_gst.name##_ = dlsym (handle, #name);                                                                   \
+  if (g_gst.name##_ == NULL)                                                                                           \
     return #name;
   GP_GST_FUNCTIONS (GP_LOOK_UP)
 #undef GP_LOOK_UP
@@ -71,5 +71,5 @@ gp_say (const char *format, ...)
   at += wrote < 0 ? 0 : (size_t) wrote < sizeof text - at - 1 ? (size_t) wrote : sizeof text - at - 2;
   text[at++] = '\n';
   if (write (STDERR_FILENO, text, at) < 0)
-    return;                     /* nowhere left to say it */
+    return; /* nowhere left to say it */
 }

@@ -2,8 +2,8 @@
 /* gst.h: GStreamer without linking against it.
  *
  * The preloaded object reaches every child process; a NEEDED libgstreamer would be loaded into each of them, and
- * bindings that open it locally (PyGObject) leave nothing in the global scope. So its functions are looked up by handle,
- * once it is there. Types and macros come from its headers; calls are written GST (gst_object_unref) (object).
+ * bindings that open it locally (PyGObject) leave nothing in the global scope. So its functions are looked up by
+ * handle, once it is there. Types and macros come from its headers; calls are written GST (gst_object_unref) (object).
  *
  * Context: the table is filled once, in lifecycle context; calls are the callers' business.
  */
@@ -14,43 +14,43 @@
 #include <stdbool.h>
 #include "segment.h"
 
-#define GP_GST_FUNCTIONS(X) \
-  X (_gst_debug_nameof_funcptr) \
-  X (g_free) \
-  X (g_mutex_lock) \
-  X (g_mutex_trylock) \
-  X (g_mutex_unlock) \
-  X (g_object_get) \
-  X (g_quark_try_string) \
-  X (g_type_check_instance_is_a) \
-  X (g_type_class_peek) \
-  X (g_type_class_peek_parent) \
-  X (g_type_name) \
-  X (g_type_parent) \
-  X (g_type_query) \
-  X (g_type_register_static_simple) \
-  X (g_value_get_string) \
-  X (gst_bin_get_type) \
-  X (gst_debug_log) \
-  X (gst_element_get_factory) \
-  X (gst_element_get_type) \
-  X (gst_message_parse_stream_status) \
-  X (gst_object_get_name) \
-  X (gst_object_get_parent) \
-  X (gst_object_ref) \
-  X (gst_object_unref) \
-  X (gst_pad_get_peer) \
-  X (gst_proxy_pad_get_type) \
-  X (gst_registry_find_plugin) \
-  X (gst_registry_get) \
-  X (gst_structure_free) \
-  X (gst_structure_from_string) \
-  X (gst_structure_get_value) \
-  X (gst_structure_n_fields) \
-  X (gst_structure_nth_field_name) \
-  X (gst_tracer_get_type) \
-  X (gst_tracer_register) \
-  X (gst_tracing_register_hook) \
+#define GP_GST_FUNCTIONS(X)                                                                                            \
+  X (_gst_debug_nameof_funcptr)                                                                                        \
+  X (g_free)                                                                                                           \
+  X (g_mutex_lock)                                                                                                     \
+  X (g_mutex_trylock)                                                                                                  \
+  X (g_mutex_unlock)                                                                                                   \
+  X (g_object_get)                                                                                                     \
+  X (g_quark_try_string)                                                                                               \
+  X (g_type_check_instance_is_a)                                                                                       \
+  X (g_type_class_peek)                                                                                                \
+  X (g_type_class_peek_parent)                                                                                         \
+  X (g_type_name)                                                                                                      \
+  X (g_type_parent)                                                                                                    \
+  X (g_type_query)                                                                                                     \
+  X (g_type_register_static_simple)                                                                                    \
+  X (g_value_get_string)                                                                                               \
+  X (gst_bin_get_type)                                                                                                 \
+  X (gst_debug_log)                                                                                                    \
+  X (gst_element_get_factory)                                                                                          \
+  X (gst_element_get_type)                                                                                             \
+  X (gst_message_parse_stream_status)                                                                                  \
+  X (gst_object_get_name)                                                                                              \
+  X (gst_object_get_parent)                                                                                            \
+  X (gst_object_ref)                                                                                                   \
+  X (gst_object_unref)                                                                                                 \
+  X (gst_pad_get_peer)                                                                                                 \
+  X (gst_proxy_pad_get_type)                                                                                           \
+  X (gst_registry_find_plugin)                                                                                         \
+  X (gst_registry_get)                                                                                                 \
+  X (gst_structure_free)                                                                                               \
+  X (gst_structure_from_string)                                                                                        \
+  X (gst_structure_get_value)                                                                                          \
+  X (gst_structure_n_fields)                                                                                           \
+  X (gst_structure_nth_field_name)                                                                                     \
+  X (gst_tracer_get_type)                                                                                              \
+  X (gst_tracer_register)                                                                                              \
+  X (gst_tracing_register_hook)                                                                                        \
   X (gst_value_serialize)
 
 struct gp_gst
@@ -70,10 +70,10 @@ extern GP_INTERNAL struct gp_gst g_gst;
 GP_INTERNAL const char *gp_gst_load (void);
 
 /* To GStreamer's debug log, category "pyroscope". MT-Safe | AS-Unsafe */
-GP_INTERNAL void gp_gst_log (GstDebugLevel level, const char *format, ...)
-    __attribute__ ((format (printf, 2, 3)));
+GP_INTERNAL void gp_gst_log (GstDebugLevel level, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 
-/* No line goes there any more: GStreamer is being taken down. Waits for one that is on its way. MT-Safe | AS-Unsafe lock */
+/* No line goes there any more: GStreamer is being taken down. Waits for one that is on its way. MT-Safe | AS-Unsafe
+ * lock */
 GP_INTERNAL void gp_gst_close_log (void);
 
 /* One line on stderr, prefixed "gst-pyro: "; for what the user must know. MT-Safe | AS-Unsafe */

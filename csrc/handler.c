@@ -18,7 +18,7 @@
 static void
 read_registers (const ucontext_t *context, struct gp_regs *regs)
 {
-#if defined (__x86_64__)
+#if defined(__x86_64__)
   regs->pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
   regs->sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
   regs->bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
@@ -36,7 +36,7 @@ read_registers (const ucontext_t *context, struct gp_regs *regs)
 static bool
 in_system_call (const ucontext_t *context)
 {
-#if defined (__x86_64__)
+#if defined(__x86_64__)
   /* The instruction itself leaves the return address in rcx. */
   return context->uc_mcontext.gregs[REG_RCX] == context->uc_mcontext.gregs[REG_RIP];
 #else
@@ -50,7 +50,7 @@ in_system_call (const ucontext_t *context)
 static struct gp_stack
 find_stack (const struct gp_thread *thread, const ucontext_t *context)
 {
-  struct gp_stack stack = {.lo = gp_load_acquire (&thread->stack.lo),.hi = gp_load (&thread->stack.hi) };
+  struct gp_stack stack = { .lo = gp_load_acquire (&thread->stack.lo), .hi = gp_load (&thread->stack.hi) };
   if ((context->uc_stack.ss_flags & SS_DISABLE) == 0) {
     stack.alt_lo = (uintptr_t) context->uc_stack.ss_sp;
     stack.alt_hi = stack.alt_lo + context->uc_stack.ss_size;
@@ -63,16 +63,16 @@ static uintptr_t
 thread_pointer (void)
 {
   uintptr_t pointer;
-#if defined (__x86_64__)
-  __asm__ ("mov %%fs:0, %0":"=r" (pointer));
+#if defined(__x86_64__)
+  __asm__ ("mov %%fs:0, %0" : "=r"(pointer));
 #else
-  __asm__ ("mrs %0, tpidr_el0":"=r" (pointer));
+  __asm__ ("mrs %0, tpidr_el0" : "=r"(pointer));
 #endif
   return pointer;
 }
 
-/* Whether the stack we run on has room for the unwinder. A host's alternate stack may be of SIGSTKSZ bytes, and a thread
- * armed from outside has none before its first tick. */
+/* Whether the stack we run on has room for the unwinder. A host's alternate stack may be of SIGSTKSZ bytes, and a
+ * thread armed from outside has none before its first tick. */
 static bool
 has_room (const struct gp_stack *stack)
 {
@@ -85,9 +85,12 @@ static void
 count_stack (enum gp_stack_end end)
 {
   static const enum gp_counter counters[] = {
-    [GP_STACK_CFI] = GP_COUNTER_STACKS_CFI,[GP_STACK_SCAN] = GP_COUNTER_STACKS_SCAN,
-    [GP_STACK_GUESSED] = GP_COUNTER_STACKS_GUESSED,[GP_STACK_BOUNDARY] = GP_COUNTER_STACKS_BOUNDARY,
-    [GP_STACK_TRUNCATED] = GP_COUNTER_STACKS_TRUNCATED,[GP_STACK_LEAF_ONLY] = GP_COUNTER_STACKS_LEAF_ONLY,
+    [GP_STACK_CFI] = GP_COUNTER_STACKS_CFI,
+    [GP_STACK_SCAN] = GP_COUNTER_STACKS_SCAN,
+    [GP_STACK_GUESSED] = GP_COUNTER_STACKS_GUESSED,
+    [GP_STACK_BOUNDARY] = GP_COUNTER_STACKS_BOUNDARY,
+    [GP_STACK_TRUNCATED] = GP_COUNTER_STACKS_TRUNCATED,
+    [GP_STACK_LEAF_ONLY] = GP_COUNTER_STACKS_LEAF_ONLY,
   };
   gp_count (counters[end]);
 }
@@ -103,7 +106,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
     gp_store (&thread->stack.hi, thread_pointer ());
   struct gp_boundary root = thread->root;
   root.label = thread->base;
-  struct gp_walk_result walk = {.depth = 1,.end = GP_STACK_LEAF_ONLY };
+  struct gp_walk_result walk = { .depth = 1, .end = GP_STACK_LEAF_ONLY };
   uint32_t generation = gp_modules_generation ();
   if (stack.lo != 0 && has_room (&stack))
     gp_unwind (&regs, &stack, thread->entries, thread->depth, root.sp != 0 ? &root : NULL, thread->frames,
@@ -180,8 +183,8 @@ gp_handler (int number, siginfo_t *info, void *context)
         ioctl (thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
     }
     take_sample (thread, interrupted, 1 + (info->si_code == SI_TIMER ? (uint32_t) info->si_overrun : 0));
-    /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be undone
-     * by the return. */
+    /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be
+     * undone by the return. */
     if ((interrupted->uc_stack.ss_flags & SS_DISABLE) && thread->signal_stack.lo != 0) {
       interrupted->uc_stack.ss_sp = (void *) thread->signal_stack.lo;
       interrupted->uc_stack.ss_size = thread->signal_stack.hi - thread->signal_stack.lo;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* hooks.c: GStreamer's tracer hooks -> labels.
  *
- * Context: hook. On the steady path no lock, no allocation, no reference, no log. Every hook asks g_active first: tracers
- * cannot be taken out, and a forked child keeps them. GP_CALLER must be expanded in the hook itself.
+ * Context: hook. On the steady path no lock, no allocation, no reference, no log. Every hook asks g_active first:
+ * tracers cannot be taken out, and a forked child keeps them. GP_CALLER must be expanded in the hook itself.
  */
 #include "hooks.h"
 
@@ -28,10 +28,11 @@ adopt_task (struct gp_thread *thread, GstPad *pad, bool peer)
 }
 
 /* One body for all hooks that enter the element of a pad; a macro, since GP_CALLER names the hook's own caller. */
-#define ENTER(thread_, label_) do { \
-    uint32_t label = (label_); \
-    if (label != 0) \
-      gp_label_push (thread_, GP_CALLER (label)); \
+#define ENTER(thread_, label_)                                                                                         \
+  do {                                                                                                                 \
+    uint32_t label = (label_);                                                                                         \
+    if (label != 0)                                                                                                    \
+      gp_label_push (thread_, GP_CALLER (label));                                                                      \
   } while (0)
 
 static void
@@ -151,25 +152,25 @@ gp_hooks_register (GstTracer *tracer)
     const char *name;
     GCallback hook;
   } hooks[] = {
-    {"pad-pull-range-pre", G_CALLBACK (do_pull_range_pre)},
-    {"pad-pull-range-post", G_CALLBACK (do_leave)},
-    {"pad-push-event-pre", G_CALLBACK (do_push_event_pre)},
-    {"pad-push-event-post", G_CALLBACK (do_leave)},
-    {"pad-query-pre", G_CALLBACK (do_query_pre)},
-    {"pad-query-post", G_CALLBACK (do_leave)},
-    {"element-change-state-pre", G_CALLBACK (do_change_state_pre)},
-    {"element-change-state-post", G_CALLBACK (do_leave)},
-    {"element-post-message-pre", G_CALLBACK (do_post_message_pre)},
-    {"element-add-pad", G_CALLBACK (do_reshaped)},
-    {"element-remove-pad", G_CALLBACK (do_reshaped)},
-    {"pad-link-post", G_CALLBACK (do_reshaped)},
-    {"pad-unlink-post", G_CALLBACK (do_reshaped)},
-    {"bin-add-post", G_CALLBACK (do_reshaped)},
-    {"bin-remove-post", G_CALLBACK (do_reshaped)},
+    { "pad-pull-range-pre", G_CALLBACK (do_pull_range_pre) },
+    { "pad-pull-range-post", G_CALLBACK (do_leave) },
+    { "pad-push-event-pre", G_CALLBACK (do_push_event_pre) },
+    { "pad-push-event-post", G_CALLBACK (do_leave) },
+    { "pad-query-pre", G_CALLBACK (do_query_pre) },
+    { "pad-query-post", G_CALLBACK (do_leave) },
+    { "element-change-state-pre", G_CALLBACK (do_change_state_pre) },
+    { "element-change-state-post", G_CALLBACK (do_leave) },
+    { "element-post-message-pre", G_CALLBACK (do_post_message_pre) },
+    { "element-add-pad", G_CALLBACK (do_reshaped) },
+    { "element-remove-pad", G_CALLBACK (do_reshaped) },
+    { "pad-link-post", G_CALLBACK (do_reshaped) },
+    { "pad-unlink-post", G_CALLBACK (do_reshaped) },
+    { "bin-add-post", G_CALLBACK (do_reshaped) },
+    { "bin-remove-post", G_CALLBACK (do_reshaped) },
   };
   static const char *const data_hooks[2][4] = {
-    {"pad-push-pre", "pad-push-list-pre", "pad-push-post", "pad-push-list-post"},
-    {"pad-chain-pre", "pad-chain-list-pre", "pad-chain-post", "pad-chain-list-post"},
+    { "pad-push-pre", "pad-push-list-pre", "pad-push-post", "pad-push-list-post" },
+    { "pad-chain-pre", "pad-chain-list-pre", "pad-chain-post", "pad-chain-list-post" },
   };
   for (size_t i = 0; i < G_N_ELEMENTS (hooks); i++)
     GST (gst_tracing_register_hook) (tracer, hooks[i].name, hooks[i].hook);
@@ -177,5 +178,7 @@ gp_hooks_register (GstTracer *tracer)
   bool chain = GST (g_quark_try_string) ("pad-chain-list-pre") != 0;
   for (int i = 0; i < 4; i++)
     GST (gst_tracing_register_hook) (tracer, data_hooks[chain][i],
-        i >= 2 ? G_CALLBACK (do_leave) : chain ? G_CALLBACK (do_chain_pre) : G_CALLBACK (do_push_pre));
+        i >= 2  ? G_CALLBACK (do_leave)
+        : chain ? G_CALLBACK (do_chain_pre)
+                : G_CALLBACK (do_push_pre));
 }

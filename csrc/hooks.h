@@ -8,8 +8,8 @@
 
 #include "gst.h"
 
-/* Registers all hooks this GStreamer knows (1.22 added pad-chain-*, which name the callee's own pad; before it the pushing
- * pad's peer is asked). MT-Unsafe | AS-Unsafe */
+/* Registers all hooks this GStreamer knows (1.22 added pad-chain-*, which name the callee's own pad; before it the
+ * pushing pad's peer is asked). MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_hooks_register (GstTracer *tracer);
 
 #endif

@@ -131,7 +131,8 @@ after_fork_in_child (void)
 void
 gp_imports_init (const struct gp_import *table, size_t n)
 {
-  g_imports_rows[g_imports_row_count++] = (struct gp_import) { "dlopen", (void *) gp_imports_dlopen, &g_real_dlopen, NULL };
+  g_imports_rows[g_imports_row_count++] =
+      (struct gp_import) { "dlopen", (void *) gp_imports_dlopen, &g_real_dlopen, NULL };
   g_imports_rows[g_imports_row_count++] =
       (struct gp_import) { "dlclose", (void *) gp_imports_dlclose, &g_real_dlclose, NULL };
   for (size_t i = 0; i < n && i < GP_IMPORTS_MAX; i++)

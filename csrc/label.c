@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include "account.h"
 
-#define TABLE_SIZE (2 * GP_LABELS)      /* open addressing: at most half full */
+#define TABLE_SIZE (2 * GP_LABELS) /* open addressing: at most half full */
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t *g_table;       /* ids by hash; under g_lock */
+static uint32_t *g_table; /* ids by hash; under g_lock */
 static uint32_t g_fixed[GP_LABEL_OVERFLOW + 1];
 
 void
@@ -26,17 +26,17 @@ gp_label_init (void)
     enum gp_label_kind kind;
     const char *name;
   } fixed[] = {
-    {GP_LABEL_OVERFLOW, "[too many labels]"},
-    {GP_LABEL_MAIN, "[main thread]"},
-    {GP_LABEL_POOL, "[GLib pool]"},
-    {GP_LABEL_TASK, "[GStreamer task]"},
-    {GP_LABEL_THREAD, "[other threads]"},
-    {GP_LABEL_AGENT, "[gst-pyro agent]"},
-    {GP_LABEL_BEFORE, "[before the tracer]"},
-    {GP_LABEL_UNSEEN, "[unseen threads]"},
+    { GP_LABEL_OVERFLOW, "[too many labels]" },
+    { GP_LABEL_MAIN, "[main thread]" },
+    { GP_LABEL_POOL, "[GLib pool]" },
+    { GP_LABEL_TASK, "[GStreamer task]" },
+    { GP_LABEL_THREAD, "[other threads]" },
+    { GP_LABEL_AGENT, "[gst-pyro agent]" },
+    { GP_LABEL_BEFORE, "[before the tracer]" },
+    { GP_LABEL_UNSEEN, "[unseen threads]" },
   };
-  void *table = mmap (NULL, TABLE_SIZE * sizeof (uint32_t), PROT_READ | PROT_WRITE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *table = mmap (
+      NULL, TABLE_SIZE * sizeof (uint32_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   g_table = table == MAP_FAILED ? NULL : table;
   for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
     g_fixed[fixed[i].kind] = gp_label_intern (fixed[i].kind, fixed[i].name, "", "", "");
@@ -57,12 +57,12 @@ hash_text (uint32_t hash, const char *text)
 }
 
 static bool
-label_is (const struct gp_label *label, enum gp_label_kind kind, const char *name,
-    const char *path, const char *factory)
+label_is (
+    const struct gp_label *label, enum gp_label_kind kind, const char *name, const char *path, const char *factory)
 {
   const char *strings = g_segment->strings;
   return label->kind == (uint32_t) kind && strcmp (strings + label->name, name) == 0
-      && strcmp (strings + label->path, path) == 0 && strcmp (strings + label->factory, factory) == 0;
+         && strcmp (strings + label->path, path) == 0 && strcmp (strings + label->factory, factory) == 0;
 }
 
 static bool
@@ -73,8 +73,7 @@ add_text (const char *text, uint32_t *offset)
 }
 
 uint32_t
-gp_label_intern (enum gp_label_kind kind, const char *name, const char *path,
-    const char *factory, const char *pipeline)
+gp_label_intern (enum gp_label_kind kind, const char *name, const char *path, const char *factory, const char *pipeline)
 {
   if (g_table == NULL)
     return 0;
@@ -85,14 +84,14 @@ gp_label_intern (enum gp_label_kind kind, const char *name, const char *path,
     slot = slot + 1 == g_table + TABLE_SIZE ? g_table : slot + 1;
   uint32_t id = *slot;
   if (id == 0 && g_segment->label_count < GP_LABELS) {
-    struct gp_label label = {.kind = kind };
+    struct gp_label label = { .kind = kind };
     /* One that lost a part of its name to a full heap would never be found again, and be made anew each time. */
     if (add_text (name, &label.name) && add_text (path, &label.path) && add_text (factory, &label.factory)
         && add_text (pipeline, &label.pipeline)) {
       id = g_segment->label_count;
       g_segment->labels[id] = label;
       *slot = id;
-      gp_store_release (&g_segment->label_count, id + 1);       /* publishes the label; pairs with the agent's acquire */
+      gp_store_release (&g_segment->label_count, id + 1); /* publishes the label; pairs with the agent's acquire */
     }
   }
   pthread_mutex_unlock (&g_lock);
@@ -142,7 +141,7 @@ gp_label_push (struct gp_thread *thread, struct gp_boundary boundary)
   }
   gp_account_switch (thread, boundary.label);
   thread->entries[depth] = boundary;
-  atomic_signal_fence (memory_order_release);   /* the handler of this thread sees the entry before the depth */
+  atomic_signal_fence (memory_order_release); /* the handler of this thread sees the entry before the depth */
   thread->depth = depth + 1;
 }
 

@@ -16,31 +16,34 @@
 /* The place a label begins: the frame that called the function this stands in. sp is that caller's stack pointer at
  * the call, so frames of the label have a CFA at or below it. Must be expanded in the hook itself, which is compiled
  * with a frame pointer. */
-#if defined (__x86_64__)
+#if defined(__x86_64__)
 #define GP_CALLER_BP() (((uintptr_t *) __builtin_frame_address (0))[0])
 #define GP_CALLER_SP() ((uintptr_t) __builtin_frame_address (0) + 16)
-#elif defined (__aarch64__)
+#elif defined(__aarch64__)
 #define GP_CALLER_BP() (((uintptr_t *) __builtin_frame_address (0))[0])
 #define GP_CALLER_SP() ((uintptr_t) __builtin_dwarf_cfa ())
 #else
 #error "gst-pyro-shim knows x86-64 and aarch64 only"
 #endif
-#define GP_CALLER(label_) \
-  ((struct gp_boundary) {.pc = (uintptr_t) __builtin_extract_return_addr (__builtin_return_address (0)), \
-        .sp = GP_CALLER_SP (), .bp = GP_CALLER_BP (), .label = (label_) })
+#define GP_CALLER(label_)                                                                                              \
+  ((struct gp_boundary) { .pc = (uintptr_t) __builtin_extract_return_addr (__builtin_return_address (0)),              \
+      .sp = GP_CALLER_SP (),                                                                                           \
+      .bp = GP_CALLER_BP (),                                                                                           \
+      .label = (label_) })
 
 /* Makes the fixed labels; once, before g_active. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_label_init (void);
 
 /* The id of a label, made at its first call; [too many labels] once the table is full. name is shown, path tells
  * namesakes apart. MT-Safe lock | AS-Unsafe lock heap */
-GP_INTERNAL uint32_t gp_label_intern (enum gp_label_kind kind, const char *name, const char *path,
-    const char *factory, const char *pipeline);
+GP_INTERNAL uint32_t gp_label_intern (
+    enum gp_label_kind kind, const char *name, const char *path, const char *factory, const char *pipeline);
 
 /* The one label of a kind that has no element. MT-Safe | AS-Safe */
 GP_INTERNAL uint32_t gp_label_fixed (enum gp_label_kind kind);
 
-/* Enters a label: closes the stretch behind, then publishes the entry to the handler. MT-Safe | AS-Unsafe (rare mmap) */
+/* Enters a label: closes the stretch behind, then publishes the entry to the handler. MT-Safe | AS-Unsafe (rare mmap)
+ */
 GP_INTERNAL void gp_label_push (struct gp_thread *thread, struct gp_boundary boundary);
 
 /* Leaves the label entered from the frame whose stack pointer was sp; does nothing if none was. Entries below it are
@@ -60,7 +63,8 @@ gp_label_current (const struct gp_thread *thread, uintptr_t sp)
   return thread->base;
 }
 
-/* The label that work handed to another thread takes along: the element (or agent) in force, else 0. MT-Safe | AS-Safe */
+/* The label that work handed to another thread takes along: the element (or agent) in force, else 0. MT-Safe | AS-Safe
+ */
 static inline uint32_t
 gp_label_to_inherit (const struct gp_thread *thread)
 {

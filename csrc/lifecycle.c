@@ -26,12 +26,15 @@
 #include "settings.h"
 #include "workers.h"
 
-enum { STOP_MS = 1000 };        /* the longest that the host's end may wait for us */
+enum
+{
+  STOP_MS = 1000
+}; /* the longest that the host's end may wait for us */
 
 static _Atomic bool g_ending;
 static _Atomic bool g_started;
-static _Atomic uint64_t g_deadline_ns;  /* CLOCK_MONOTONIC; 0: nobody asked for the end yet */
-static uint32_t g_poller_over;  /* futex: the poller has seen the agent's end */
+static _Atomic uint64_t g_deadline_ns; /* CLOCK_MONOTONIC; 0: nobody asked for the end yet */
+static uint32_t g_poller_over;         /* futex: the poller has seen the agent's end */
 
 /* The child of a fork has neither poller nor agent, and its parent's segment: it goes on unprofiled. */
 static void
@@ -70,7 +73,7 @@ on_termination (int number)
   memset (&action, 0, sizeof action);
   action.sa_handler = SIG_DFL;
   sigaction (number, &action, NULL);
-  syscall (SYS_tgkill, getpid (), syscall (SYS_gettid), number);        /* delivered when this handler returns */
+  syscall (SYS_tgkill, getpid (), syscall (SYS_gettid), number); /* delivered when this handler returns */
   errno = saved_errno;
 }
 
@@ -81,10 +84,9 @@ catch_termination (int number)
   memset (&ours, 0, sizeof ours);
   ours.sa_handler = on_termination;
   ours.sa_flags = SA_RESTART;
-  if (sigaction (number, NULL, &before) != 0 || before.sa_handler != SIG_DFL
-      || sigaction (number, &ours, &before) != 0)
+  if (sigaction (number, NULL, &before) != 0 || before.sa_handler != SIG_DFL || sigaction (number, &ours, &before) != 0)
     return;
-  if (before.sa_handler != SIG_DFL)     /* the host was faster */
+  if (before.sa_handler != SIG_DFL) /* the host was faster */
     sigaction (number, &before, NULL);
 }
 
@@ -101,7 +103,8 @@ gp_lifecycle_agent_embedded (void)
 void
 gp_lifecycle_agent_runs (void)
 {
-  /* Exit handlers run last come, first served: ours must come before OpenSSL's, which the agent has registered by now. */
+  /* Exit handlers run last come, first served: ours must come before OpenSSL's, which the agent has registered by now.
+   */
   atexit (gp_lifecycle_stop);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* lifecycle.h: the tracer comes up, and every way the host may end.
  *
- * Start, in this order: segment, labels, accounts, signal, this thread; g_active; hooks; import slots; the other threads;
- * poller, which starts the agent. Stop, in this order: last close of all accounts; g_active off; disarm; the agent
- * flushes; at most a second in all.
+ * Start, in this order: segment, labels, accounts, signal, this thread; g_active; hooks; import slots; the other
+ * threads; poller, which starts the agent. Stop, in this order: last close of all accounts; g_active off; disarm; the
+ * agent flushes; at most a second in all.
  *
  * Context: lifecycle, on the host's threads.
  */
@@ -23,8 +23,8 @@ GP_INTERNAL void gp_lifecycle_dispose (void);
  * MT-Safe | AS-Safe */
 GP_INTERNAL void gp_lifecycle_stop (void);
 
-/* Poller: the agent is being started in this process, and would die with it: SIGINT and SIGTERM are caught, where nobody
- * else handles them. */
+/* Poller: the agent is being started in this process, and would die with it: SIGINT and SIGTERM are caught, where
+ * nobody else handles them. */
 GP_INTERNAL void gp_lifecycle_agent_embedded (void);
 
 /* Poller: the agent has come up. */

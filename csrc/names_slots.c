@@ -2,8 +2,8 @@
 /* names_slots.c: what stands where in the class structs of GStreamer's base classes.
  *
  * Each class appends its slots to its parent's struct, in the order of its header, and GStreamer never moves one: so
- * the parent's size, asked at run time, and the order are all that is needed. tests/native/test_class_slots.py holds this
- * against the headers. A slot newer than the host's GStreamer is reserved space there, and empty.
+ * the parent's size, asked at run time, and the order are all that is needed. tests/native/test_class_slots.py holds
+ * this against the headers. A slot newer than the host's GStreamer is reserved space there, and empty.
  *
  * Context: poller.
  */

@@ -21,7 +21,11 @@
 #include "thread.h"
 #include "workers.h"
 
-enum { PERIOD_MS = 100, CALIBRATE_PERIODS = 20 };
+enum
+{
+  PERIOD_MS = 100,
+  CALIBRATE_PERIODS = 20
+};
 
 static void
 log_sample_clock (void)
@@ -42,7 +46,7 @@ pass_log_on (void)
   char line[1024];
   size_t used = 0;
   uint32_t read = g_segment->log_read;
-  uint32_t written = gp_load_acquire (&g_segment->log_written);  /* pairs with the release in gp_reader_log() */
+  uint32_t written = gp_load_acquire (&g_segment->log_written); /* pairs with the release in gp_reader_log() */
   for (; read != written; read++) {
     char c = g_segment->log[read % GP_LOG];
     if (c != '\n') {
@@ -61,7 +65,8 @@ pass_log_on (void)
 static void
 close_window (bool names)
 {
-  uint32_t wanted = gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
+  uint32_t wanted =
+      gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
   bool asked = wanted != g_segment->close_done;
   gp_sampler_check (asked);
   gp_threads_close (names || asked);
@@ -70,7 +75,7 @@ close_window (bool names)
   if (!asked)
     return;
   __atomic_store_n (&g_segment->close_done, wanted - 1, __ATOMIC_RELEASE);
-  gp_segment_signal (&g_segment->close_done);   /* raises it to wanted: the closed accounts are visible then */
+  gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the closed accounts are visible then */
 }
 
 static bool

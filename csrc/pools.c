@@ -80,7 +80,7 @@ remember (struct pool_call *call, gpointer item, uint32_t label)
   }
   for (link = find_bucket (call, item); *link != NULL; link = &(*link)->next)
     continue;
-  *push = (struct push){ call, item, label, NULL };
+  *push = (struct push) { call, item, label, NULL };
   *link = push;
   atomic_fetch_add_explicit (&call->remembered, 1, memory_order_relaxed);
   pthread_mutex_unlock (&g_lock);

@@ -36,21 +36,21 @@ append (const char *variable, const char *word, char separator)
   char *text = NULL;
   if (holds (list, word, separator))
     return;
-  if (asprintf (&text, "%s%s%s", list != NULL ? list : "", list != NULL && *list != '\0' ?
-          (char[]) {separator, '\0'} : "", word) >= 0)
+  if (asprintf (&text, "%s%s%s", list != NULL ? list : "",
+          list != NULL && *list != '\0' ? (char[]) { separator, '\0' } : "", word)
+      >= 0)
     setenv (variable, text, 1);
   free (text);
 }
 
-static __attribute__ ((constructor))
-void
+static __attribute__ ((constructor)) void
 on_load (void)
 {
   Dl_info info;
   char path[PATH_MAX];
   const char *preload = getenv ("LD_PRELOAD");
-  /* Come by GST_PLUGIN_PATH, everything is set already; nothing is trusted from the environment of a setuid program; the
-   * scanner only looks at plugins. */
+  /* Come by GST_PLUGIN_PATH, everything is set already; nothing is trusted from the environment of a setuid program;
+   * the scanner only looks at plugins. */
   if (getauxval (AT_SECURE) != 0 || preload == NULL || strstr (preload, "libgstpyro.so") == NULL
       || strcmp (program_invocation_short_name, "gst-plugin-scanner") == 0
       || dladdr ((void *) (uintptr_t) on_load, &info) == 0 || realpath (info.dli_fname, path) == NULL)
@@ -65,8 +65,7 @@ on_load (void)
 }
 
 /* GStreamer ran, and never made the tracer: the one silence that needs a word. */
-static __attribute__ ((destructor))
-void
+static __attribute__ ((destructor)) void
 on_unload (void)
 {
   if (!g_preloaded || g_segment != NULL)
@@ -78,7 +77,9 @@ on_unload (void)
   if (is_initialized == NULL || !is_initialized ())
     return;
   const char *update = getenv ("GST_REGISTRY_UPDATE");
-  gp_say ("no profile: GStreamer did not load the tracer. %s", update != NULL && strcmp (update, "no") == 0 ?
-      "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset it for one run, or point GST_REGISTRY to a new "
-      "file" : "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why");
+  gp_say ("no profile: GStreamer did not load the tracer. %s",
+      update != NULL && strcmp (update, "no") == 0 ? "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset "
+                                                     "it for one run, or point GST_REGISTRY to a new "
+                                                     "file"
+                                                   : "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why");
 }

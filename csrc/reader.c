@@ -27,10 +27,10 @@ enum
 
 #define FILLER_THREAD UINT32_MAX
 
-_Static_assert(sizeof (struct gp_record) % 8 == 0, "records are whole words");
-_Static_assert((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
-_Static_assert(sizeof (struct gp_account_row) == 24, "segment.py unpacks these");
-_Static_assert(sizeof (struct gp_thread_row) == 32, "segment.py unpacks these");
+_Static_assert (sizeof (struct gp_record) % 8 == 0, "records are whole words");
+_Static_assert ((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
+_Static_assert (sizeof (struct gp_account_row) == 24, "segment.py unpacks these");
+_Static_assert (sizeof (struct gp_thread_row) == 32, "segment.py unpacks these");
 
 static inline uint32_t
 load32 (const uint32_t *word)

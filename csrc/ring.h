@@ -16,7 +16,7 @@
 enum
 {
   GP_RECORD_HEADER_WORDS = sizeof (struct gp_record) / 8,
-  GP_RECORD_ALIGN_WORDS = 4     /* so that a filler always holds a header */
+  GP_RECORD_ALIGN_WORDS = 4 /* so that a filler always holds a header */
 };
 _Static_assert (GP_RECORD_HEADER_WORDS == GP_RECORD_ALIGN_WORDS, "a filler is a whole header");
 _Static_assert (GP_RING_WORDS % GP_RECORD_ALIGN_WORDS == 0, "records fill the ring evenly");
@@ -35,24 +35,24 @@ gp_ring_reserve (uint32_t depth)
     /* Acquire: what the reader zeroed is zero before we write; pairs with its release of tail. */
     if (head + filler + words - gp_load_acquire (&segment->tail) > GP_RING_WORDS)
       return NULL;
-  } while (!__atomic_compare_exchange_n (&segment->head, &head, head + filler + words, true, __ATOMIC_RELAXED,
-          __ATOMIC_RELAXED));
+  } while (!__atomic_compare_exchange_n (
+      &segment->head, &head, head + filler + words, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   struct gp_record *record = (struct gp_record *) &segment->ring[at];
   if (filler != 0) {
     record->words = filler;
     record->thread = UINT32_MAX;
-    gp_store_release (&record->state, GP_RECORD_COMMITTED);     /* pairs with the acquire in gp_reader_drain() */
+    gp_store_release (&record->state, GP_RECORD_COMMITTED); /* pairs with the acquire in gp_reader_drain() */
     record = (struct gp_record *) &segment->ring[0];
   }
   record->words = words;
-  gp_store_release (&record->state, GP_RECORD_BUSY);    /* lets a reader step over it should we die before the commit */
+  gp_store_release (&record->state, GP_RECORD_BUSY); /* lets a reader step over it should we die before the commit */
   return record;
 }
 
 static inline void
 gp_ring_commit (struct gp_record *record)
 {
-  gp_store_release (&record->state, GP_RECORD_COMMITTED);       /* publishes the record; pairs with gp_reader_drain() */
+  gp_store_release (&record->state, GP_RECORD_COMMITTED); /* publishes the record; pairs with gp_reader_drain() */
 }
 
 #endif

@@ -22,8 +22,8 @@
 #endif
 
 uint64_t g_interval_ns;
-static struct sigaction g_previous_action;      /* ignored, one way or the other */
-static bool g_quiet;            /* nobody is armed from now on; under the registry lock */
+static struct sigaction g_previous_action; /* ignored, one way or the other */
+static bool g_quiet;                       /* nobody is armed from now on; under the registry lock */
 
 /* A random first period: short threads get their share of ticks, and threads do not tick in step. */
 static uint64_t
@@ -36,14 +36,19 @@ random_period (void)
   return 10000 + (x ^ x >> 31) % g_interval_ns;
 }
 
-/* User code only. With kernel time in it, an event that runs out on the way into a sleep ends the sleep: half the samples of
- * a host that polls cost it an EINTR; without, none in 130,000 calls. */
+/* User code only. With kernel time in it, an event that runs out on the way into a sleep ends the sleep: half the
+ * samples of a host that polls cost it an EINTR; without, none in 130,000 calls. */
 static int
 open_perf (pid_t tid, uint64_t period_ns)
 {
   struct perf_event_attr attr = {
-    .type = PERF_TYPE_SOFTWARE,.size = sizeof attr,.config = PERF_COUNT_SW_TASK_CLOCK,
-    .sample_period = period_ns,.disabled = 1,.exclude_kernel = 1,.exclude_hv = 1,
+    .type = PERF_TYPE_SOFTWARE,
+    .size = sizeof attr,
+    .config = PERF_COUNT_SW_TASK_CLOCK,
+    .sample_period = period_ns,
+    .disabled = 1,
+    .exclude_kernel = 1,
+    .exclude_hv = 1,
   };
   return (int) syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
@@ -68,7 +73,7 @@ arm_perf (struct gp_thread *thread)
   int fd = low < 0 ? -1 : move_up (low);
   if (fd < 0)
     return false;
-  struct f_owner_ex owner = {.type = F_OWNER_TID,.pid = thread->tid };
+  struct f_owner_ex owner = { .type = F_OWNER_TID, .pid = thread->tid };
   if (!gp_thread_set_perf_fd (thread, fd) || fcntl (fd, F_SETFL, O_ASYNC) < 0
       || fcntl (fd, F_SETSIG, (int) g_segment->signal) < 0 || fcntl (fd, F_SETOWN_EX, &owner) < 0
       || ioctl (fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
@@ -95,8 +100,8 @@ arm_timer (struct gp_thread *thread)
     return false;
   uint64_t first = random_period ();
   struct itimerspec spec = {
-    .it_interval = {(time_t) (g_interval_ns / 1000000000), (long) (g_interval_ns % 1000000000)},
-    .it_value = {(time_t) (first / 1000000000), (long) (first % 1000000000)},
+    .it_interval = { (time_t) (g_interval_ns / 1000000000), (long) (g_interval_ns % 1000000000) },
+    .it_value = { (time_t) (first / 1000000000), (long) (first % 1000000000) },
   };
   thread->timer = timer;
   if (syscall (SYS_timer_settime, timer, 0, &spec, NULL) != 0) {
@@ -132,7 +137,7 @@ is_our_event (const struct gp_thread *thread)
 {
   struct f_owner_ex owner;
   return fcntl (thread->perf_fd, F_GETOWN_EX, &owner) == 0 && owner.type == F_OWNER_TID
-      && (owner.pid == thread->tid || owner.pid == 0 /* it has ended */);
+         && (owner.pid == thread->tid || owner.pid == 0 /* it has ended */);
 }
 
 void

@@ -19,7 +19,10 @@
 struct gp_segment *g_segment;
 _Atomic bool g_active;
 
-enum { HIGH_FD = 200 };
+enum
+{
+  HIGH_FD = 200
+};
 
 static pthread_mutex_t g_strings_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -60,7 +63,7 @@ gp_segment_create (int *fd)
   segment->host_pid = getpid ();
   segment->start_mono_ns = gp_clock_ns (CLOCK_MONOTONIC);
   segment->start_real_ns = gp_clock_ns (CLOCK_REALTIME);
-  segment->strings_used = 1;    /* offset 0 is "" */
+  segment->strings_used = 1; /* offset 0 is "" */
   segment->label_count = 1;
   *fd = memory;
   g_segment = segment;
@@ -96,7 +99,7 @@ gp_segment_signal (uint32_t *word)
 void
 gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms)
 {
-  struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
+  struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
   syscall (SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
 }
 

@@ -52,7 +52,8 @@ gp_settings_take (const char *params)
     GST (gst_structure_free) (structure);
   /* Not repeated: they may hold secrets. */
   if (!taken)
-    gp_say ("cannot read the parameters in GST_TRACERS='pyroscope(...)', nothing is profiled. Write key=value,key=value "
+    gp_say (
+        "cannot read the parameters in GST_TRACERS='pyroscope(...)', nothing is profiled. Write key=value,key=value "
         "and quote what is more than letters and digits: GST_TRACERS='pyroscope(server-url=\"http://localhost:4040\","
         "tags=\"env=dev,team=video\")'");
   return taken;

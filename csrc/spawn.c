@@ -25,13 +25,13 @@
 
 #define AGENT_FD 3
 
-/* What the record beside the package says (gst_pyro_shim/paths.py writes it), corrected by GST_PYROSCOPE_PYTHON and by a
- * virtual environment that holds the agent's own file. Empty: not known. */
+/* What the record beside the package says (gst_pyro_shim/paths.py writes it), corrected by GST_PYROSCOPE_PYTHON and by
+ * a virtual environment that holds the agent's own file. Empty: not known. */
 static struct
 {
   char python[PATH_MAX];
   char libpython[PATH_MAX];
-  char entries[4 * PATH_MAX];   /* of sys.path, colons between */
+  char entries[4 * PATH_MAX]; /* of sys.path, colons between */
   char agent[PATH_MAX];
 } g_where;
 
@@ -93,8 +93,9 @@ find_python (void)
   take_line (file, g_where.agent, sizeof g_where.agent);
   if (file != NULL)
     fclose (file);
-  if (g_where.agent[0] == '\0' && snprintf (g_where.agent, sizeof g_where.agent, "%s/libgstpyro-agent.so",
-          package) >= (int) sizeof g_where.agent)
+  if (g_where.agent[0] == '\0'
+      && snprintf (g_where.agent, sizeof g_where.agent, "%s/libgstpyro-agent.so", package)
+             >= (int) sizeof g_where.agent)
     return false;
   find_environment (g_where.agent);
   const char *chosen = gp_settings_get ("python");
@@ -111,8 +112,8 @@ is_libpython (struct dl_phdr_info *info, size_t bytes, void *data)
   return strncmp (slash != NULL ? slash + 1 : info->dlpi_name, "libpython", 9) == 0;
 }
 
-/* Two interpreters in one process break each other: in 20 of 20 runs a gst-launch with a Python element failed once ours
- * was there first. */
+/* Two interpreters in one process break each other: in 20 of 20 runs a gst-launch with a Python element failed once
+ * ours was there first. */
 static bool
 host_may_run_python (void)
 {
@@ -132,7 +133,7 @@ become_agent (char *const arguments[], char *const environment[])
   int null = open ("/dev/null", O_RDWR);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
-  setsid ();                    /* the terminal's Ctrl-C is for the host */
+  setsid (); /* the terminal's Ctrl-C is for the host */
   /* In this order: null may have got the number that the segment is to have. */
   dup2 (null, STDIN_FILENO);
   dup2 (null, STDOUT_FILENO);
@@ -166,7 +167,8 @@ agent_environment (void)
 static void
 refuse (const char *why, const char *what)
 {
-  gp_say ("no agent, nothing is profiled: %s%s. `python -m gst_pyro_shim path` writes down which Python to use", why, what);
+  gp_say (
+      "no agent, nothing is profiled: %s%s. `python -m gst_pyro_shim path` writes down which Python to use", why, what);
   gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
   gp_segment_signal (&g_segment->poll);
 }
@@ -176,7 +178,7 @@ start_process (void)
 {
   /* -I: no PYTHON* variables, no user's or current folder on sys.path. */
   static char script[] = "import sys; sys.path.extend(sys.argv[1].split(':')); "
-      "from gst_pyro_shim import agent; sys.exit(agent.run(int(sys.argv[2]), 'process'))";
+                         "from gst_pyro_shim import agent; sys.exit(agent.run(int(sys.argv[2]), 'process'))";
   char fd[] = { '0' + AGENT_FD, '\0' };
   char *const arguments[] = { g_where.python, "-I", "-c", script, g_where.entries, fd, NULL };
   g_segment->agent_home = GP_HOME_PROCESS;
@@ -186,8 +188,9 @@ start_process (void)
     free (environment);
     return;
   }
-  /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. The first fork sends
-   * no signal at its end and is waited for by us alone; a single one would not do, since execve() makes SIGCHLD of it. */
+  /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. The first fork
+   * sends no signal at its end and is waited for by us alone; a single one would not do, since execve() makes SIGCHLD
+   * of it. */
   pid_t between = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (between == 0) {
     pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* spawn.h: gives the agent its home.
  *
- * embedded: on a thread of an interpreter of our own, in this process. process: beside it, where the host brings a Python,
- * may come to load one, or embedding fails.
+ * embedded: on a thread of an interpreter of our own, in this process. process: beside it, where the host brings a
+ * Python, may come to load one, or embedding fails.
  *
  * Context: poller.
  */

@@ -30,16 +30,17 @@
 #endif
 
 #define ENDING ((struct gp_thread *) 1)
-#define DESTRUCTOR_ROUNDS 3     /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
-/* Lent to threads that have no alternate stack; a host's own SA_ONSTACK handlers, crash reporters say, run on it too. */
+#define DESTRUCTOR_ROUNDS 3 /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
+/* Lent to threads that have no alternate stack; a host's own SA_ONSTACK handlers, crash reporters say, run on it too.
+ */
 #define SIGNAL_STACK_BYTES 32768
 #define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not tell: AVX-512 needs less than half */
 
 __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
 pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
-struct gp_thread *g_threads;     /* GP_THREADS of them; index = slot */
-static uint32_t g_cursor;       /* where the next free slot is looked for; under g_registry */
+struct gp_thread *g_threads; /* GP_THREADS of them; index = slot */
+static uint32_t g_cursor;    /* where the next free slot is looked for; under g_registry */
 uint16_t *g_perf_slots;
 static pthread_key_t g_end_key;
 
@@ -57,8 +58,8 @@ gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
 }
 
 /* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, first entries. The
- * stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which costs a mapping
- * a thread. */
+ * stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which costs a
+ * mapping a thread. */
 static bool
 make_room (struct gp_thread *thread)
 {
@@ -67,12 +68,12 @@ make_room (struct gp_thread *thread)
   size_t frames = GP_MAX_FRAMES * sizeof (uint64_t), entries = GP_FIRST_ENTRIES * sizeof (struct gp_boundary);
   size_t frame = getauxval (AT_MINSIGSTKSZ);
   size_t stack = SIGNAL_STACK_BYTES + ((frame != 0 ? frame : SIGNAL_FRAME_BYTES) + 4095) / 4096 * 4096;
-  char *room = mmap (NULL, frames + stack + entries, PROT_READ | PROT_WRITE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char *room =
+      mmap (NULL, frames + stack + entries, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED)
     return false;
   uintptr_t lo = (uintptr_t) room + frames;
-  thread->signal_stack = (struct gp_stack) {.lo = lo,.hi = lo + stack };
+  thread->signal_stack = (struct gp_stack) { .lo = lo, .hi = lo + stack };
   thread->first_entries = (struct gp_boundary *) (lo + stack);
   thread->frames = (uint64_t *) room;
   return true;
@@ -85,7 +86,7 @@ find_free_slot (void)
   uint32_t used = g_segment->threads_used;
   for (uint32_t i = 0; i < used; i++) {
     uint32_t index = (g_cursor + i) % used;
-    if (gp_load_acquire (&g_segment->threads[index].state) == GP_SLOT_FREE) {   /* pairs with the agent's release */
+    if (gp_load_acquire (&g_segment->threads[index].state) == GP_SLOT_FREE) { /* pairs with the agent's release */
       g_cursor = index + 1;
       return index;
     }
@@ -171,7 +172,7 @@ on_thread_end (void *data)
   atomic_signal_fence (memory_order_seq_cst);
   stack_t now;
   if (sigaltstack (NULL, &now) == 0 && (uintptr_t) now.ss_sp == thread->signal_stack.lo) {
-    stack_t none = {.ss_flags = SS_DISABLE };
+    stack_t none = { .ss_flags = SS_DISABLE };
     sigaltstack (&none, NULL);
   }
   /* As in gp_thread_attach(): a thread can be cancelled until its destructors are done. */
@@ -187,14 +188,14 @@ on_thread_end (void *data)
 static struct gp_stack
 find_own_stack (void)
 {
-  struct gp_stack stack = {.lo = 0 };
+  struct gp_stack stack = { .lo = 0 };
   pthread_attr_t attr;
   void *low;
   size_t bytes;
   if (pthread_getattr_np (pthread_self (), &attr) != 0)
     return stack;
   if (pthread_attr_getstack (&attr, &low, &bytes) == 0)
-    stack = (struct gp_stack) {.lo = (uintptr_t) low,.hi = (uintptr_t) low + bytes };
+    stack = (struct gp_stack) { .lo = (uintptr_t) low, .hi = (uintptr_t) low + bytes };
   pthread_attr_destroy (&attr);
   return stack;
 }
@@ -205,9 +206,8 @@ lend_signal_stack (struct gp_thread *thread)
   stack_t now;
   if (sigaltstack (NULL, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0)
     return;
-  stack_t ours = {.ss_sp = (void *) thread->signal_stack.lo,
-    .ss_size = thread->signal_stack.hi - thread->signal_stack.lo
-  };
+  stack_t ours = { .ss_sp = (void *) thread->signal_stack.lo,
+    .ss_size = thread->signal_stack.hi - thread->signal_stack.lo };
   sigaltstack (&ours, NULL);
 }
 
@@ -216,7 +216,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
 {
   pid_t tid = (pid_t) syscall (SYS_gettid);
   uint32_t hint = 0;
-  struct gp_stack stack = find_own_stack ();    /* allocates, on main it reads /proc: not under the lock */
+  struct gp_stack stack = find_own_stack (); /* allocates, on main it reads /proc: not under the lock */
   pthread_mutex_lock (&g_registry);
   struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
   bool found = thread != NULL;
@@ -252,7 +252,7 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
   clockid_t clock;
   if (pthread_getcpuclockid (pthread_self (), &clock) != 0)
     return NULL;
-  t_thread = ENDING;            /* hooks that our own calls below run into find no half-built state */
+  t_thread = ENDING; /* hooks that our own calls below run into find no half-built state */
   /* close() is a cancellation point: a thread that is being cancelled would take the lock along. */
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
   struct gp_thread *thread = attach (clock, base, before, root);

@@ -22,18 +22,18 @@
 
 enum
 {
-  GP_MAX_FRAMES = 8192,         /* of one stack; what is deeper is truncated and counted */
+  GP_MAX_FRAMES = 8192, /* of one stack; what is deeper is truncated and counted */
   GP_FIRST_ENTRIES = 32,
   GP_PAD_SETS_LOG2 = 7,
   GP_PAD_WAYS = 4,
-  GP_PERF_FDS = 65536,          /* descriptors beyond it get a timer instead */
-  GP_UNWIND_STACK_BYTES = 4096  /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
+  GP_PERF_FDS = 65536,         /* descriptors beyond it get a timer instead */
+  GP_UNWIND_STACK_BYTES = 4096 /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
 };
 
 /* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape, on any thread. */
 struct gp_pad_cache
 {
-  uintptr_t key;                /* the pad's address; bit 0: its peer is meant */
+  uintptr_t key; /* the pad's address; bit 0: its peer is meant */
   uint32_t generation;
   uint32_t label;
 };
@@ -51,8 +51,8 @@ struct gp_thread
   uint32_t depth;
   uint32_t capacity;
   uint32_t base;
-  bool task;                    /* runs a GStreamer task whose element is not known yet */
-  _Atomic bool ready;           /* false: half built or ending; the handler gives up */
+  bool task;          /* runs a GStreamer task whose element is not known yet */
+  _Atomic bool ready; /* false: half built or ending; the handler gives up */
   bool in_handler;
   uint32_t python_label;        /* whose tags pyroscope-io has for it; python.c */
   bool first_tick;              /* the perf event still has its random first period */
@@ -61,16 +61,16 @@ struct gp_thread
   struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */
   uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
   struct gp_boundary *first_entries;
-  struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2];        /* kept for the slot's next user */
+  struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2]; /* kept for the slot's next user */
   /* owned by the thread, closed by the poller: account.h */
   struct gp_meter meter;
   /* under the registry lock */
-  pid_t tid;                    /* 0: the slot is free */
+  pid_t tid; /* 0: the slot is free */
   clockid_t cpu_clock;
-  int perf_fd;                  /* -1: none */
-  int timer;                    /* kernel timer id, -1: none */
-  int exit_rounds;              /* rounds of key destructors seen */
-  bool seen;                    /* in the poller's current pass */
+  int perf_fd;     /* -1: none */
+  int timer;       /* kernel timer id, -1: none */
+  int exit_rounds; /* rounds of key destructors seen */
+  bool seen;       /* in the poller's current pass */
 };
 
 /* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */
@@ -145,8 +145,7 @@ GP_INTERNAL bool gp_thread_set_perf_fd (struct gp_thread *thread, int fd);
 /* The calling thread's state, newly made or, where the poller found it first, taken over. base: its label outside every
  * entry; before: what its CPU so far is labelled; root: the frame that called its function, or NULL. NULL: no slot was
  * free. MT-Safe lock | AS-Unsafe lock heap */
-GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before,
-    const struct gp_boundary *root);
+GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root);
 
 /* Between thread.c and thread_poll.c. All but the lock itself require it. take_slot returns a slot filled in but not
  * ready, or NULL; end_slot with own = false is for a thread that vanished; hint: where to look first. */

@@ -21,14 +21,14 @@
 static struct gp_stack
 find_mapping (uintptr_t address)
 {
-  struct gp_stack found = {.lo = 0 };
+  struct gp_stack found = { .lo = 0 };
   char line[512];
   FILE *maps = fopen ("/proc/self/maps", "re");
   while (maps != NULL && found.lo == 0 && fgets (line, sizeof line, maps) != NULL) {
     unsigned long lo, hi;
     if (sscanf (line, "%lx-%lx", &lo, &hi) == 2
         && (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL))
-      found = (struct gp_stack) {.lo = lo,.hi = hi };
+      found = (struct gp_stack) { .lo = lo, .hi = hi };
   }
   if (maps != NULL)
     fclose (maps);
@@ -60,7 +60,7 @@ attach_from_outside (pid_t tid, uint32_t before)
   gp_count (GP_COUNTER_THREADS_FOUND);
   gp_account_open (thread, gp_clock_ns (clock), before != 0 ? before : base, base);
   gp_sampler_arm (thread);
-  atomic_store_explicit (&thread->ready, true, memory_order_release);   /* pairs with the acquire in gp_handler() */
+  atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
 }
 
 static void

@@ -3,8 +3,8 @@
  * SECTION:tracer-pyroscope
  * @short_description: profile of the CPU by element
  *
- * A tracing module that labels each thread with the element it works for, accounts the CPU it uses to that label, samples
- * its stack, and has the profile pushed to a Grafana Pyroscope server.
+ * A tracing module that labels each thread with the element it works for, accounts the CPU it uses to that label,
+ * samples its stack, and has the profile pushed to a Grafana Pyroscope server.
  *
  * |[
  * GST_TRACERS='pyroscope(server-url="http://localhost:4040",tags="env=dev")' gst-launch-1.0 videotestsrc ! fakesink
@@ -71,7 +71,7 @@ plugin_init (GstPlugin *plugin)
 
 static const GstPluginDesc plugin_desc = {
   .major_version = GST_VERSION_MAJOR,
-  .minor_version = 20,          /* the oldest we run with: GStreamer refuses plugins newer than itself */
+  .minor_version = 20, /* the oldest we run with: GStreamer refuses plugins newer than itself */
   .name = "pyro",
   .description = "Profile of the CPU by element, pushed to Grafana Pyroscope",
   .plugin_init = plugin_init,
@@ -82,8 +82,7 @@ static const GstPluginDesc plugin_desc = {
   .origin = "https://pypi.org/project/gst-pyro-shim/",
 };
 
-__attribute__ ((visibility ("default")))
-const GstPluginDesc *gst_plugin_pyro_get_desc (void);
+__attribute__ ((visibility ("default"))) const GstPluginDesc *gst_plugin_pyro_get_desc (void);
 
 const GstPluginDesc *
 gst_plugin_pyro_get_desc (void)

@@ -23,7 +23,7 @@ struct birth
 {
   void *(*function) (void *);
   void *argument;
-  uint32_t label;               /* inherited element; 0: none */
+  uint32_t label; /* inherited element; 0: none */
 };
 
 /* No slot was free: the thread's CPU goes to its label as a whole, at its end. */
@@ -72,7 +72,7 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
   struct birth *birth = malloc (sizeof *birth);
   if (birth == NULL)
     return g_real_pthread_create (id, attr, function, argument);
-  *birth = (struct birth) {function, argument, label};
+  *birth = (struct birth) { function, argument, label };
   int error = g_real_pthread_create (id, attr, thread_main, birth);
   if (error != 0)
     free (birth);
@@ -95,13 +95,13 @@ void
 gp_workers_init (void)
 {
   static const struct gp_import imports[] = {
-    {"pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create, NULL},
-    {"g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL},
-    {"g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL},
-    {"g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL},
-    {"PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers},
-    {"PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers},
-    {"orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL},
+    { "pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create, NULL },
+    { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
+    { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
+    { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
+    { "PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers },
+    { "PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers },
+    { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
   };
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }
@@ -123,7 +123,7 @@ own_main (void *data)
   struct gp_boundary root = GP_CALLER (label);
   gp_thread_attach (label, label, &root);
   void *result = own.function (own.argument);
-  __asm__ volatile ("");        /* not a tail call, as in thread_main() */
+  __asm__ volatile (""); /* not a tail call, as in thread_main() */
   return result;
 }
 
@@ -136,7 +136,8 @@ gp_workers_start_own (void *(*function) (void *), void *argument, const char *na
   own->function = function;
   own->argument = argument;
   strncpy (own->name, name, sizeof own->name - 1);
-  /* The host's signals are for the host's threads; the sampling signal must come through, or we would not see ourselves. */
+  /* The host's signals are for the host's threads; the sampling signal must come through, or we would not see
+   * ourselves. */
   sigset_t blocked, before;
   sigfillset (&blocked);
   if (g_segment->signal != 0)
