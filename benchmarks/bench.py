@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 
-from benchmarks import bench_hooks, bench_pipeline, bench_probe, bench_unwind
+from benchmarks import bench_hooks, bench_pipeline, bench_probe, bench_python, bench_unwind
 from benchmarks.measuring import Row, progress
 
 PARTS = {
@@ -20,6 +20,7 @@ PARTS = {
     "unwind": bench_unwind.rows,
     "pipeline": bench_pipeline.rows,
     "probe": bench_probe.rows,
+    "python": bench_python.rows,
 }
 
 

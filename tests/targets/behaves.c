@@ -19,7 +19,8 @@
 static void
 print_dispositions (const char *when)
 {
-  /* SIGURG is the sampling signal; SIGINT and SIGTERM are caught by an embedded agent. argv[1] lists what to leave out. */
+  /* SIGURG is the sampling signal; SIGINT and SIGTERM are caught by an embedded agent. argv[1] lists what to leave out.
+   */
   const char *leave_out = getenv ("LEAVE_OUT");
   for (int i = 1; i < SIGRTMAX; i++) {
     struct sigaction action;
@@ -76,12 +77,13 @@ main (int argc, char **argv)
   atexit (on_exit_1);
   print_environment ();
   gst_init (&argc, &argv);
-  GstElement *pipeline = gst_parse_launch ("fakesrc num-buffers=2000 sizetype=2 sizemax=64 ! identity ! fakesink", NULL);
+  GstElement *pipeline =
+      gst_parse_launch ("fakesrc num-buffers=2000 sizetype=2 sizemax=64 ! identity ! fakesink", NULL);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   GstBus *bus = gst_element_get_bus (pipeline);
   GstMessage *message = gst_bus_timed_pop_filtered (bus, GST_CLOCK_TIME_NONE, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
   printf ("message: %s\n", GST_MESSAGE_TYPE_NAME (message));
-  usleep (600000);              /* the agent is up by now */
+  usleep (600000); /* the agent is up by now */
   print_dispositions ("running");
   print_mask ("main");
   sigemptyset (&set);

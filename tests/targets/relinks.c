@@ -17,7 +17,8 @@ relink (gpointer data)
   GstElement *tee = gst_bin_get_by_name (GST_BIN (pipeline), "t");
   while (!stop) {
     GstElement *bin = gst_parse_bin_from_description ("queue max-size-buffers=2 leaky=2 ! identity name=same ! fakesink"
-        " sync=false async=false", TRUE, NULL);
+                                                      " sync=false async=false",
+        TRUE, NULL);
     gst_bin_add (GST_BIN (pipeline), bin);
     gst_element_sync_state_with_parent (bin);
     GstPad *src = gst_element_request_pad_simple (tee, "src_%u");
@@ -41,7 +42,8 @@ main (int argc, char **argv)
 {
   gst_init (&argc, &argv);
   GstElement *pipeline = gst_parse_launch ("fakesrc sizetype=2 sizemax=64 ! tee name=t allow-not-linked=true"
-      " t. ! queue ! fakesink async=false", NULL);
+                                           " t. ! queue ! fakesink async=false",
+      NULL);
   GThread *threads[2];
   guint n = 0;
   gst_element_set_state (pipeline, GST_STATE_PLAYING);

@@ -7,7 +7,10 @@
 #include <sys/prctl.h>
 #include "core.h"
 
-enum { TOP = 1 << 20 };
+enum
+{
+  TOP = 1 << 20
+};
 
 /* Tolerances. The test's own reads of the clock stand beside the shim's, a few of 0.5 us each; where other load on the
  * machine interrupts between the two, by some 10 us: hence 0.1 % of half a second and 100 us. */
@@ -40,7 +43,7 @@ TEST (the_sum_is_the_threads_cpu_time)
   core_start (100);
   uint32_t labels[8];
   for (int i = 0; i < 8; i++)
-    labels[i] = element ((char[]) {(char) ('a' + i), '\0'});
+    labels[i] = element ((char[]) { (char) ('a' + i), '\0' });
   /* stretches of 0.3 us to 3 ms */
   for (uint32_t i = 0; cpu_ns () < 500000000; i++) {
     enter (TOP, labels[i % 8]);
@@ -118,8 +121,8 @@ TEST (stretches_that_sleep_count_as_sleep)
     worked += c - b;
   }
   gp_threads_close (false);
-  /* Of the short stretches some are taken by the counter, which sees sleep as work, until the label is known to sleep; and
-   * the truth holds what is outside of the label. 5 % of the whole. */
+  /* Of the short stretches some are taken by the counter, which sees sleep as work, until the label is known to sleep;
+   * and the truth holds what is outside of the label. 5 % of the whole. */
   double error = 0.05 * (double) (slept + worked);
   CHECK_WITHIN (accounted_ns (sleeper, -1), (double) slept - error, (double) slept + error);
   CHECK_WITHIN (accounted_ns (worker, -1), (double) worked - error, (double) worked + error);
@@ -129,7 +132,7 @@ TEST (stretches_that_sleep_count_as_sleep)
 struct helper
 {
   _Atomic bool stop, started;
-  _Atomic uint64_t cpu;         /* when it entered its label, or at its end */
+  _Atomic uint64_t cpu; /* when it entered its label, or at its end */
   _Atomic uint32_t slot;
   uint32_t labels[4];
   clockid_t clock;
@@ -151,7 +154,7 @@ burn_until_stopped (void *data)
 }
 
 static void
-start_helper (struct helper *helper, pthread_t *id, void *(*function) (void *))
+start_helper (struct helper *helper, pthread_t *id, void *(*function) (void *) )
 {
   host_create (id, NULL, function, helper);
   while (!helper->started)
@@ -161,7 +164,7 @@ start_helper (struct helper *helper, pthread_t *id, void *(*function) (void *))
 TEST (a_close_from_outside_sees_the_open_stretch)
 {
   core_start (100);
-  struct helper helper = {.labels = {element ("a")} };
+  struct helper helper = { .labels = { element ("a") } };
   pthread_t id;
   start_helper (&helper, &id, burn_until_stopped);
   for (int i = 0; i < 5; i++) {
@@ -170,8 +173,8 @@ TEST (a_close_from_outside_sees_the_open_stretch)
     gp_threads_close (false);
     uint64_t after = gp_clock_ns (helper.clock);
     double entered = (double) helper.cpu;
-    CHECK_WITHIN (accounted_ns (helper.labels[0], helper.slot), (double) before - entered - READS_NS,
-        (double) after - entered);
+    CHECK_WITHIN (
+        accounted_ns (helper.labels[0], helper.slot), (double) before - entered - READS_NS, (double) after - entered);
   }
   helper.stop = true;
   pthread_join (id, NULL);
@@ -197,7 +200,7 @@ switch_madly (void *data)
 TEST (closes_of_a_thread_that_switches_madly_stay_true)
 {
   core_start (100);
-  struct helper helper = {.labels = {element ("a"), element ("b"), element ("c"), element ("d")} };
+  struct helper helper = { .labels = { element ("a"), element ("b"), element ("c"), element ("d") } };
   pthread_t id;
   start_helper (&helper, &id, switch_madly);
   static struct gp_account_row rows[64];

@@ -30,7 +30,7 @@
 #include "workers.h"
 #include "../unwind/check.h"
 
-#if defined (__SANITIZE_THREAD__) || defined (__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
 #else
 #define SANITIZED 0
@@ -45,15 +45,13 @@ static struct check_test g_tests[64];
 static int g_test_count;
 
 /* One claim; the harness finds it by this very line, and runs it in a process of its own. */
-#define TEST(name_) \
-  static void name_ (void); \
-  static __attribute__ ((constructor)) void \
-  register_##name_ (void) \
-  { \
-    g_tests[g_test_count++] = (struct check_test) CHECK_TEST (name_); \
-  } \
-  static void \
-  name_ (void)
+#define TEST(name_)                                                                                                    \
+  static void name_ (void);                                                                                            \
+  static __attribute__ ((constructor)) void register_##name_ (void)                                                    \
+  {                                                                                                                    \
+    g_tests[g_test_count++] = (struct check_test) CHECK_TEST (name_);                                                  \
+  }                                                                                                                    \
+  static void name_ (void)
 
 int
 main (int argc, char **argv)
@@ -62,13 +60,13 @@ main (int argc, char **argv)
 }
 
 /* a is within [low, high]; says what it is otherwise. */
-#define CHECK_WITHIN(a, low, high) \
-  do { \
-    double a_ = (double) (a), low_ = (double) (low), high_ = (double) (high); \
-    if (a_ < low_ || a_ > high_) { \
-      printf ("%s:%d: %s is %g, not within %g and %g\n", __FILE__, __LINE__, #a, a_, low_, high_); \
-      g_failures++; \
-    } \
+#define CHECK_WITHIN(a, low, high)                                                                                     \
+  do {                                                                                                                 \
+    double a_ = (double) (a), low_ = (double) (low), high_ = (double) (high);                                          \
+    if (a_ < low_ || a_ > high_) {                                                                                     \
+      printf ("%s:%d: %s is %g, not within %g and %g\n", __FILE__, __LINE__, #a, a_, low_, high_);                     \
+      g_failures++;                                                                                                    \
+    }                                                                                                                  \
   } while (0)
 
 UNUSED static _Noreturn void
@@ -132,7 +130,7 @@ work (uint32_t rounds)
 {
   uint64_t x = rounds;
   for (uint32_t i = 0; i < rounds; i++)
-    __asm__ volatile ("" : "+r" (x));
+    __asm__ volatile ("" : "+r"(x));
   return x;
 }
 
@@ -147,7 +145,7 @@ burn (uint64_t ns)
 UNUSED static void
 sleep_ns (uint64_t ns)
 {
-  struct timespec time = {.tv_sec = (time_t) (ns / 1000000000), .tv_nsec = (long) (ns % 1000000000) };
+  struct timespec time = { .tv_sec = (time_t) (ns / 1000000000), .tv_nsec = (long) (ns % 1000000000) };
   while (nanosleep (&time, &time) != 0 && errno == EINTR)
     continue;
 }
@@ -156,7 +154,7 @@ sleep_ns (uint64_t ns)
 UNUSED static void
 enter (uintptr_t sp, uint32_t label)
 {
-  gp_label_push (gp_thread_known (), (struct gp_boundary) {.pc = 1, .sp = sp, .bp = sp, .label = label });
+  gp_label_push (gp_thread_known (), (struct gp_boundary) { .pc = 1, .sp = sp, .bp = sp, .label = label });
 }
 
 UNUSED static void

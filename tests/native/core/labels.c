@@ -8,7 +8,11 @@
 #define _GNU_SOURCE
 #include "core.h"
 
-enum { TOP = 1 << 20, STEP = 64 };
+enum
+{
+  TOP = 1 << 20,
+  STEP = 64
+};
 
 static uint32_t
 current (uintptr_t sp)
@@ -66,7 +70,10 @@ TEST (entries_whose_post_hook_never_came_are_dropped_and_counted)
 
 TEST (thousands_of_labels_deep)
 {
-  enum { DEPTH = 10000 };
+  enum
+  {
+    DEPTH = 10000
+  };
   core_start (100);
   static uint32_t labels[DEPTH];
   for (uint32_t i = 0; i < DEPTH; i++) {
@@ -150,7 +157,8 @@ TEST (a_full_string_heap_makes_no_label_twice)
   uint32_t count = g_segment->label_count;
   /* the name still fits, the path does not */
   for (int i = 0; i < 3; i++)
-    CHECK_EQUAL (gp_label_intern (GP_LABEL_ELEMENT, "name", "/a/path/that/is/longer/than/what/is/left", "f", "p"), overflow);
+    CHECK_EQUAL (
+        gp_label_intern (GP_LABEL_ELEMENT, "name", "/a/path/that/is/longer/than/what/is/left", "f", "p"), overflow);
   CHECK_EQUAL (g_segment->label_count, count);
   CHECK_EQUAL (element ("known"), known);
   CHECK_EQUAL (counter (GP_COUNTER_LABELS_FULL), 3);

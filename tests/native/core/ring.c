@@ -6,7 +6,10 @@
 #define _GNU_SOURCE
 #include "core.h"
 
-enum { HEADER = GP_RECORD_HEADER_WORDS };
+enum
+{
+  HEADER = GP_RECORD_HEADER_WORDS
+};
 
 static void
 start (void)
@@ -49,7 +52,7 @@ put (uint32_t writer, uint32_t number, uint32_t depth)
   return true;
 }
 
-static uint32_t g_next[8];      /* number expected of each writer */
+static uint32_t g_next[8]; /* number expected of each writer */
 static uint64_t g_bad;
 
 static void
@@ -79,7 +82,7 @@ TEST (a_filler_covers_the_end)
   for (uint32_t left = 4; left < 64; left += 4) {
     start_at (5 * (uint64_t) GP_RING_WORDS - left);
     g_next[0] = 0;
-    CHECK (put (0, 0, 60));     /* 64 words: more than is left */
+    CHECK (put (0, 0, 60)); /* 64 words: more than is left */
     CHECK (put (0, 1, 3));
     CHECK_EQUAL (g_segment->head, 5 * (uint64_t) GP_RING_WORDS + 64 + 8);
     CHECK_EQUAL (drain (false, check_record), 2);
@@ -162,14 +165,18 @@ TEST (a_writer_that_died_before_the_commit_is_waited_for_and_skipped_at_the_end)
     start_at (GP_RING_WORDS - 16);
     g_next[0] = 0;
     CHECK (put (0, 0, 4));
-    deaths[i] (4);
+    deaths[i](4);
     CHECK (put (0, 1, 4));
     CHECK_EQUAL (drain (false, check_record), 1);
     CHECK_EQUAL (unfinished_in_final_drain (), 1);
   }
 }
 
-enum { WRITERS = 4, RECORDS = SANITIZED ? 10000 : 60000 };
+enum
+{
+  WRITERS = 4,
+  RECORDS = SANITIZED ? 10000 : 60000
+};
 
 static _Atomic uint32_t g_running;
 static _Atomic uint64_t g_refused;

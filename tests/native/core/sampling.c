@@ -9,7 +9,11 @@
 #include <sys/resource.h>
 #include "core.h"
 
-enum { TOP = 1 << 20, RATE_HZ = 250 };
+enum
+{
+  TOP = 1 << 20,
+  RATE_HZ = 250
+};
 
 static uint64_t g_weight, g_label_weight[8];
 static uint32_t g_labels[8];
@@ -68,7 +72,7 @@ TEST (a_burning_thread_has_the_samples_of_its_cpu_by_timer)
 static void
 check_shares (enum gp_clock clock)
 {
-  uintptr_t sp = (uintptr_t) __builtin_frame_address (0);       /* the handler compares with the real one */
+  uintptr_t sp = (uintptr_t) __builtin_frame_address (0); /* the handler compares with the real one */
   start_with (clock, 1000);
   g_labels[0] = element ("little");
   g_labels[1] = element ("much");
@@ -125,7 +129,7 @@ TEST (work_in_the_kernel_is_sampled_too)
 static void
 send_foreign (int number)
 {
-  union sigval value = {.sival_int = 1 };
+  union sigval value = { .sival_int = 1 };
   kill (getpid (), number);
   raise (number);
   sigqueue (getpid (), number, value);
@@ -143,8 +147,8 @@ TEST (a_foreign_signal_is_counted_and_samples_nothing)
 TEST (a_foreign_timer_is_counted_and_samples_nothing)
 {
   start_with (GP_CLOCK_TIMER, 1);
-  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = (int) g_segment->signal };
-  struct itimerspec once = {.it_value = {.tv_nsec = 1000000 } };
+  struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = (int) g_segment->signal };
+  struct itimerspec once = { .it_value = { .tv_nsec = 1000000 } };
   void *const cookies[] = { NULL, &event, (char *) g_threads + 1, (char *) (g_threads + GP_THREADS) };
   for (int i = 0; i < 4; i++) {
     timer_t timer;
@@ -170,7 +174,7 @@ on_host_signal (int number)
 static void
 host_takes (int number)
 {
-  struct sigaction action = {.sa_handler = on_host_signal };
+  struct sigaction action = { .sa_handler = on_host_signal };
   sigaction (number, &action, NULL);
 }
 
@@ -204,13 +208,13 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
 {
   core_start (1000);
   burn (20000000);
-  struct sigaction ours, host = {.sa_handler = on_host_signal };
+  struct sigaction ours, host = { .sa_handler = on_host_signal };
   sigaction ((int) g_segment->signal, &host, &ours);
   gp_sampler_check (false);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
   gp_sampler_check (true);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 1);
-  g_host_signals = 0;           /* those on the way until then */
+  g_host_signals = 0; /* those on the way until then */
   burn (100000000);
   CHECK_EQUAL (g_host_signals, 0);
   /* It gives the signal back: samples come again. */
@@ -243,7 +247,7 @@ TEST (after_the_stop_nobody_is_armed)
   core_start (1000);
   gp_threads_disarm ();
   pthread_t id;
-  host_create (&id, NULL, (void *(*) (void *)) (uintptr_t) gp_thread_known, NULL);
+  host_create (&id, NULL, (void *(*) (void *) ) (uintptr_t) gp_thread_known, NULL);
   pthread_join (id, NULL);
   for (uint32_t i = 0; i < g_segment->threads_used; i++)
     CHECK (g_threads[i].perf_fd == -1 && g_threads[i].timer == -1);
@@ -267,7 +271,7 @@ TEST (no_system_call_of_the_host_is_interrupted)
 {
   core_start (1000);
   uint32_t interrupted = 0;
-  struct timespec time = {.tv_nsec = 20000 };
+  struct timespec time = { .tv_nsec = 20000 };
   for (uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + 500000000; gp_clock_ns (CLOCK_MONOTONIC) < end;) {
     work (100000);
     interrupted += nanosleep (&time, NULL) != 0;
@@ -326,8 +330,11 @@ TEST (a_thread_that_blocks_the_signal_still_has_its_account)
 /* Many more threads than descriptors: timers do the rest, and the host finds its descriptors free. */
 TEST (descriptors_are_left_to_the_host)
 {
-  enum { THREADS = 60 };
-  struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64 };
+  enum
+  {
+    THREADS = 60
+  };
+  struct rlimit limit = { .rlim_cur = 64, .rlim_max = 64 };
   setrlimit (RLIMIT_NOFILE, &limit);
   core_start (100);
   pthread_t ids[THREADS];

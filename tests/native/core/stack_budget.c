@@ -9,30 +9,36 @@
 #include <sys/mman.h>
 #include "core.h"
 
-enum { STACK_BYTES = 1 << 18, PAINT = 0xa5, RATE_HZ = 1000, BURN_MS = 100, DEPTH = 3000 };
+enum
+{
+  STACK_BYTES = 1 << 18,
+  PAINT = 0xa5,
+  RATE_HZ = 1000,
+  BURN_MS = 100,
+  DEPTH = 3000
+};
 
 static unsigned char *g_stack;
-static uintptr_t g_entry;       /* frame address of a handler that has just been entered */
+static uintptr_t g_entry; /* frame address of a handler that has just been entered */
 static uint32_t g_a, g_b;
 
 /* No CFI: the walk must scan. */
-__asm__ (
-    ".pushsection .text\n"
-    ".type bare_code, @function\n"
-    "bare_code:\n"
-#if defined (__x86_64__)
-    "  push %rbx\n"
-    "  mov %rdi, %rbx\n"
-    "1: dec %rbx\n"
-    "  jnz 1b\n"
-    "  pop %rbx\n"
+__asm__ (".pushsection .text\n"
+         ".type bare_code, @function\n"
+         "bare_code:\n"
+#if defined(__x86_64__)
+         "  push %rbx\n"
+         "  mov %rdi, %rbx\n"
+         "1: dec %rbx\n"
+         "  jnz 1b\n"
+         "  pop %rbx\n"
 #else
-    "1: subs x0, x0, #1\n"
-    "  b.ne 1b\n"
+         "1: subs x0, x0, #1\n"
+         "  b.ne 1b\n"
 #endif
-    "  ret\n"
-    ".size bare_code, . - bare_code\n"
-    ".popsection\n");
+         "  ret\n"
+         ".size bare_code, . - bare_code\n"
+         ".popsection\n");
 void bare_code (uint64_t rounds);
 
 static void
@@ -96,9 +102,9 @@ static void
 start (void)
 {
   g_stack = mmap (NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  stack_t stack = {.ss_sp = g_stack, .ss_size = STACK_BYTES };
-  struct sigaction entry = {.sa_handler = on_entry, .sa_flags = SA_ONSTACK };
-  struct sigaction burning = {.sa_handler = on_burn };
+  stack_t stack = { .ss_sp = g_stack, .ss_size = STACK_BYTES };
+  struct sigaction entry = { .sa_handler = on_entry, .sa_flags = SA_ONSTACK };
+  struct sigaction burning = { .sa_handler = on_burn };
   sigaltstack (&stack, NULL);
   sigaction (SIGUSR1, &burning, NULL);
   sigaction (SIGUSR2, &entry, NULL);
@@ -115,7 +121,8 @@ TEST (the_handler_fits_its_budget)
   {
     const char *name;
     void (*leaf) (void);
-  } leaves[] = { {"plain code", in_plain_code}, {"code without CFI", in_bare_code}, {"a signal frame", in_signal_frame} };
+  } leaves[] = { { "plain code", in_plain_code }, { "code without CFI", in_bare_code },
+    { "a signal frame", in_signal_frame } };
   start ();
   for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
     uint64_t before = counter (GP_COUNTER_SAMPLES);

@@ -43,27 +43,27 @@ exported_first (int x)
 }
 
 /* *INDENT-OFF* */
-__asm__(".text\n"
-        ".p2align 4\n"
-        ".globl asm_routine\n"
-        "asm_routine:\n"
-        "  xorl %eax, %eax\n"
-        "  .skip 40, 0x90\n"
-        "  ret\n"
-        ".p2align 4\n"
-        "asm_helper:\n"
-        "  .skip 60, 0x90\n"
-        "asm_helper.loop:\n"
-        "  .skip 30, 0x90\n"
-        "  ret\n"
-        ".p2align 4\n"
-        "sized_helper:\n"
-        "  .skip 60, 0x90\n"
-        "  ret\n"
-        ".p2align 4\n"
-    "  .skip 30, 0x90\n"
-    "  .size sized_helper, . - sized_helper\n"
-        "  .type sized_helper, @function\n");
+__asm__ (".text\n"
+         ".p2align 4\n"
+         ".globl asm_routine\n"
+         "asm_routine:\n"
+         "  xorl %eax, %eax\n"
+         "  .skip 40, 0x90\n"
+         "  ret\n"
+         ".p2align 4\n"
+         "asm_helper:\n"
+         "  .skip 60, 0x90\n"
+         "asm_helper.loop:\n"
+         "  .skip 30, 0x90\n"
+         "  ret\n"
+         ".p2align 4\n"
+         "sized_helper:\n"
+         "  .skip 60, 0x90\n"
+         "  ret\n"
+         ".p2align 4\n"
+         "  .skip 30, 0x90\n"
+         "  .size sized_helper, . - sized_helper\n"
+         "  .type sized_helper, @function\n");
 /* *INDENT-ON* */
 
 char *
