@@ -142,11 +142,13 @@ follow_with_bp (struct scan *scan, struct gp_frame *frame, uintptr_t pc, uintptr
 static enum gp_link
 judge (struct scan *scan, uintptr_t pc)
 {
-  if ((pc <= scan->code.start || pc > scan->code.end)
-      && (pc < LOWEST_CODE || pc > HIGHEST_CODE || (pc >= scan->stack->lo && pc < scan->stack->hi)
-          || !gp_modules_find (pc - 1, &scan->code)))
+  if (pc > scan->code.start && pc <= scan->code.end)
+    return gp_call_link (pc, 0);
+  if (pc < LOWEST_CODE || pc > HIGHEST_CODE || (pc >= scan->stack->lo && pc < scan->stack->hi)
+      || scan->budget->lookups == 0)
     return GP_LINK_NO;
-  return gp_call_link (pc, 0);
+  scan->budget->lookups--;
+  return gp_modules_find (pc - 1, &scan->code) ? gp_call_link (pc, 0) : GP_LINK_NO;
 }
 
 /* Tries the candidate pc with its sp at sp. One that stands at the target already proves nothing, unless it says itself

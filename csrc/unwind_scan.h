@@ -12,11 +12,12 @@
 struct gp_scan_budget
 {
   uint32_t words;      /* of stack looked at */
+  uint32_t lookups;    /* of their modules, of those that may be code */
   uint32_t candidates; /* return addresses followed */
   uint32_t steps;      /* CFI steps made for them */
 };
 
-static const struct gp_scan_budget GP_SCAN_BUDGET = { .words = 8192, .candidates = 48, .steps = 1024 };
+static const struct gp_scan_budget GP_SCAN_BUDGET = { .words = 4096, .lookups = 512, .candidates = 32, .steps = 512 };
 
 /* Replaces *frame, whose code has no CFI, by the caller that called into such code: a return address on the stack from
  * which CFI steps meet target's sp exactly (target NULL: the thread's outermost frame). Raises *end to how sure that
