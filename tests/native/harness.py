@@ -80,8 +80,10 @@ def host_library() -> Path:
 def program(source: str, sanitize: str | None = None) -> Path:
     """Builds core/`source`; the same again is the same file."""
     tools = toolchain(sanitize)
+    headers = build_shim._pkg_config("--cflags-only-I", "gstreamer-1.0") or []
+    headers = [word.replace("-I", "-isystem", 1) for word in headers]
     (built,) = tools.compile(
-        [CORE / source], flags=[*build_shim.SHIM_FLAGS, f"-I{build_shim.CSRC}"]
+        [CORE / source], flags=[*build_shim.SHIM_FLAGS, f"-I{build_shim.CSRC}", *headers]
     )
     library = host_library()
     path = tools.work_dir / Path(source).stem
