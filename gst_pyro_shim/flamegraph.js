@@ -6,7 +6,7 @@
 // address ("#12": zoomed on node 12; "#e3": elements only), so that the Back button goes back.
 "use strict";
 
-const ROW_PX = 20, LABEL_PX = 34, LETTER_PX = 8, SHARE_PX = 60, SMALLEST_PX = 0.6;
+const ROW_PX = 20, LABEL_PX = 34, LETTER_PX = 8, SHARE_PX = 60, SMALLEST_PX = 0.6, PYTHON = 6;
 const EMPTY = "The profile holds no CPU time.";
 const HINT = "Width is CPU time; callees stand below their callers. Click to zoom, / to search.";
 const [graph, legend, tip, now, search, elements, reset] =
@@ -27,6 +27,12 @@ function ownerOf(i) {
   return owner < 0 ? -1 : tree.nodes[owner][0];
 }
 
+/** Python functions of the element that a node is, or whose Python code it runs; else none. */
+function pythonOf(i) {
+  const [name, kind] = frames[tree.nodes[i][0]], owner = ownerOf(i);
+  return kind === "element" || name === "[python]" ? python.filter(([of]) => of === owner) : [];
+}
+
 /** What a node is, in words. */
 function kindOf(i) {
   const [, kind, factory, place] = frames[tree.nodes[i][0]];
@@ -42,11 +48,12 @@ function describe(i) {
 }
 
 function matches(i) {
-  const frame = tree.nodes[i][0];
   if (picked >= 0) return ownerOf(i) === picked;
-  const [name, , factory, place] = frames[frame];
-  return query !== "" && `${name} ${factory} ${place}`.toLowerCase().includes(query);
+  const [name, , factory, place] = frames[tree.nodes[i][0]];
+  return has(name, factory, place);
 }
+
+const has = (...texts) => query !== "" && texts.join(" ").toLowerCase().includes(query);
 
 function make(tag, text, className = "") {
   const made = document.createElement(tag);
@@ -66,7 +73,8 @@ function bar(i, left, width, above) {
   const div = make("div", width < LABEL_PX ? "" : name, kind);
   div.classList.toggle("labelled", width >= LABEL_PX);
   div.classList.toggle("above", above);
-  div.classList.toggle("found", matches(i));
+  div.classList.toggle("found",
+    matches(i) || (kind !== "element" && pythonOf(i).some(([, called, file]) => has(called, file))));
   if (kind === "element" && width >= LETTER_PX * name.length + SHARE_PX) {
     div.append(" ", make("span", percent(total)));
   }
@@ -122,6 +130,17 @@ function showTip(i, x, y) {
     if (zoomed) row.append(make("td", `${percent(part, tree.nodes[zoomed][2] || 1)} of this view`));
   }
   tip.replaceChildren(make("b", frames[frame][0]), make("p", kindOf(i)), table);
+  const rows = pythonOf(i).slice(0, PYTHON);
+  if (rows.length) {
+    const functions = make("table", "");
+    for (const [, name, file, part] of rows) {
+      const row = functions.insertRow();
+      row.append(make("th", name), make("th", file));
+      row.append(make("td", seconds(part)), make("td", percent(part)));
+    }
+    const title = `Python functions of ${frames[ownerOf(i)][0]}, in all places:`;
+    tip.append(make("p", title), functions);
+  }
   tip.hidden = false;
   const { width, height } = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - width - 8))}px`;
@@ -141,7 +160,10 @@ function say() {
     if (i >= end) { found += tree.nodes[i][2]; end = tree.ends[i]; }
   }
   if (picked < 0) {
-    now.textContent = `“${search.value.trim()}”: ${places} places, total ${times(found)}`;
+    const functions = python.filter(([, name, file]) => has(name, file));
+    now.textContent = `“${search.value.trim()}”: ${places} places, total ${times(found)}` +
+      functions.map(([of, name, , part]) => `; Python ${name} in ${frames[of][0]}: ${times(part)}`)
+        .slice(0, PYTHON).join("");
     return;
   }
   const [, own] = elementTimes().find(([frame]) => frame === picked);

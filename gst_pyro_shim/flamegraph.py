@@ -22,14 +22,17 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import files
 from gst_pyro_shim.errors import GstPyroError
-from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame
+from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.summary import summarize
 
 if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
+    from gst_pyro_shim.summary import Summary
 
 # A page of 2 MB, which a browser opens at once; the stacks beyond it are the ones with least CPU.
 MAX_NODES: Final = 40_000
+MAX_PYTHON: Final = 100
+"""Python functions of one element."""
 _SMALLER: Final = Frame("[smaller stacks]", kind="marker")
 _ALL: Final = Frame("all", kind="marker")
 _MEANINGS: Final = {
@@ -75,16 +78,17 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
 
 def page(profile: Profile, title: str) -> str:
     """The page for `profile`."""
+    summary = summarize(profile)
     style, script = _part("css"), _part("tree.js") + _part("js")
     parts = {
         "title": html.escape(title),
-        "about": html.escape(_about(profile)),
+        "about": html.escape(_about(summary)),
         "style": style,
         "style-hash": _hash(style),
         "script": script,
         "script-hash": _hash(script),
         # Without "<" no name can end the script element.
-        "data": json.dumps(_data(profile), separators=(",", ":")).replace("<", "\\u003c"),
+        "data": json.dumps(_data(profile, summary), separators=(",", ":")).replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{([a-z-]+)\}\}", lambda found: parts[found[1]], _part("html"))
 
@@ -99,8 +103,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _about(profile: Profile) -> str:
-    summary = summarize(profile)
+def _about(summary: Summary) -> str:
     programs = ", ".join(dict.fromkeys(one.program for one in summary.stats))
     about = f"{summary.accounted_s:.3f} s CPU in {summary.duration_s:.1f} s"
     rates = sorted({one.sample_rate for one in summary.stats if one.sample_rate})
@@ -108,7 +111,7 @@ def _about(profile: Profile) -> str:
     return " · ".join(filter(None, (programs, about, f"{summary.samples} samples{at}")))
 
 
-def _data(profile: Profile) -> dict[str, object]:
+def _data(profile: Profile, summary: Summary) -> dict[str, object]:
     """Frames once each, nodes in preorder as [frame, depth, microseconds]."""
     root = _tree(profile)
     frames: dict[Frame, int] = {}
@@ -122,7 +125,24 @@ def _data(profile: Profile) -> dict[str, object]:
     return {
         "frames": [[one.name, one.kind, one.factory, _place(one)] for one in frames],
         "nodes": nodes,
+        "python": _python(summary, frames),
     }
+
+
+def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, str, float]]:
+    """Python functions as (frame of the element, name, file, microseconds), largest first.
+
+    They say where in an element's Python code its time goes, not in which of its stacks.
+    """
+    found = []
+    for row in summary.rows:
+        key = element_frame(row.name, row.factory, row.path)
+        if key in frames:
+            found += [
+                (frames[key], name, "/".join(file.rsplit("/", 2)[-2:]), ns / 1000)
+                for name, file, ns in row.python()[:MAX_PYTHON]
+            ]
+    return found
 
 
 def _tree(profile: Profile) -> _Node:

@@ -6,8 +6,9 @@
 "use strict";
 
 // frames: [name, "native" | "element" | "marker", factory, path or library or meaning];
-// nodes, in preorder, largest sibling first: [frame, depth, microseconds].
-const { frames, nodes } = JSON.parse(document.getElementById("data").textContent);
+// nodes, in preorder, largest sibling first: [frame, depth, microseconds];
+// python, of all stacks of an element: [its frame, function, file, microseconds].
+const { frames, nodes, python } = JSON.parse(document.getElementById("data").textContent);
 // Degrees of oklch; without the yellow-greens, which are muddy beside the others.
 const HUES = [230, 55, 145, 300, 25, 195, 85, 265, 345, 170];
 

@@ -188,6 +188,28 @@ def test_elements_only(demo):
     demo.until(lambda: "gst_pad_push" in demo.texts("#graph div"))
 
 
+def test_python_functions_stand_at_their_element(page, tmp_path):
+    labels = profiles.labels("x264enc0", "x264enc")
+    python = Frame("Coder.do_handle", file="/home/me/plugins/coder.py")
+    profile = Profile(
+        1,
+        2,
+        3,
+        [Sample((Frame("memcpy"), Frame("[python]"), profiles.X264), 10**9, 100, labels)],
+        python=[Sample((python,), 4 * 10**8, 40, labels)],
+    )
+    page.open(_write(profile, tmp_path))
+    for name in ("x264enc0", "[python]"):
+        assert _hover(page, page.bar(name)).splitlines()[-2:] == [
+            "Python functions of x264enc0, in all places:",
+            "Coder.do_handle plugins/coder.py 1.000 s 100.0 %",
+        ]
+    assert "Python functions" not in _hover(page, page.bar("memcpy"))
+    page.one("#search").send_keys("do_handle")
+    assert page.texts("#graph .found") == ["[python]"]
+    assert page.status.endswith("; Python Coder.do_handle in x264enc0: 1.000 s, 100.0 %")
+
+
 def test_the_keyboard_is_enough(demo):
     def press(*keys):
         ActionChains(demo.chrome).send_keys(*keys).perform()

@@ -81,6 +81,19 @@ def test_elements_are_told_apart_and_located():
     assert frames["[no sample]"][:2] == ["marker", ""]
 
 
+def test_python_functions_go_with_their_element():
+    labels = profiles.labels("x264enc0", "x264enc")
+    native = [Sample((Frame("[python]"), profiles.X264), 1000, 1, labels)]
+    functions = [Sample((Frame(f"f{i}", file="/a/b/c.py"),), i + 1, 1, labels) for i in range(3)]
+    data = _data(Profile(1, 2, 3, native, python=functions))
+    assert [(data["frames"][at][0], *told) for at, *told in data["python"]] == [
+        ("x264enc0", "f2", "b/c.py", 0.5),
+        ("x264enc0", "f1", "b/c.py", pytest.approx(1 / 3)),
+        ("x264enc0", "f0", "b/c.py", pytest.approx(1 / 6)),
+    ]
+    assert data["nodes"][0][2] == 1
+
+
 def test_every_marker_is_explained():
     samples = [Sample((Frame(name, kind="marker"),), 1, 1) for name in MARKERS]
     frames = _data(Profile(1, 2, 3, samples))["frames"]
