@@ -140,7 +140,8 @@ def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, 
         if key in frames:
             found += [
                 (frames[key], name, "/".join(file.rsplit("/", 2)[-2:]), ns / 1000)
-                for name, file, ns in row.python()[:MAX_PYTHON]
+                for name, file, ns, _ in row.python()[:MAX_PYTHON]
+                if ns
             ]
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import PYTHON
@@ -44,6 +44,22 @@ _UNTAGGED: Final = ("[main thread]", "", "")
 """Whose Python it is where nobody said: the program's own, before it came by PyGObject."""
 
 
+class PythonFunction(NamedTuple):
+    """A Python function within an element.
+
+    Attributes:
+        name: of the function.
+        file: that holds it.
+        self_ns: CPU of its own lines, and of what they called that is not Python.
+        total_ns: the same with the Python functions that it called.
+    """
+
+    name: str
+    file: str
+    self_ns: float
+    total_ns: float
+
+
 @dataclass(slots=True)
 class Row:
     """One element, or CPU that belongs to none.
@@ -58,6 +74,7 @@ class Row:
         threads: (pid, tid) that used `self_ns`.
         python_ns: of `self_ns`, what Python code and what it called used.
         functions: ns that pyroscope-io saw of each Python function (name, file); says where in `python_ns`.
+        callers: the same, with what the function called.
     """
 
     name: str
@@ -69,15 +86,19 @@ class Row:
     threads: set[tuple[int, int]] = field(default_factory=set)
     python_ns: int = 0
     functions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    callers: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def python(self) -> list[tuple[str, str, float]]:
-        """Python functions as (name, file, ns), most first; together they are `python_ns`."""
+    def python(self) -> list[PythonFunction]:
+        """Python functions, most first; their `self_ns` together are `python_ns`."""
         seen = self.functions.total()
-        return [
-            (name, file, self.python_ns * ns / seen)
-            for (name, file), ns in self.functions.most_common()
-            if self.python_ns
+        if not seen or not self.python_ns:
+            return []
+        scale = self.python_ns / seen
+        found = [
+            PythonFunction(*key, scale * self.functions[key], scale * total)
+            for key, total in self.callers.items()
         ]
+        return sorted(found, key=lambda one: (-one.self_ns, -one.total_ns, one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +214,13 @@ def _row_json(row: Row) -> dict[str, Any]:
         "samples": row.samples,
         "python_cpu_s": row.python_ns / _NS,
         "python": [
-            {"function": name, "file": file, "cpu_s": ns / _NS} for name, file, ns in row.python()
+            {
+                "function": one.name,
+                "file": one.file,
+                "cpu_s": one.self_ns / _NS,
+                "total_cpu_s": one.total_ns / _NS,
+            }
+            for one in row.python()
         ],
     }
 
@@ -221,6 +248,8 @@ def summarize(profile: Profile) -> Summary:
         if found is not None and sample.frames:
             leaf = sample.frames[0]
             found.functions[leaf.name, leaf.file] += sample.cpu_ns
+            for function in {(frame.name, frame.file) for frame in sample.frames}:
+                found.callers[function] += sample.cpu_ns
     return Summary(
         rows=sorted(
             rows.values(), key=lambda row: (-row.self_ns, -row.total_ns, row.path, row.name)
