@@ -80,6 +80,11 @@ find_link (uintptr_t ra, uintptr_t pc)
   switch (gp_machine_call (&code, ra, &target)) {
     case GP_CALL_DIRECT:
       return reaches (gp_machine_stub (&code, target), pc);
+    case GP_CALL_BY_SLOT: {
+      /* it may have pointed elsewhere when the call was made */
+      enum gp_link link = reaches (target, pc);
+      return link == GP_LINK_NO ? GP_LINK_INDIRECT : link;
+    }
     case GP_CALL_INDIRECT:
       return GP_LINK_INDIRECT;
     default:

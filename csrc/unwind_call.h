@@ -25,6 +25,7 @@ enum gp_call
 {
   GP_CALL_NONE,
   GP_CALL_DIRECT,
+  GP_CALL_BY_SLOT, /* through a pointer at a fixed place in the module; target is what it points to now */
   GP_CALL_INDIRECT
 };
 

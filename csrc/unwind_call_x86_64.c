@@ -2,7 +2,7 @@
 /* unwind_call_x86_64.c: calls, PLT stubs and jumps in x86-64 machine code.
  *
  * Nothing is decoded from a function's start on: patterns are looked for, and may be found within other instructions.
- * Each such mistake makes a guess out of a certainty, never the other way round.
+ * Such a mistake loses a candidate or makes a guess out of a certainty.
  *
  * Context: signal.
  */
@@ -22,12 +22,12 @@ relative (const uint8_t *operand)
   return (uintptr_t) operand + 4 + (uintptr_t) (intptr_t) (int32_t) bits;
 }
 
-/* Whether ff /digit with its operand, length bytes in all, stands right before p. */
+/* Whether call r/m64 (ff /2) with its operand, length bytes in all, stands right before p. */
 static bool
-indirect (const uint8_t *p, int length, int digit)
+indirect_call (const uint8_t *p, int length)
 {
   const uint8_t *at = p - length;
-  if (at[0] != 0xff || (at[1] >> 3 & 7) != digit)
+  if (at[0] != 0xff || (at[1] >> 3 & 7) != 2)
     return false;
   int mode = at[1] >> 6, rm = at[1] & 7, want;
   if (mode == 3)
@@ -37,6 +37,16 @@ indirect (const uint8_t *p, int length, int digit)
   else
     want = mode == 0 ? (rm == 5 ? 6 : 2) : mode == 1 ? 3 : 6;
   return want == length;
+}
+
+/* Relaxed: the loader and the program write it at any time; either value is one that was there. */
+static bool
+read_slot (const struct gp_code *code, uintptr_t slot, uintptr_t *value)
+{
+  if (slot % sizeof slot != 0 || !gp_modules_readable (code, slot))
+    return false;
+  *value = __atomic_load_n ((const uintptr_t *) slot, __ATOMIC_RELAXED);
+  return true;
 }
 
 enum gp_call
@@ -51,8 +61,10 @@ gp_machine_call (const struct gp_code *code, uintptr_t ra, uintptr_t *target)
     if (*target >= code->start && *target < code->end)
       return GP_CALL_DIRECT;
   }
+  if (p[-6] == 0xff && p[-5] == 0x15 && read_slot (code, relative (p - 4), target))
+    return GP_CALL_BY_SLOT;
   for (int length = 2; length <= LONGEST_CALL; length++)
-    if (indirect (p, length, 2))
+    if (indirect_call (p, length))
       return GP_CALL_INDIRECT;
   return GP_CALL_NONE;
 }
@@ -69,11 +81,9 @@ gp_machine_stub (const struct gp_code *code, uintptr_t address)
     p++;
   if (p[0] != 0xff || p[1] != 0x25)
     return address;
-  uintptr_t slot = relative (p + 2);
-  if (slot % sizeof slot != 0 || !gp_modules_readable (code, slot))
+  uintptr_t bound;
+  if (!read_slot (code, relative (p + 2), &bound))
     return address;
-  /* Relaxed: the loader binds it at any time; either value is one that was there. */
-  uintptr_t bound = __atomic_load_n ((const uintptr_t *) slot, __ATOMIC_RELAXED);
   return bound >= address && bound - address < 16 ? 0 : bound;
 }
 

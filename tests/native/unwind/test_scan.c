@@ -261,6 +261,25 @@ calls_are_seen_through_stubs (void)
   CHECK_NO_CALLER ();
 }
 
+/* A function pointer in the module's data: what it points to tells as much as a direct call, unless it changed. */
+static void
+calls_are_seen_through_pointers (void)
+{
+#if defined(__x86_64__)
+  open_scene ();
+  put_relative (CALLER + 0x10 - 6, "\xff\x15", 2, IMAGE_CFI - IMAGE_CODE + SLOT);
+  stack_frame (7, at_code (CALLER + 0x10));
+  finish_stack ();
+  uintptr_t *slot = (uintptr_t *) (g_image.memory + IMAGE_CFI + SLOT);
+  *slot = at_code (BARE);
+  scan ();
+  CHECK_CALLER (GP_STACK_SCAN);
+  *slot = at_code (HELPER); /* has CFI */
+  scan ();
+  CHECK_CALLER (GP_STACK_GUESSED);
+#endif
+}
+
 /* The function called has CFI, but jumps on to code that has none. */
 static void
 a_tail_call_is_a_guess (void)
@@ -419,6 +438,7 @@ main (int argc, char **argv)
     CHECK_TEST (a_dead_direct_call_is_not_taken),
     CHECK_TEST (a_dead_indirect_call_below_a_direct_one_is_not_taken),
     CHECK_TEST (calls_are_seen_through_stubs),
+    CHECK_TEST (calls_are_seen_through_pointers),
     CHECK_TEST (a_tail_call_is_a_guess),
     CHECK_TEST (cold_parts_belong_to_their_function),
     CHECK_TEST (a_saved_bp_is_found),
