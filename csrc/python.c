@@ -52,14 +52,6 @@ static PyObject *g_pairs[GP_LABELS][PAIRS];
 static PyObject *g_add_tag, *g_remove_tag;
 static _Atomic bool g_tags_wanted;
 
-void
-gp_python_tags_set (PyObject *add, PyObject *remove)
-{
-  g_add_tag = add;
-  g_remove_tag = remove;
-  atomic_store_explicit (&g_tags_wanted, add != NULL, memory_order_release); /* pairs with tags_wanted() */
-}
-
 static inline bool
 tags_wanted (void)
 {
@@ -177,6 +169,17 @@ retag (struct gp_thread *thread, uint32_t label)
   }
   if (thread != NULL)
     thread->python_label = label;
+}
+
+void
+gp_python_tags_set (PyObject *add, PyObject *remove)
+{
+  g_add_tag = add;
+  g_remove_tag = remove;
+  atomic_store_explicit (&g_tags_wanted, add != NULL, memory_order_release); /* pairs with tags_wanted() */
+  /* The caller's own waiting in Python is not the program's. */
+  if (add != NULL)
+    retag (NULL, gp_label_fixed (GP_LABEL_AGENT));
 }
 
 /* sp: of the caller's frame. */

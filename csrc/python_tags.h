@@ -11,7 +11,8 @@
 /* A thread of the host has entered Python; read by the poller. */
 extern GP_INTERNAL _Atomic bool g_python_entered;
 
-/* pyroscope-io's functions, kept for ever; NULL: no more tags. Requires: the interpreter's lock. */
+/* pyroscope-io's functions, kept for ever; NULL: no more tags. On our own thread, which is tagged by it. Requires: the
+ * interpreter's lock. */
 GP_INTERNAL void gp_python_tags_set (PyObject *add, PyObject *remove);
 
 #endif
