@@ -39,12 +39,12 @@ gp_ring_reserve (uint32_t depth)
       &segment->head, &head, head + filler + words, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   struct gp_record *record = (struct gp_record *) &segment->ring[at];
   if (filler != 0) {
-    record->words = filler;
+    gp_store (&record->words, filler);
     record->thread = UINT32_MAX;
     gp_store_release (&record->state, GP_RECORD_COMMITTED); /* pairs with the acquire in gp_reader_drain() */
     record = (struct gp_record *) &segment->ring[0];
   }
-  record->words = words;
+  gp_store (&record->words, words);     /* relaxed: a reader of half a record looks at it, and relies on state */
   gp_store_release (&record->state, GP_RECORD_BUSY); /* lets a reader step over it should we die before the commit */
   return record;
 }
