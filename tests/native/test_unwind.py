@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,9 +115,14 @@ def test_on_real_stacks(build: Build, plugin: str, tmp_path: Path) -> None:
 
 
 def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
-    # TSan delays signals to safe places: what the stacks look like there says nothing
+    # TSan sees the names that the loader allocates, but not the lock of its own that
+    # dl_iterate_phdr() holds while we read them.
+    suppressions = tmp_path / "suppressions"
+    suppressions.write_text("race:same_text\n", encoding="ascii")
+    build = replace(RACES, environment={"TSAN_OPTIONS": f"suppressions={suppressions}"})
+    # It delays signals to safe places, too: what the stacks look like there says nothing.
     storm = [plugin, "libraries_and_threads_come_and_go"]
-    said = compile_and_run(RACES, "test_live", tmp_path, arguments=storm)
+    said = compile_and_run(build, "test_live", tmp_path, arguments=storm)
     assert said.count("ok ") == 1
 
 
