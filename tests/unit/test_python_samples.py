@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""Python's samples between pyroscope-io and our reports: offered, taken, kept apart, put into their elements.
+
+Context: test.
+"""
+
+import importlib.util
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER, Collector
+from gst_pyro_shim.merge import Merge
+from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.profile import decode, encode
+from gst_pyro_shim.python_samples import PythonSamples
+from gst_pyro_shim.schema import PushRequest
+from gst_pyro_shim.segment import _FIXED_NAMES, Segment
+from gst_pyro_shim.summary import summarize
+from tests.fake_shim import FakeShim, ffi
+
+CSRC = Path(__file__).parents[2] / "csrc"
+SINK = (("element", "sink"), ("factory", "appsink"), ("pipeline", "p"))
+PATH = "/p/sink"
+FUNCTION = Frame("work", file="app.py", line=7)
+CALLER = Frame("on_sample", file="app.py", line=9)
+
+
+def native(python_ns, other_ns):
+    element = element_frame("sink", "appsink", PATH)
+    return [
+        Sample((Frame("memcpy"), Frame(PYTHON), element), python_ns, 3, SINK),
+        Sample((Frame("memcpy"), element, Frame(PYTHON)), other_ns, 1, SINK),
+    ]
+
+
+def seen(ns, labels=SINK, frames=(FUNCTION, CALLER)):
+    return Sample(frames, ns, 0, labels)
+
+
+def push(url, token, raw, name="process_cpu"):
+    request = PushRequest()
+    series = request.series.add()
+    series.labels.add(name="__name__", value=name)
+    series.samples.add(raw_profile=raw)
+    headers = {"Content-Type": "application/proto", TOKEN_HEADER: token}
+    asked = urllib.request.Request(url + PUSH_PATH, request.SerializeToString(), headers)
+    urllib.request.urlopen(asked, timeout=5).close()
+
+
+def test_the_host_is_told_and_its_profiles_are_taken():
+    said = []
+    with FakeShim() as shim:
+        segment = Segment.from_fd(shim.fd)
+        assert not segment.has_entered_python
+        shim.raw.python_entered = 1
+        assert segment.has_entered_python
+        samples = PythonSamples(segment, 10.0, lambda *line: said.append(line))
+        assert shim.raw.python_offered == 1
+        words = bytes(ffi.buffer(shim.raw.python_config)).split(b"\0")
+        config = dict(zip(words[::2], words[1::2], strict=False))
+        url, token = config[b"url"].decode(), config[b"token"].decode()
+        assert url.startswith("http://127.0.0.1:")
+        assert Path(config[b"script"].decode()).name == "host_python.py"
+        assert config[b"interval"] == b"10"
+        push(url, token, encode(Profile(1, 2, 10, [seen(50), seen(5, frames=())])))
+        push(url, token, b"no profile")
+        [profile] = samples.close()
+        segment.close()
+    # Without a stack it says nothing; ticks follow from the period.
+    assert profile.samples == [Sample((FUNCTION, CALLER), 50, 5, SINK)]
+    assert ("warning" in {level for level, _ in said}) is True
+
+
+def test_strangers_are_not_let_in():
+    taken = []
+    with Collector(lambda *given: taken.append(given)) as collector:
+        collector.start()
+        with pytest.raises(urllib.request.HTTPError):
+            push(collector.url, "guessed", encode(Profile(1, 2, 10, [seen(50)])))
+    assert taken == []
+
+
+def test_a_file_keeps_them_apart():
+    profile = Profile(1, 2, 10, native(30, 10), python=[seen(50)])
+    again = decode(encode(profile))
+    assert again.samples == profile.samples
+    assert again.python == profile.python
+    assert decode(encode(Profile(1, 2, 10, native(30, 10)))).python == []
+
+
+def test_merging_keeps_them_apart():
+    merge = Merge()
+    for _ in range(2):
+        merge.add(Profile(1, 2, 10, native(30, 10), python=[seen(50)]))
+    whole = merge.profile()
+    assert sum(one.cpu_ns for one in whole.samples) == 80
+    assert [one.cpu_ns for one in whole.python] == [100]
+
+
+def test_native_says_how_much_and_python_says_where():
+    other = Frame("other", file="lib.py")
+    python = [seen(300), seen(100, frames=(other, CALLER))]
+    summary = summarize(Profile(1, 2, 10, native(1000, 500), python=python))
+    [row] = [row for row in summary.rows if row.path == PATH]
+    assert (row.self_ns, row.python_ns) == (1500, 1000)
+    assert [tuple(one) for one in row.python()] == [
+        ("work", "app.py", 750, 750),
+        ("other", "lib.py", 250, 250),
+        ("on_sample", "app.py", 0, 1000),
+    ]
+    assert summary.accounted_s == 1500e-9
+
+
+def test_without_native_python_there_is_nothing_to_divide():
+    summary = summarize(Profile(1, 2, 10, native(0, 500), python=[seen(300)]))
+    assert all(row.python() == [] for row in summary.rows)
+
+
+def test_nested_elements_are_told_apart():
+    deep = (*SINK, ("path", "/p/bin/sink"))
+    frame = element_frame("sink", "appsink", "/p/bin/sink")
+    samples = [*native(10, 0), Sample((Frame(PYTHON), frame), 20, 1, deep)]
+    profile = Profile(1, 2, 10, samples, python=[seen(1), seen(1, deep, (CALLER,))])
+    found = {row.path: [one.name for one in row.python()] for row in summarize(profile).rows}
+    assert found == {PATH: ["work", "on_sample"], "/p/bin/sink": ["on_sample"]}
+
+
+def test_untagged_is_the_main_threads():
+    main = element_frame("[main thread]")
+    samples = [Sample((Frame(PYTHON), main), 10, 1, (("element", "[main thread]"),))]
+    [row] = summarize(Profile(1, 2, 10, samples, python=[seen(4, ())])).rows
+    assert [one.self_ns for one in row.python()] == [10, 0]
+
+
+def test_both_sides_use_the_same_names():
+    text = (CSRC / "python.c").read_text()
+    table = re.findall(r'\[GP_LABEL_(\w+)\] = "([^"]+)"', text)
+    assert {kind.lower(): name for kind, name in table} == _FIXED_NAMES
+
+
+def test_the_hosts_module_needs_nothing_of_ours():
+    spec = importlib.util.find_spec("gst_pyro_shim.host_python")
+    text = Path(spec.origin).read_text()
+    imported = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
+    assert imported == {"__future__", "_thread", "atexit", "importlib", "os", "sys"}
