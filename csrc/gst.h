@@ -25,6 +25,7 @@
   X (g_type_check_instance_is_a)                                                                                       \
   X (g_type_class_peek)                                                                                                \
   X (g_type_class_peek_parent)                                                                                         \
+  X (g_type_class_ref)                                                                                                 \
   X (g_type_name)                                                                                                      \
   X (g_type_parent)                                                                                                    \
   X (g_type_query)                                                                                                     \

@@ -262,6 +262,7 @@ gp_names_refresh (void)
   claim (&g_types);
   claim (&g_functions);
   gp_modules_refresh ();
+  gp_names_formats ();
   for (size_t i = 0; i < SET_ROWS; i++)
     if (g_types.state[i] == CLAIMED)
       name_type (atomic_load_explicit (&g_types.rows[i], memory_order_relaxed));

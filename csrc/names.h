@@ -31,6 +31,10 @@ GP_INTERNAL bool gp_names_is_module_code (uintptr_t address);
  * NULL where none is known for certain. MT-Safe | AS-Safe */
 GP_INTERNAL const char *gp_names_slot (const char *type, size_t base, size_t offset);
 
+/* names_formats.c: names what packs and unpacks video and audio formats, once their libraries are there. Poller.
+ * MT-Unsafe | AS-Unsafe lock */
+GP_INTERNAL void gp_names_formats (void);
+
 /* names_orc.c: the replacement of liborc's function, to be redirected. Lifecycle, on the host's threads. */
 GP_INTERNAL void *gp_names_orc_take_code (void *program);
 extern GP_INTERNAL void *(*g_names_real_orc_take_code) (void *program);

@@ -45,7 +45,7 @@ is_build (Dwfl_Module *module, const char *wanted)
 static uint32_t
 open_module (struct gp_elf *elf, const char *path, const char *build_id)
 {
-  bool vdso = strcmp (path, "linux-vdso.so.1") == 0;
+  bool vdso = strcmp (path, "[vdso]") == 0;
   int fd = vdso ? gp_files_open_vdso () : open (path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return GP_ELF_GONE;

@@ -45,7 +45,7 @@ struct gp_symbols
   struct gp_symbol frames[64];
 };
 
-/* Opens a file. build_id: hex of what was loaded, "" where not known. "linux-vdso.so.1" is the kernel's vdso, which
+/* Opens a file. build_id: hex of what was loaded, "" where not known. "[vdso]" is the kernel's vdso, which
  * all processes share. NULL and *status where it cannot. MT-Unsafe heap */
 struct gp_elf *gp_elf_open (const char *path, const char *build_id, uint32_t *status);
 void gp_elf_close (struct gp_elf *elf);

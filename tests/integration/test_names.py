@@ -71,3 +71,8 @@ def test_every_frame_has_a_name_and_none_is_a_raw_address(samples: list[Sample])
     frames = {frame for sample in samples for frame in sample.frames}
     assert all(frame.name for frame in frames)
     assert not [frame.name for frame in frames if frame.name.startswith("0x")]
+
+
+def test_functions_of_formats_are_named(samples: list[Sample]):
+    found = names(samples, "videoconvert0") | names(samples, "videoscale0")
+    assert [name for name in found if name.startswith("GstVideoFormatInfo.")]

@@ -76,6 +76,26 @@ def test_slots_stand_where_the_headers_have_them(tmp_path: Path):
             for index, slot in enumerate(slots)
             if slot
         ]
+    check(lines, packages, tmp_path)
+
+
+def test_formats_are_described_as_the_headers_say(tmp_path: Path):
+    packages = [name for name in ("gstreamer-video-1.0", "gstreamer-audio-1.0") if flags([name])]
+    if len(packages) < 2:
+        pytest.skip("no headers of the base plugins here")
+    text = (TABLE.parent / "names_formats.c").read_text(encoding="utf-8")
+    found = re.findall(r'"(Gst\w+FormatInfo)", (\d+), (\d+)', text)
+    assert len(found) == 2
+    lines = [f"#include <{header}>" for name in packages for header in HEADERS[name]]
+    for info, unpack, pack in found:
+        for slot, offset in (("unpack_func", unpack), ("pack_func", pack)):
+            lines.append(
+                f'_Static_assert (offsetof ({info}, {slot}) == {offset}, "{info}.{slot}");'
+            )
+    check(lines, packages, tmp_path)
+
+
+def check(lines: list[str], packages: list[str], tmp_path: Path) -> None:
     source = tmp_path / "slots.c"
     source.write_text("\n".join(lines), encoding="utf-8")
     subprocess.run(["cc", "-fsyntax-only", *flags(packages), str(source)], check=True)
