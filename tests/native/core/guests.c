@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+/* guests.c: hosts that do odd things while they are sampled, and must not notice.
+ *
+ * Context: tests.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include "core.h"
+
+enum
+{
+  TOP = 1 << 20,
+  RATE_HZ = 1000
+};
+
+/* The whole process's malloc goes through a lock that is not recursive, and nothing but waiting for it happens in it.
+ */
+#if !SANITIZED
+void *__libc_malloc (size_t);
+void *__libc_calloc (size_t, size_t);
+void *__libc_realloc (void *, size_t);
+void __libc_free (void *);
+
+static pthread_mutex_t g_malloc_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void *
+malloc (size_t bytes)
+{
+  pthread_mutex_lock (&g_malloc_lock);
+  void *memory = __libc_malloc (bytes);
+  pthread_mutex_unlock (&g_malloc_lock);
+  return memory;
+}
+
+void *
+calloc (size_t n, size_t bytes)
+{
+  pthread_mutex_lock (&g_malloc_lock);
+  void *memory = __libc_calloc (n, bytes);
+  pthread_mutex_unlock (&g_malloc_lock);
+  return memory;
+}
+
+void *
+realloc (void *old, size_t bytes)
+{
+  pthread_mutex_lock (&g_malloc_lock);
+  void *memory = __libc_realloc (old, bytes);
+  pthread_mutex_unlock (&g_malloc_lock);
+  return memory;
+}
+
+void
+free (void *memory)
+{
+  pthread_mutex_lock (&g_malloc_lock);
+  __libc_free (memory);
+  pthread_mutex_unlock (&g_malloc_lock);
+}
+
+static _Atomic bool g_done;
+
+static void *
+come_and_go (void *unused)
+{
+  (void) unused;
+  return malloc (10);
+}
+
+/* Makes threads, which allocate on their way in and out, while the other one holds the lock for long. */
+static void *
+churn (void *unused)
+{
+  (void) unused;
+  while (!g_done) {
+    pthread_t id;
+    void *memory = NULL;
+    host_create (&id, NULL, come_and_go, NULL);
+    pthread_join (id, &memory);
+    free (memory);
+    gp_threads_poll (0);
+    gp_threads_close (true);
+    free_ended ();
+  }
+  return NULL;
+}
+
+/* gperftools had this deadlock (its issue 412): a handler that allocates, in a thread that holds the lock of malloc. */
+TEST (a_thread_that_holds_the_malloc_lock_is_sampled)
+{
+  core_start (RATE_HZ);
+  pthread_t id;
+  host_create (&id, NULL, churn, NULL);
+  uint64_t in_lock = 0;
+  for (int i = 0; i < 20; i++) {
+    pthread_mutex_lock (&g_malloc_lock);
+    uint64_t before = counter (GP_COUNTER_SAMPLES);
+    burn (20000000);
+    in_lock += counter (GP_COUNTER_SAMPLES) - before;
+    pthread_mutex_unlock (&g_malloc_lock);
+    sched_yield ();
+  }
+  g_done = true;
+  pthread_join (id, NULL);
+  CHECK_WITHIN (in_lock, 100, 1e6);
+}
+#endif
+
+static void
+drain_to_the_end (void)
+{
+  drain (false, NULL);
+  CHECK_EQUAL (g_segment->head, g_segment->tail); /* no record was left half written */
+  CHECK_EQUAL (counter (GP_COUNTER_DROPPED_NESTED), 0);
+}
+
+static sigjmp_buf g_back;
+static volatile sig_atomic_t g_jumps;
+
+static void
+jump (int number)
+{
+  (void) number;
+  g_jumps++;
+  siglongjmp (g_back, 1);
+}
+
+TEST (a_host_that_jumps_out_of_signal_handlers_never_jumps_out_of_ours)
+{
+  core_start (RATE_HZ);
+  struct sigaction action = { .sa_handler = jump };
+  struct itimerval often = { .it_interval = { .tv_usec = 200 }, .it_value = { .tv_usec = 200 } };
+  sigaction (SIGALRM, &action, NULL);
+  volatile uint64_t end = cpu_ns () + 500000000;
+  sigsetjmp (g_back, 1);
+  setitimer (ITIMER_REAL, &often, NULL);
+  while (cpu_ns () < end)
+    work (1000);
+  memset (&often, 0, sizeof often);
+  setitimer (ITIMER_REAL, &often, NULL);
+  CHECK_WITHIN (g_jumps, 100, 1e6);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 100, 1e6);
+  drain_to_the_end ();
+}
+
+static void *
+burn_until_cancelled (void *unused)
+{
+  (void) unused;
+  pthread_setcanceltype (PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+  for (;;)
+    work (1000);
+  return NULL;
+}
+
+TEST (a_thread_cancelled_at_any_moment_leaves_no_half_written_record)
+{
+  core_start (RATE_HZ);
+  for (uint32_t i = 0; i < 150; i++) {
+    pthread_t id;
+    host_create (&id, NULL, burn_until_cancelled, NULL);
+    sleep_ns (1000000 + i * 7919 % 1000000);
+    pthread_cancel (id);
+    pthread_join (id, NULL);
+    free_ended ();
+  }
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 20, 1e6);
+  drain_to_the_end ();
+}
+
+static void *
+do_nothing (void *unused)
+{
+  return unused;
+}
+
+/* Calls of ours that are cancellation points must not let a thread go with a lock of ours. */
+TEST (a_thread_cancelled_at_its_start_leaves_the_registry_unlocked)
+{
+  core_start (RATE_HZ);
+  for (int i = 0; i < 500; i++) {
+    pthread_t id;
+    host_create (&id, NULL, do_nothing, NULL);
+    pthread_cancel (id);
+    pthread_join (id, NULL);
+    free_ended ();
+  }
+  CHECK_EQUAL (pthread_mutex_trylock (&g_registry), 0);
+}
+
+/* Leaves as much stack as said, and burns there. */
+static __attribute__ ((noinline)) void
+burn_near_the_end (uintptr_t lo, size_t left)
+{
+  volatile char page[512];
+  page[0] = 1;
+  if ((uintptr_t) page - lo > left + sizeof page)
+    burn_near_the_end (lo, left);
+  else
+    for (int i = 0; i < 200; i++)
+      work (500000);
+  page[1] = 2;
+}
+
+static void *
+use_all_stack (void *left)
+{
+  pthread_attr_t attr;
+  void *lo;
+  size_t bytes;
+  pthread_getattr_np (pthread_self (), &attr);
+  pthread_attr_getstack (&attr, &lo, &bytes);
+  pthread_attr_destroy (&attr);
+  burn_near_the_end ((uintptr_t) lo, (size_t) (uintptr_t) left);
+  return NULL;
+}
+
+static void
+small_stack (pthread_attr_t *attr)
+{
+  pthread_attr_init (attr);
+  pthread_attr_setstacksize (attr, 16384);
+}
+
+/* Without an alternate stack the signal's frame alone is more than the KiB that is left. */
+TEST (a_thread_that_uses_up_a_stack_of_16_KiB_is_sampled)
+{
+  core_start (RATE_HZ);
+  pthread_attr_t attr;
+  pthread_t id;
+  small_stack (&attr);
+  CHECK_EQUAL (host_create (&id, &attr, use_all_stack, (void *) 1024), 0);
+  pthread_join (id, NULL);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 20, 1e6);
+}
+
+/* Made behind our back it gets one at its first tick, for which a signal's frame (AVX-512: 3.4 KiB) must do. */
+TEST (a_thread_found_by_polling_is_sampled_on_a_stack_of_16_KiB)
+{
+  core_start (RATE_HZ);
+  pthread_attr_t attr;
+  pthread_t id;
+  small_stack (&attr);
+  CHECK_EQUAL (pthread_create (&id, &attr, use_all_stack, (void *) 5000), 0);
+  gp_threads_poll (0);
+  pthread_join (id, NULL);
+  CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), 1);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 20, 1e6);
+}
+
+static void *
+burn_on_own_alternate_stack (void *unused)
+{
+  (void) unused;
+  size_t bytes = 8192, page = 4096;
+  char *memory = mmap (NULL, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mprotect (memory, page, PROT_NONE);
+  stack_t own = { .ss_sp = memory + page, .ss_size = bytes }, now;
+  if (sigaltstack (&own, NULL) != 0)
+    return (void *) 2;
+  burn (100000000);
+  sigaltstack (NULL, &now);
+  bool same = now.ss_sp == own.ss_sp && now.ss_size == bytes && (now.ss_flags & SS_DISABLE) == 0;
+  return (void *) (uintptr_t) same;
+}
+
+/* As Rust's standard library does: 8 KiB, with a guard page below. */
+TEST (a_thread_keeps_its_own_alternate_stack)
+{
+  core_start (RATE_HZ);
+  pthread_t id;
+  void *same = NULL;
+  host_create (&id, NULL, burn_on_own_alternate_stack, NULL);
+  pthread_join (id, &same);
+  if (same == (void *) 2)
+    skip ("8 KiB are too few for a signal's frame of this processor");
+  CHECK_EQUAL (same, 1);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 30, 1e6);
+}
+
+static void *
+say_alternate_stack (void *into)
+{
+  burn (20000000);
+  return sigaltstack (NULL, into) == 0 ? into : NULL;
+}
+
+TEST (a_thread_without_an_alternate_stack_is_lent_one)
+{
+  core_start (RATE_HZ);
+  pthread_t id;
+  stack_t now;
+  host_create (&id, NULL, say_alternate_stack, &now);
+  pthread_join (id, NULL);
+  CHECK_EQUAL (now.ss_flags & SS_DISABLE, 0);
+  CHECK_WITHIN (now.ss_size, 32768, 1 << 20);
+}
+
+/* daemon() and others: all descriptors closed, their numbers used anew. */
+TEST (a_host_that_closes_all_descriptors_keeps_what_it_opens_next)
+{
+  core_start (RATE_HZ);
+  if (g_segment->clock != GP_CLOCK_PERF)
+    skip ("perf events are not allowed here");
+  int number = gp_thread_known ()->perf_fd;
+  int file = open ("/dev/null", O_RDONLY);
+  CHECK_EQUAL (dup2 (file, number), number);
+  burn (20000000);
+  gp_threads_disarm ();
+  CHECK_EQUAL (gp_thread_known ()->perf_fd, -1);
+  CHECK_WITHIN (fcntl (number, F_GETFD), 0, 1);
+}
+
+static uint64_t
+pending_signals_of_user (void)
+{
+  unsigned long used = 0;
+  char line[256];
+  FILE *status = fopen ("/proc/self/status", "re");
+  while (status != NULL && fgets (line, sizeof line, status) != NULL)
+    if (sscanf (line, "SigQ: %lu/", &used) == 1)
+      break;
+  fclose (status);
+  return used;
+}
+
+static int
+open_descriptors (void)
+{
+  int n = 0;
+  for (int fd = 0; fd < 65536; fd++)
+    n += fcntl (fd, F_GETFD) >= 0;
+  return n;
+}
+
+static void *
+live_shortly (void *unused)
+{
+  (void) unused;
+  work (20000);
+  return NULL;
+}
+
+static void *
+poll_until_done (void *done)
+{
+  while (!atomic_load ((_Atomic bool *) done)) {
+    gp_threads_poll (0);
+    gp_threads_close (true);
+    free_ended ();
+    drain (false, NULL);
+    sleep_ns (1000000);
+  }
+  return NULL;
+}
+
+/* Timers count against the user's RLIMIT_SIGPENDING, in all his processes. */
+TEST (two_thousand_short_threads_leave_nothing_behind)
+{
+  enum
+  {
+    BATCH = 20,
+    BATCHES = SANITIZED ? 25 : 100
+  };
+  core_start (RATE_HZ);
+  static _Atomic bool done;
+  pthread_t poller, ids[BATCH];
+  /* TSan makes a thread of its own with the first one, which is found */
+  host_create (&ids[0], NULL, live_shortly, NULL);
+  pthread_join (ids[0], NULL);
+  gp_threads_poll (0);
+  int descriptors = open_descriptors ();
+  uint64_t signals = pending_signals_of_user ();
+  pthread_create (&poller, NULL, poll_until_done, &done);
+  for (int i = 0; i < BATCHES; i++) {
+    for (int k = 0; k < BATCH; k++) {
+      /* every other one behind our back */
+      int (*create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *) =
+          k % 2 ? host_create : pthread_create;
+      CHECK_EQUAL (create (&ids[k], NULL, live_shortly, NULL), 0);
+    }
+    for (int k = 0; k < BATCH; k++)
+      pthread_join (ids[k], NULL);
+  }
+  done = true;
+  pthread_join (poller, NULL);
+  /* a thread is joined a moment before the kernel has done with it */
+  for (int i = 0; i < 1000 && open_descriptors () != descriptors; i++) {
+    sleep_ns (1000000);
+    gp_threads_poll (0);
+  }
+  CHECK_EQUAL (open_descriptors (), descriptors);
+  /* other processes of the user count too: the leak would be of 2,000 */
+  CHECK_WITHIN ((double) pending_signals_of_user () - (double) signals, -1e6, 200);
+  CHECK_EQUAL (counter (GP_COUNTER_UNARMED), 0);
+  CHECK_WITHIN (g_segment->threads_used, 2, 200);
+}
+
+static _Atomic bool g_stop;
+
+static void *
+burn_with_labels (void *label)
+{
+  while (!g_stop) {
+    enter (TOP, *(uint32_t *) label);
+    work (1000);
+    leave (TOP);
+  }
+  return NULL;
+}
+
+static int
+use_child (uint32_t *label)
+{
+  pthread_t id;
+  if (atomic_load (&g_active))
+    return 1;
+  void *volatile memory = malloc (100000);
+  free (memory);
+  if (host_create (&id, NULL, live_shortly, NULL) != 0 || pthread_join (id, NULL) != 0)
+    return 2;
+  void *library = dlopen ("libm.so.6", RTLD_NOW);
+  if (library == NULL || dlclose (library) != 0)
+    return 3;
+  /* its own thread's label goes on to be what it was: nothing of the child's is written to the parent's accounts */
+  (void) label;
+  burn (2000000);
+  return 0;
+}
+
+TEST (a_forked_child_is_usable_and_not_profiled)
+{
+  core_start (RATE_HZ);
+  static uint32_t label;
+  label = element ("a");
+  pthread_t ids[3];
+  for (int i = 0; i < 3; i++)
+    host_create (&ids[i], NULL, burn_with_labels, &label);
+  for (int i = 0; i < 40; i++) {
+    pid_t child = fork ();
+    if (child == 0)
+      _exit (use_child (&label));
+    int status = -1;
+    waitpid (child, &status, 0);
+    CHECK_EQUAL (status, 0);
+  }
+  g_stop = true;
+  for (int i = 0; i < 3; i++)
+    pthread_join (ids[i], NULL);
+  CHECK_EQUAL (counter (GP_COUNTER_FOREIGN_SIGNALS), 0);
+  drain_to_the_end ();
+}
+
+/* The harness runs this many times: the status must be the host's own. */
+static void
+exit_while_sampled (unsigned delay_us)
+{
+  core_start (RATE_HZ);
+  static uint32_t label;
+  label = element ("a");
+  for (int i = 0; i < 4; i++) {
+    pthread_t id;
+    host_create (&id, NULL, burn_with_labels, &label);
+  }
+  sleep_ns (delay_us * 1000ull);
+  exit (42);
+}
+
+TEST (exit_during_sampling_keeps_the_status)
+{
+  for (unsigned i = 0; i < 30; i++) {
+    pid_t child = fork ();
+    if (child == 0)
+      exit_while_sampled (i * 500);
+    int status = 0;
+    waitpid (child, &status, 0);
+    CHECK_EQUAL (status, 42 << 8);
+  }
+}
+
+static void
+on_fault (int number)
+{
+  (void) number;
+  static const char said[] = "caught\n";
+  if (write (STDOUT_FILENO, said, sizeof said - 1) < 0)
+    _exit (3);
+  _exit (0);
+}
+
+/* A crash reporter on the lent alternate stack has room for what it does. */
+TEST (a_hosts_crash_handler_runs_on_the_lent_stack)
+{
+  core_start (RATE_HZ);
+  fflush (stdout);
+  pid_t child = fork ();
+  if (child == 0) {
+    struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK };
+    sigaction (SIGSEGV, &action, NULL);
+    raise (SIGSEGV);
+    _exit (4);
+  }
+  int status = -1;
+  waitpid (child, &status, 0);
+  CHECK_EQUAL (status, 0);
+}
