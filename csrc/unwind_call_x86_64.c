@@ -87,15 +87,14 @@ gp_machine_stub (const struct gp_code *code, uintptr_t address)
   return bound >= address && bound - address < 16 ? 0 : bound;
 }
 
-/* Jumps through a jump table stay within the function: table entries are added to its address, or indexed. */
+/* Whether the jmp r/m64 (ff /4) at p may leave the function. Those through a jump table do not: entries are added to
+ * the table's address, or indexed. */
 static bool
-leaves_by_register (const uint8_t *p, const uint8_t *start)
+leaves_by_pointer (const uint8_t *p, const uint8_t *start)
 {
   if (p[1] >= 0xe0 && p[1] <= 0xe7) {
-    const uint8_t *before = p - 1;                               /* at the last byte of the instruction before */
-    if (before >= start && (*before == 0x3e || *before == 0x41)) /* notrack; REX.B */
-      before--;
-    if (before >= start && (*before == 0x3e || *before == 0x41))
+    const uint8_t *before = p - 1;                                  /* at the last byte of the instruction before */
+    while (before >= start && (*before == 0x3e || *before == 0x41)) /* notrack, REX.B */
       before--;
     return !(before - 2 >= start && (before[-1] == 0x01 || before[-1] == 0x03) && (before[-2] & 0xf0) == 0x40);
   }
@@ -108,12 +107,12 @@ bool
 gp_machine_jump (uintptr_t *at, uintptr_t end, uintptr_t *target)
 {
   const uint8_t *start = (const uint8_t *) *at, *limit = (const uint8_t *) end;
-  for (const uint8_t *p = start; limit - p >= 5; p++) {
-    if (p[0] == 0xe9) {
+  for (const uint8_t *p = start; limit - p >= 2; p++) {
+    if (p[0] == 0xe9 && limit - p >= 5) {
       *target = relative (p + 1);
     } else if (p[0] == 0x0f && (p[1] & 0xf0) == 0x80 && limit - p >= 6) {
       *target = relative (p + 2);
-    } else if (p[0] == 0xff && leaves_by_register (p, start)) {
+    } else if (p[0] == 0xff && (limit - p >= 3 || p[1] >= 0xc0) && leaves_by_pointer (p, start)) {
       *target = 0;
     } else {
       continue;
@@ -121,13 +120,6 @@ gp_machine_jump (uintptr_t *at, uintptr_t end, uintptr_t *target)
     *at = (uintptr_t) p + 1;
     return true;
   }
-  /* the last instruction may be a short jmp *%reg */
-  for (const uint8_t *p = limit - start >= 4 ? limit - 4 : start; limit - p >= 2; p++)
-    if (p[0] == 0xff && p[1] >= 0xe0 && p[1] <= 0xe7) {
-      *target = 0;
-      *at = end;
-      return true;
-    }
   return false;
 }
 #endif

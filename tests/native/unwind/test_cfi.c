@@ -397,6 +397,43 @@ realigned_stacks_are_walked (void)
 #endif
 }
 
+/* Rules that no compiler uses for its own functions, but hand-written CFI does: register 3 has the return address, the
+ * caller's sp and bp are computed. */
+static void
+rare_rules_are_applied (void)
+{
+  const uint8_t rare[] = { CFA_DEF_CFA_OFFSET, 64, CFA_REGISTER, GP_REG_RA, 3, CFA_VAL_EXPRESSION, GP_REG_SP, 4,
+    OP_BREGX, GP_REG_SP, 0x80, 1, CFA_VAL_OFFSET, GP_REG_BP, 2 };
+#if defined(__x86_64__)
+  const uint8_t framed[] = { CFA_DEF_CFA_OFFSET, 16, CFA_OFFSET | 6, 2, CFA_DEF_CFA_REGISTER, 6 };
+#else
+  const uint8_t framed[] = { CFA_DEF_CFA_OFFSET, 16, CFA_OFFSET | 29, 2, CFA_OFFSET | 30, 1, CFA_DEF_CFA_REGISTER, 29 };
+#endif
+  ucontext_t context = { 0 };
+  image_open ();
+  image_fde (LEAF, LEAF + 0x80, rare, sizeof rare);
+  image_fde (MIDDLE, MIDDLE + 0x80, framed, sizeof framed);
+  image_root (ROOT, ROOT + 0x80);
+  image_finish ();
+  stack_open ();
+#if defined(__x86_64__)
+  context.uc_mcontext.gregs[REG_RBX] = (greg_t) at_code (MIDDLE + 0x10);
+#else
+  context.uc_mcontext.regs[3] = at_code (MIDDLE + 0x10);
+#endif
+  /* CFA - 16 is the caller's bp, sp + 128 its sp, at word 32 */
+  struct gp_regs regs = { .pc = at_code (LEAF), .sp = at_word (16), .context = &context };
+  struct gp_stack stack = whole_stack ();
+  struct gp_boundary b[] = { { .pc = at_code (MIDDLE), .sp = at_word (32), .label = 2 } };
+  g_words[22] = 0;
+  g_words[23] = at_code (ROOT + 0x10);
+  gp_unwind (&regs, &stack, b, 1, NULL, g_frames, FRAMES_MAX, &g_result);
+  /* MIDDLE's CFA, by bp, lies below its sp: no frame can do that */
+  CHECK_EQUAL (g_frames[1], LABEL (2));
+  CHECK_EQUAL (g_frames[2], at_code (MIDDLE + 0x10));
+  CHECK_EQUAL (g_result.end, GP_STACK_TRUNCATED);
+}
+
 static void
 authentication_codes_are_stripped (void)
 {
@@ -493,6 +530,7 @@ main (int argc, char **argv)
     CHECK_TEST (plt_expressions_work),
     CHECK_TEST (callee_saved_registers_may_hold_the_cfa),
     CHECK_TEST (realigned_stacks_are_walked),
+    CHECK_TEST (rare_rules_are_applied),
     CHECK_TEST (authentication_codes_are_stripped),
     CHECK_TEST (a_leaf_may_return_by_register),
     CHECK_TEST (blocks_share_a_rule),

@@ -5,6 +5,7 @@
  * Context: tests only.
  */
 #define _GNU_SOURCE
+#include "unwind_call.h"
 #include "walk.h"
 
 enum
@@ -297,6 +298,68 @@ a_tail_call_is_a_guess (void)
   CHECK_NO_CALLER ();
 }
 
+/* Each form of the instructions that the scan looks for. */
+static void
+machine_code_is_read (void)
+{
+#if defined(__x86_64__)
+  static const struct
+  {
+    const char *bytes;
+    size_t n;
+    enum gp_call call;
+  } calls[] = {
+    { "\xff\xd0", 2, GP_CALL_INDIRECT },                     /* *%rax */
+    { "\x41\xff\xd3", 3, GP_CALL_INDIRECT },                 /* *%r11 */
+    { "\xff\x10", 2, GP_CALL_INDIRECT },                     /* *(%rax) */
+    { "\xff\x14\xc8", 3, GP_CALL_INDIRECT },                 /* *(%rax,%rcx,8) */
+    { "\xff\x50\x18", 3, GP_CALL_INDIRECT },                 /* *0x18(%rax) */
+    { "\xff\x54\x24\x08", 4, GP_CALL_INDIRECT },             /* *8(%rsp) */
+    { "\xff\x90\xe8\x00\x00\x00", 6, GP_CALL_INDIRECT },     /* *0xe8(%rax) */
+    { "\xff\x94\xc8\xe8\x00\x00\x00", 7, GP_CALL_INDIRECT }, /* *0xe8(%rax,%rcx,8) */
+    { "\xff\x14\xc5\x00\x10\x40\x00", 7, GP_CALL_INDIRECT }, /* *0x401000(,%rax,8) */
+    { "\xff\x15\x00\x00\x00\x7f", 6, GP_CALL_INDIRECT },     /* *far(%rip): not in this module */
+    { "\xe8\x00\x00\x00\x00", 5, GP_CALL_DIRECT },           /* the next instruction */
+    { "\xe8\x00\x00\x00\x7f", 5, GP_CALL_NONE },             /* to nowhere */
+    { "\xff\xe0", 2, GP_CALL_NONE },                         /* jmp *%rax */
+    { "\x89\xd8\x85\xc0", 4, GP_CALL_NONE },
+  };
+  static const struct
+  {
+    const char *bytes;
+    size_t n;
+    bool leaves;
+  } jumps[] = {
+    { "\xff\xe0\x90\x90\x90", 5, true },     /* jmp *%rax */
+    { "\x41\xff\xe3\x90\x90", 5, true },     /* jmp *%r11 */
+    { "\x90\x90\x90\xff\xe0", 5, true },     /* as the last instruction */
+    { "\xff\x67\x08\x90\x90", 5, true },     /* jmp *8(%rdi) */
+    { "\xff\x25\x00\x00\x00\x00", 6, true }, /* jmp *(%rip) */
+    { "\xff\x64\x24\x08\x90", 5, true },     /* jmp *8(%rsp) */
+    { "\xe9\x00\x01\x00\x00", 5, true },
+    { "\x0f\x8f\x00\x01\x00\x00", 6, true },
+    { "\xff\x24\xc5\x00\x10\x40\x00", 7, false },     /* a table: jmp *table(,%rax,8) */
+    { "\x3e\xff\x24\xc2\x90\x90\x90", 7, false },     /* notrack jmp *(%rdx,%rax,8) */
+    { "\x48\x01\xd0\xff\xe0\x90\x90", 7, false },     /* add %rdx, %rax; jmp *%rax */
+    { "\x4c\x01\xd8\x41\xff\xe3\x90\x90", 8, false }, /* the same with %r11 */
+    { "\xeb\x10\x90\x90\x90", 5, false },             /* short: within the function */
+    { "\xff\xd0\x90\x90\x90", 5, false },
+  };
+  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    uintptr_t target;
+    struct gp_code code;
+    open_scene ();
+    CHECK (gp_modules_find (at_code (CALLER), &code));
+    memcpy ((void *) (at_code (CALLER + 0x20) - calls[i].n), calls[i].bytes, calls[i].n);
+    CHECK_EQUAL (gp_machine_call (&code, at_code (CALLER + 0x20), &target), calls[i].call);
+  }
+  for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
+    uintptr_t target, at = (uintptr_t) jumps[i].bytes;
+    CHECK_EQUAL (gp_machine_jump (&at, at + jumps[i].n, &target), jumps[i].leaves);
+  }
+#endif
+}
+
 /* A frame in the cold part of the function that was called. */
 static void
 cold_parts_belong_to_their_function (void)
@@ -440,6 +503,7 @@ main (int argc, char **argv)
     CHECK_TEST (calls_are_seen_through_stubs),
     CHECK_TEST (calls_are_seen_through_pointers),
     CHECK_TEST (a_tail_call_is_a_guess),
+    CHECK_TEST (machine_code_is_read),
     CHECK_TEST (cold_parts_belong_to_their_function),
     CHECK_TEST (a_saved_bp_is_found),
     CHECK_TEST (threads_without_labels_are_scanned_to_their_root),
