@@ -110,6 +110,8 @@ gp_machine_jump (uintptr_t *at, uintptr_t end, uintptr_t *target)
   for (const uint8_t *p = start; limit - p >= 2; p++) {
     if (p[0] == 0xe9 && limit - p >= 5) {
       *target = relative (p + 1);
+    } else if (p[0] == 0xeb) {
+      *target = (uintptr_t) p + 2 + (uintptr_t) (intptr_t) (int8_t) p[1];
     } else if (p[0] == 0x0f && (p[1] & 0xf0) == 0x80 && limit - p >= 6) {
       *target = relative (p + 2);
     } else if (p[0] == 0xff && (limit - p >= 3 || p[1] >= 0xc0) && leaves_by_pointer (p, start)) {

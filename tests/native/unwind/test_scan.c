@@ -342,7 +342,7 @@ machine_code_is_read (void)
     { "\x3e\xff\x24\xc2\x90\x90\x90", 7, false },     /* notrack jmp *(%rdx,%rax,8) */
     { "\x48\x01\xd0\xff\xe0\x90\x90", 7, false },     /* add %rdx, %rax; jmp *%rax */
     { "\x4c\x01\xd8\x41\xff\xe3\x90\x90", 8, false }, /* the same with %r11 */
-    { "\xeb\x10\x90\x90\x90", 5, false },             /* short: within the function */
+    { "\xeb\x10\x90\x90\x90", 5, true },              /* to a near neighbour */
     { "\xff\xd0\x90\x90\x90", 5, false },
   };
   for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
