@@ -47,30 +47,37 @@ def start(  # noqa: PLR0917  called from C
         Functions (key, value) that set and take off a tag of the calling thread; a sentence where that cannot be.
     """
     global _stop_fd
+    _stop_fd = stop_fd
+    # First of all: a program that ends now waits until pyroscope-io has come up and gone again, or threads would be
+    # torn out of it.
+    _done.acquire()
+    atexit.register(_at_exit)
     try:
-        if "t" in sys.abiflags:
-            return (
-                "pyroscope-io does not know free-threaded Python. The rest of the profile goes on."
-            )
-        theirs = sys.modules.get(_PACKAGE)
-        if theirs is None:
-            ours = _import(package)
-            if ours is None:
-                return (
-                    f"{sys.executable or 'this Python'} has no pyroscope-io for Python"
-                    f" {sys.version_info[0]}.{sys.version_info[1]}:"
-                    f" `{sys.executable or 'python3'} -m pip install pyroscope-io` adds it. The rest of the"
-                    " profile goes on."
-                )
-            _configure(ours, url, token, interval, rate)
-        _stop_fd = stop_fd
-        _done.acquire()
-        atexit.register(_at_exit)
-        # Its builtins: a Python function would run the host's signal handlers at any callback.
-        native = (theirs or ours).lib
-        return native.add_thread_tag, native.remove_thread_tag  # noqa: TRY300
+        found = _take(url, token, package, interval, rate)
     except Exception as error:  # noqa: BLE001  the host goes on
-        return f"pyroscope-io could not be started ({type(error).__name__}: {error})."
+        found = f"pyroscope-io could not be started ({type(error).__name__}: {error})."
+    if isinstance(found, str):
+        atexit.unregister(_at_exit)
+        _done.release()
+    return found
+
+
+def _take(url: str, token: str, package: str, interval: str, rate: int) -> tuple[Any, Any] | str:
+    """As `start`."""
+    if "t" in sys.abiflags:
+        return "pyroscope-io does not know free-threaded Python. The rest of the profile goes on."
+    module = sys.modules.get(_PACKAGE)
+    if module is None:
+        module = _import(package)
+        if module is None:
+            python = sys.executable or "python3"
+            return (
+                f"{python} finds no pyroscope-io for Python {sys.version_info[0]}.{sys.version_info[1]}:"
+                f" `{python} -m pip install pyroscope-io` adds it. The rest of the profile goes on."
+            )
+        _configure(module, url, token, interval, rate)
+    # Its builtins: a Python function would run the host's signal handlers at any callback.
+    return module.lib.add_thread_tag, module.lib.remove_thread_tag
 
 
 def wait() -> None:

@@ -19,7 +19,9 @@ from tests.hosts import (
     TARGETS,
     Done,
     environment,
+    gst_launch,
     needs_gstreamer,
+    profile,
     report,
     run,
     wait_for,
@@ -112,6 +114,14 @@ def test_a_server_that_hangs(tmp_path: Path) -> None:
     assert (
         slow.wall_s < quick.wall_s + 3
     )  # another second is the load of this machine, and its noise
+
+
+def test_a_program_without_python_has_nothing_to_do_with_it(tmp_path: Path) -> None:
+    pipeline = gst_launch("videotestsrc num-buffers=2000 ! videoconvert ! fakesink")
+    done, data = profile(pipeline, tmp_path, home="process", log_level="info")
+    assert done.status == 0
+    assert "the host runs Python" not in done.err
+    assert all(row["python_cpu_s"] == 0 for row in data.elements.values())
 
 
 def test_python_is_seen_where_our_pyroscope_io_has_to_do(tmp_path: Path) -> None:
