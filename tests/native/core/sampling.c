@@ -52,10 +52,10 @@ check_count (enum gp_clock clock)
     work (1000000);
   double expected = (double) (cpu_ns () - before) * RATE_HZ / 1e9;
   drain (false, weigh);
-  /* Ticks are evenly spaced: one too many or too few at each end. A perf event stands still in the kernel, where it
-   * leaves to the timer what that finds there: a part of the calls of the clock, and interrupts, 4 %. A timer waits for
-   * the kernel's tick. */
-  CHECK_WITHIN (g_weight, expected * 0.96 - 2, expected * 1.04 + 2);
+  /* Ticks are evenly spaced: one too many or too few at each end. A perf event stands still in the kernel: calls of the
+   * clock, which the timer sees, and interrupts and switches of threads, which nobody does: 6 % on a crowded machine. A
+   * timer waits for the kernel's tick. */
+  CHECK_WITHIN (g_weight, expected * 0.92 - 2, expected * 1.04 + 2);
 }
 
 TEST (a_burning_thread_has_the_samples_of_its_cpu_by_perf)
