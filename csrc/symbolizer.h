@@ -56,6 +56,10 @@ void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, stru
 /* 1 where neither the file nor the system has debug information for it; known after a lookup. */
 int gp_elf_lacks_debug_file (struct gp_elf *elf);
 
+/* Bytes that reading its DWARF would inflate, all at once and some 250 MB a second; 0: none, or it was read. DWARF that
+ * is not compressed is only mapped. */
+uint64_t gp_elf_inflates (struct gp_elf *elf);
+
 /* Also look for debug files in this folder, as debuginfod's clients fill it: <build id>/debuginfo. */
 void gp_elf_use_cache (const char *folder);
 

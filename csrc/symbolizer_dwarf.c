@@ -198,36 +198,39 @@ call_site (Dwarf_Die *unit, Dwarf_Die *inlined, struct gp_symbol *caller)
     caller->line = (uint32_t) value;
 }
 
-/* Whether libdw would inflate more than is fit for a guest in somebody's process: it inflates all sections at once,
- * some 250 MB a second. What is not compressed is only mapped. */
-static bool
-is_too_big (struct gp_elf *elf)
+uint64_t
+gp_elf_inflates (struct gp_elf *elf)
 {
   const char *file_name = NULL;
+  if (elf->dwarf_tried)
+    return 0;
+  if (elf->inflates_known)
+    return elf->inflates;
   /* The debug file is known once symbols were looked for. */
   dwfl_module_getsymtab (elf->module);
   dwfl_module_info (elf->module, NULL, NULL, NULL, NULL, NULL, NULL, &file_name);
   int fd = open (file_name != NULL ? file_name : elf->path, O_RDONLY | O_CLOEXEC);
   Elf *file = fd >= 0 ? elf_begin (fd, ELF_C_READ_MMAP, NULL) : NULL;
   Elf_Scn *section = NULL;
-  uint64_t inflated = 0;
   while (file != NULL && (section = elf_nextscn (file, section)) != NULL) {
     GElf_Chdr header;
     if (gelf_getchdr (section, &header) != NULL)
-      inflated += header.ch_size;
+      elf->inflates += header.ch_size;
   }
   elf_end (file);
   if (fd >= 0)
     close (fd);
-  return inflated > MAX_INFLATED_BYTES;
+  elf->inflates_known = true;
+  return elf->inflates;
 }
 
 void
 gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
 {
   if (!elf->dwarf_tried) {
+    bool fits = gp_elf_inflates (elf) <= MAX_INFLATED_BYTES; /* we are guests in somebody's process */
     elf->dwarf_tried = true;
-    if (!is_too_big (elf))
+    if (fits)
       elf->dwarf = dwfl_module_getdwarf (elf->module, &elf->dwarf_bias);
   }
   if (elf->dwarf == NULL)

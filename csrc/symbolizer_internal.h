@@ -92,7 +92,9 @@ struct gp_elf
   bool functions_read;
   bool has_locals; /* symbols of static functions are there, not only exported ones */
   bool dwarf_tried;
-  Dwarf *dwarf; /* NULL: none */
+  bool inflates_known;
+  uint64_t inflates; /* see gp_elf_inflates() */
+  Dwarf *dwarf;      /* NULL: none */
   Dwarf_Addr dwarf_bias;
   struct gp_die_ranges units; /* for units that .debug_aranges leaves out */
   bool units_read;

@@ -251,6 +251,11 @@ class ElfFile:
         return bool(_lib.gp_elf_has_dwarf(self._pointer))
 
     @property
+    def inflates(self) -> int:
+        """Bytes that reading its DWARF would inflate; 0: nothing, or it was read."""
+        return int(_lib.gp_elf_inflates(self._pointer))
+
+    @property
     def lacks_debug_file(self) -> bool:
         """Neither the file nor the system has debug information for it; known after a lookup."""
         return bool(_lib.gp_elf_lacks_debug_file(self._pointer))

@@ -114,6 +114,11 @@ class Module:
     added: int
     removed: int
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells files apart: path and build id."""
+        return self.path, self.build_id
+
 
 @dataclass(frozen=True, slots=True)
 class HostName:

@@ -21,6 +21,8 @@ from gst_pyro_shim.native import ElfFile
 from gst_pyro_shim.runtime_code import RuntimeCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gst_pyro_shim.segment import HostName, Module
 
 _PYTHON_LOOPS: Final = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx", "_TAIL_CALL_")
@@ -32,6 +34,11 @@ _MAX_FILES: Final = 64
 _MAX_DWARF_FILES: Final = 8
 _IDLE_WINDOWS: Final = 6
 _MAX_GENERATIONS: Final = 4
+_CHEAP_BYTES: Final = 1 << 20
+_PROMOTED_SHARE: Final = 50
+"""A fiftieth of a window's samples has its leaf there."""
+_INFLATE_BYTES: Final = 64 << 20
+"""In one window."""
 
 
 class ModuleSource(Protocol):
@@ -110,6 +117,8 @@ class Symbolizer:
         self._host_names: dict[tuple[int, int], str] = {}  # by module and ELF address
         self._host_names_read = 0
         self._unnamed: dict[tuple[int, int], list[int]] = {}  # likewise: addresses answered
+        self._promoted: set[tuple[str, str]] = set()
+        self._held_back: set[tuple[str, str]] = set()  # compressed DWARF that was not read
         self._runtime_code = RuntimeCode(source.pid)
         self._met_runtime_code = False
 
@@ -144,7 +153,10 @@ class Symbolizer:
             del self._used[key]
             if file is not None:
                 file.close()
-        indices = {at for at, one in enumerate(self._modules) if one.build_id == build_id}
+        self._forget({at for at, one in enumerate(self._modules) if one.build_id == build_id})
+
+    def _forget(self, indices: set[int]) -> None:
+        """What was answered for these modules."""
         for table in (self._addresses, self._unnamed):
             for row in [row for row in table if row[0] in indices]:
                 del table[row]
@@ -175,6 +187,25 @@ class Symbolizer:
             known = self._addresses[key] = self._look_up(index, key[1])
         return known
 
+    def promote(self, leaf_weights: Mapping[tuple[str, str], int]) -> None:
+        """Has compressed DWARF read where it pays: of the files that most samples were taken in.
+
+        Args:
+            leaf_weights: samples by path and build id of the leaf's module.
+        """
+        total = sum(leaf_weights.values())
+        budget = _INFLATE_BYTES
+        for key in sorted(leaf_weights, key=leaf_weights.__getitem__, reverse=True):
+            file = self._files.get(key)
+            if leaf_weights[key] * _PROMOTED_SHARE < total:
+                break
+            if file is None or key not in self._held_back or file.inflates > budget:
+                continue
+            budget -= file.inflates
+            self._held_back.discard(key)
+            self._promoted.add(key)
+            self._forget({at for at, one in enumerate(self._modules) if one.key == key})
+
     def end_window(self) -> None:
         """Closes files that were not needed for a while, and, of those with debug information, all but a few."""
         self._window += 1
@@ -198,7 +229,7 @@ class Symbolizer:
         return table
 
     def _file(self, module: Module) -> ElfFile | None:
-        key = (module.path, module.build_id)
+        key = module.key
         self._used[key] = self._window
         if key in self._files:
             file = self._files.pop(key)
@@ -218,7 +249,11 @@ class Symbolizer:
         file = self._file(module)
         if file is None:  # gone, or replaced by another build
             return (self._frame(identity(module.path, address), module),)
-        start, rows = file.lookup(address, symbols_only=time.monotonic() > self.deadline)
+        is_late = time.monotonic() > self.deadline
+        is_held_back = module.key not in self._promoted and file.inflates > _CHEAP_BYTES
+        if is_held_back:
+            self._held_back.add(module.key)
+        start, rows = file.lookup(address, symbols_only=is_late or is_held_back)
         if self._servers is not None and file.lacks_debug_file:
             self._servers.want(module.build_id)
         return tuple(

@@ -159,6 +159,7 @@ class Window:
                 new = self._ledger.take(owner, account.total_ns)
                 if new:
                     self._new_ns[owner] += new
+        self._symbolizer.promote(self._leaf_weights())
         sums: dict[tuple[Owner, tuple[int, ...]], _Sum] = {}
         for owner, ns in self._new_ns.items():
             self._tell(sums, owner, ns)
@@ -172,6 +173,16 @@ class Window:
         profile = self._profile(samples)
         self._forget()
         return profile
+
+    def _leaf_weights(self) -> dict[tuple[str, str], int]:
+        """Ticks by path and build id of the module that the leaf is in."""
+        weights: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for owner, stacks in self._pending.items():
+            for key, weight in stacks.items():
+                frames = self._stacks.resolve(owner.label, key).frames
+                if frames and frames[0].module:
+                    weights[frames[0].module, frames[0].build_id] += weight
+        return weights
 
     def _tell(self, sums: dict[tuple[Owner, tuple[int, ...]], _Sum], owner: Owner, ns: int) -> None:
         """Gives an owner's new CPU time to its samples."""

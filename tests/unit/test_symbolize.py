@@ -105,3 +105,32 @@ def test_code_in_no_module_is_named_by_its_range(module: tuple[str, int]):
     (frame,) = symbolizer.frames(0x2004, 1)
     assert frame.name == "orc: kernel"
     assert is_named(frame)
+
+
+def test_compressed_dwarf_is_read_where_samples_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gst_pyro_shim.symbolize._CHEAP_BYTES", 0)
+    source, path = tmp_path / "a.c", tmp_path / "liba.so"
+    source.write_text(SOURCE, encoding="utf-8")
+    command = ["cc", "-O1", "-g", "-gz", "-shared", "-fPIC", str(source), "-o", str(path)]
+    subprocess.run(command, check=True)
+    done = subprocess.run(["nm", path], check=True, capture_output=True, text=True)
+    at = next(int(line.split()[0], 16) for line in done.stdout.splitlines() if "hidden" in line)
+    symbolizer = Symbolizer(Host(str(path)))
+    key = (str(path), "")
+
+    def answer() -> tuple[str, int]:
+        (frame,) = symbolizer.frames(BIAS + at, 1)
+        return frame.name, frame.line
+
+    assert answer() == ("hidden", 0)
+    symbolizer.promote({key: 1, ("other", ""): 99})
+    assert answer() == ("hidden", 0)
+    version = symbolizer.version
+    symbolizer.promote({key: 2, ("other", ""): 98})
+    assert symbolizer.version > version
+    assert answer() == ("hidden", 2)
+    symbolizer.end_window()
+    symbolizer.promote({key: 2})
+    assert symbolizer.version == version + 1
