@@ -35,8 +35,8 @@ _MAX_DWARF_FILES: Final = 8
 _IDLE_WINDOWS: Final = 6
 _MAX_GENERATIONS: Final = 4
 _CHEAP_BYTES: Final = 1 << 20
-_PROMOTED_SHARE: Final = 50
-"""A fiftieth of a window's samples has its leaf there."""
+_PROMOTED_SHARE: Final = 20
+"""A twentieth of a window's samples has its leaf there."""
 _INFLATE_BYTES: Final = 64 << 20
 """In one window."""
 

@@ -125,12 +125,12 @@ def test_compressed_dwarf_is_read_where_samples_are(
         return frame.name, frame.line
 
     assert answer() == ("hidden", 0)
-    symbolizer.promote({key: 1, ("other", ""): 99})
+    symbolizer.promote({key: 4, ("other", ""): 96})
     assert answer() == ("hidden", 0)
     version = symbolizer.version
-    symbolizer.promote({key: 2, ("other", ""): 98})
+    symbolizer.promote({key: 5, ("other", ""): 95})
     assert symbolizer.version > version
     assert answer() == ("hidden", 2)
     symbolizer.end_window()
-    symbolizer.promote({key: 2})
+    symbolizer.promote({key: 1})
     assert symbolizer.version == version + 1
