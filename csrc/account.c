@@ -175,7 +175,7 @@ static void
 add_ns (struct gp_tally *tally, uint64_t ns)
 {
   if (tally->account != NULL)
-    gp_store (&tally->account->ns, tally->account->ns + ns);
+    gp_store_release (&tally->account->ns, tally->account->ns + ns); /* after its estimate; pairs with look_at() */
   else
     gp_add (&g_segment->labels[tally->label].overflow_ns, ns);
 }
@@ -190,11 +190,12 @@ settle_estimates (struct gp_meter *meter, uint64_t estimated_ns, uint64_t true_n
     uint64_t ns = cycles_to_ns (tally->estimate_cycles);
     if (true_ns < estimated_ns)
       ns = (uint64_t) ((unsigned __int128) ns * true_ns / estimated_ns);
+    /* In this order: whoever looks meanwhile sees the estimate in one place or in none. */
+    gp_store (&tally->estimate_cycles, 0);
     add_ns (tally, ns);
     added_ns += ns;
     if (slept && tally->trust > TRUST_IF_SLEEPY)
       tally->trust = TRUST_IF_SLEEPY;
-    gp_store (&tally->estimate_cycles, 0);
   }
   meter->estimated = NULL;
   return added_ns;
@@ -284,41 +285,42 @@ gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uin
 }
 
 /* One look at a thread that runs on: publishes its accounts with what is estimated and, for the open one, with what the
- * clock has seen since. */
-static void
+ * clock has seen since. False: it read its clock meanwhile, or went on to another label, whose stretch may be a long one;
+ * what the clock has seen is left out then. */
+static bool
 look_at (struct gp_thread *thread)
 {
   struct gp_meter *meter = &thread->meter;
+  uint32_t sequence = gp_load_acquire (&meter->sequence);
   const struct gp_tally *current = __atomic_load_n (&meter->current, __ATOMIC_ACQUIRE);
   uint64_t counted_ns = gp_load (&meter->cpu_ns), open_ns = 0;
   for (int i = 0; i < GP_TALLY_BUCKETS; i++)
     for (const struct gp_tally *tally = __atomic_load_n (&meter->buckets[i], __ATOMIC_ACQUIRE); tally != NULL;
         tally = tally->next) {
+      uint64_t ns = tally->account != NULL ? gp_load_acquire (&tally->account->ns) : 0;
       uint64_t estimate_ns = cycles_to_ns (gp_load (&tally->estimate_cycles));
       counted_ns += estimate_ns;
       if (tally->account == NULL)
         continue;
-      uint64_t ns = gp_load (&tally->account->ns) + estimate_ns;
       if (tally == current)
-        open_ns = ns;
-      gp_store (&tally->account->closed_ns, ns);
+        open_ns = ns + estimate_ns;
+      gp_store (&tally->account->closed_ns, ns + estimate_ns);
     }
   uint64_t cpu_ns = gp_clock_ns (thread->cpu_clock);
+  atomic_thread_fence (memory_order_acquire);
+  if ((sequence & 1) != 0 || gp_load (&meter->sequence) != sequence || gp_load (&meter->current) != current)
+    return false;
   if (current->account != NULL && cpu_ns > counted_ns)
     gp_store (&current->account->closed_ns, open_ns + cpu_ns - counted_ns);
+  return true;
 }
 
 void
 gp_account_close (struct gp_thread *thread)
 {
-  /* Looks again where the thread read its clock meanwhile, as it does about every millisecond. */
-  for (int tries = 0; tries < 8; tries++) {
-    uint32_t sequence = gp_load_acquire (&thread->meter.sequence);
-    look_at (thread);
-    atomic_thread_fence (memory_order_acquire);
-    if ((sequence & 1) == 0 && gp_load (&thread->meter.sequence) == sequence)
-      break;
-  }
+  /* One that goes from label to label faster than we can look has no open stretch worth the name. */
+  for (int tries = 0; tries < 8 && !look_at (thread); tries++)
+    continue;
 }
 
 void
