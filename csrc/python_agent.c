@@ -94,9 +94,10 @@ static PyObject *
 start_script (PyObject *names)
 {
   PyObject *start = PY (PyDict_GetItemString) (names, "start");
-  return start == NULL ? NULL
-                       : PY (PyObject_CallFunction) (start, "ssssii", config ("url"), config ("token"),
-                             config ("package"), config ("interval"), (int) g_segment->sample_rate_hz, g_stop_fd);
+  return start == NULL
+             ? NULL
+             : PY (PyObject_CallFunction) (start, "sssssii", config ("url"), config ("token"), config ("package"),
+                   config ("interval"), config ("memory"), (int) g_segment->sample_rate_hz, g_stop_fd);
 }
 
 /* Requires: the interpreter's lock. */

@@ -110,6 +110,7 @@ class Agent:
         from gst_pyro_shim.window import Window
 
         self._segment = segment
+        self._settings = settings
         self._interval_s = settings.upload_interval
         self._home: Home = home
         self._host = Host(segment.pid, home)
@@ -142,13 +143,12 @@ class Agent:
     def _look_at_python(self) -> None:
         """Once the host runs Python, passes on what its pyroscope-io sees there."""
         if self._python is not None:
-            for profile in self._python.take():
-                self._delivery.deliver_python(profile)
+            self._python.deliver()
         elif self._segment.has_entered_python and self._home == "process":
             # Imported here: most hosts never need it.
             from gst_pyro_shim.python_samples import PythonSamples
 
-            self._python = PythonSamples(self._segment, self._interval_s, self._log)
+            self._python = PythonSamples(self._segment, self._settings, self._delivery, self._log)
 
     def _drain(self, *, final: bool = False) -> None:
         self._window.drain(final=final)
@@ -169,8 +169,8 @@ class Agent:
         if self._segment.tail != self._segment.head:
             time.sleep(SETTLE_S)
         self._drain(final=True)
-        for profile in self._python.close() if self._python is not None else ():
-            self._delivery.deliver_python(profile)
+        if self._python is not None:
+            self._python.close()
         if not self._segment.is_stopping:
             self._notes.append(
                 "The process ended without a last word: its CPU time is what its threads had"

@@ -76,7 +76,7 @@ class Collector:
         """Listens on a free port of 127.0.0.1.
 
         Args:
-            take: gets name and bytes of each profile of CPU time, in any thread; else they are merged.
+            take: gets name and bytes of each profile, in any thread; else those of CPU time are merged.
 
         Raises:
             OSError: no socket could be had.
@@ -158,14 +158,15 @@ class Collector:
                 self.complain(error.message)
 
     def _merge(self, name: str, raw: bytes) -> None:
-        profile = decode(raw)
-        if name == PYTHON_NAME:
-            profile = replace(profile, samples=[], python=profile.samples)
-        self.merge.add(profile)
+        if name == PROFILE_NAME:
+            self.merge.add(decode(raw))
+        elif name == PYTHON_NAME:
+            profile = decode(raw)
+            self.merge.add(replace(profile, samples=[], python=profile.samples))
 
 
-def _cpu_profiles(request: Any) -> list[tuple[str, bytes]]:
-    """Names and bytes of the CPU profiles of a PushRequest.
+def _profiles(request: Any) -> list[tuple[str, bytes]]:
+    """Names and bytes of the profiles of a PushRequest.
 
     Raises:
         _RefusedError: it holds no profile at all.
@@ -176,8 +177,7 @@ def _cpu_profiles(request: Any) -> list[tuple[str, bytes]]:
     for series in request.series:
         names = {label.name: label.value for label in series.labels}
         name = names.get("__name__", "")
-        if name in {PROFILE_NAME, PYTHON_NAME}:
-            found += [(name, sample.raw_profile) for sample in series.samples]
+        found += [(name, sample.raw_profile) for sample in series.samples]
     return found
 
 
@@ -216,7 +216,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with collector.request():
             try:
                 is_json = self._check()
-                profiles = _cpu_profiles(self._parse(self._body(), is_json=is_json))
+                profiles = _profiles(self._parse(self._body(), is_json=is_json))
             except _RefusedError as error:
                 collector.complain(str(error))
                 self._refuse(error)

@@ -139,6 +139,11 @@ class Settings(BaseModel):
         "an absolute path; empty, or not writable: profiles wait in memory only",
         shown_default="`$XDG_STATE_HOME/gst-pyro-shim/spool`, where not set `~/.local/state/gst-pyro-shim/spool`",
     )
+    python_memory: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
+        False,
+        "Have pyroscope-io sample the allocations of a Python program too; they go to the server, as `memory`.",
+        "true or false (also 1 or 0, yes or no, on or off)",
+    )
     agent: Literal["auto", "embedded", "process"] = _setting(
         "auto",
         "Where the agent runs: on a thread of the profiled process, or in a process beside it. "

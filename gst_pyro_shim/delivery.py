@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from gst_pyro_shim.exporter import Exporter
 from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.profile import encode, split
+from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ COLLECTOR_ENV: Final = "GST_PYROSCOPE_COLLECTOR"
 COLLECTOR_TOKEN_ENV: Final = "GST_PYROSCOPE_COLLECTOR_TOKEN"  # noqa: S105  its name, not its value
 COLLECTOR_TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  likewise
 PYTHON_NAME: Final = "python_cpu"
+MEMORY_NAME: Final = "memory"
 
 _COLLECTOR_S: Final = 0.1
 """Of the last second, what is left for the controller: it is on this machine and answers at once."""
@@ -104,6 +105,11 @@ class Delivery:
                 exporter.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
         if self._file is not None:
             self._file.add(replace(profile, samples=[], python=profile.samples), final=False)
+
+    def deliver_memory(self, data: bytes) -> None:
+        """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
+        if self._server is not None and len(data) <= MAX_PROFILE_BYTES:
+            self._server.submit(data, name=MEMORY_NAME, start_ns=time.time_ns())
 
     def close(self, end: float, last_word: Callable[[], Profile]) -> None:
         """Flushes until `end` (time.monotonic) at the latest.

@@ -31,7 +31,7 @@ _shutdown: Callable[[], object] | None = None
 
 
 def start(  # noqa: PLR0917  called from C
-    url: str, token: str, package: str, interval: str, rate: int, stop_fd: int
+    url: str, token: str, package: str, interval: str, memory: str, rate: int, stop_fd: int
 ) -> tuple[Any, Any] | str:
     """Starts pyroscope-io, unless the host has it in use itself: then it is only asked for tags.
 
@@ -40,6 +40,7 @@ def start(  # noqa: PLR0917  called from C
         token: that the collector wants to see.
         package: folder of the agent's own pyroscope-io, "" where it has none.
         interval: s between two pushes.
+        memory: "" for CPU alone; else allocations too.
         rate: Hz.
         stop_fd: eventfd that says when to stop.
 
@@ -53,7 +54,14 @@ def start(  # noqa: PLR0917  called from C
     _done.acquire()
     atexit.register(_at_exit)
     try:
-        found = _take(url, token, package, interval, rate)
+        settings = {
+            "server_address": url,
+            "http_headers": {"Gst-Pyro-Token": token},
+            "upload_interval": max(1, int(float(interval))),
+            "mem_enabled": bool(memory),
+            "sample_rate": rate,
+        }
+        found = _take(package, settings)
     except Exception as error:  # noqa: BLE001  the host goes on
         found = f"pyroscope-io could not be started ({type(error).__name__}: {error})."
     if isinstance(found, str):
@@ -62,7 +70,7 @@ def start(  # noqa: PLR0917  called from C
     return found
 
 
-def _take(url: str, token: str, package: str, interval: str, rate: int) -> tuple[Any, Any] | str:
+def _take(package: str, settings: dict[str, Any]) -> tuple[Any, Any] | str:
     """As `start`."""
     if "t" in sys.abiflags:
         return "pyroscope-io does not know free-threaded Python. The rest of the profile goes on."
@@ -75,7 +83,7 @@ def _take(url: str, token: str, package: str, interval: str, rate: int) -> tuple
                 f"{python} finds no pyroscope-io for Python {sys.version_info[0]}.{sys.version_info[1]}:"
                 f" `{python} -m pip install pyroscope-io` adds it. The rest of the profile goes on."
             )
-        _configure(module, url, token, interval, rate)
+        _configure(module, settings)
     # Its builtins: a Python function would run the host's signal handlers at any callback.
     return module.lib.add_thread_tag, module.lib.remove_thread_tag
 
@@ -126,17 +134,10 @@ def _holds_native(folders: Sequence[str] | None) -> bool:
     )
 
 
-def _configure(pyroscope: Any, url: str, token: str, interval: str, rate: int) -> None:
+def _configure(pyroscope: Any, settings: dict[str, Any]) -> None:
     global _shutdown
-    pyroscope.configure(
-        application_name="python",
-        server_address=url,
-        sample_rate=rate,
-        oncpu=True,
-        gil_only=False,  # numpy works without the lock
-        http_headers={"Gst-Pyro-Token": token},
-        upload_interval=max(1, int(interval)),
-    )
+    # Without the lock as well: numpy gives it away.
+    pyroscope.configure(application_name="python", oncpu=True, gil_only=False, **settings)
     native = pyroscope.lib
     real = native.initialize_agent
     _shutdown = native.drop_agent

@@ -39,6 +39,7 @@ __all__ = [
     "decode",
     "element_frame",
     "encode",
+    "plain",
     "split",
 ]
 
@@ -218,7 +219,7 @@ def decode(data: bytes) -> Profile:
     """
     message = PprofProfile()
     try:
-        message.ParseFromString(_gunzip(data))
+        message.ParseFromString(plain(data))
     except DecodeError as error:
         what = "This is not a pprof profile, or it is damaged."
         raise ProfileFormatError(what) from error
@@ -232,7 +233,12 @@ def decode(data: bytes) -> Profile:
         raise ProfileFormatError(what) from error
 
 
-def _gunzip(data: bytes) -> bytes:
+def plain(data: bytes) -> bytes:
+    """A profile's bytes, gunzipped where they were not plain.
+
+    Raises:
+        ProfileFormatError: empty, or damaged gzip.
+    """
     if not data:
         what = "The profile is empty (0 bytes)."
         raise ProfileFormatError(what)

@@ -16,36 +16,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.collector import Collector
+from gst_pyro_shim.collector import PROFILE_NAME, Collector
 from gst_pyro_shim.errors import ProfileFormatError
-from gst_pyro_shim.profile import decode
+from gst_pyro_shim.profile import decode, plain
 
 if TYPE_CHECKING:
+    from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.delivery import Delivery
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.outbox import Log
     from gst_pyro_shim.segment import Segment
 
 _SETTLE_S: Final = 0.05
 _MAX_WAITING: Final = 64
+MEMORY_NAME: Final = "memory"
 
 
 class PythonSamples:
     """Offers the host a collector and gathers what comes."""
 
-    def __init__(self, segment: Segment, interval_s: float, log: Log) -> None:
+    def __init__(self, segment: Segment, settings: Settings, delivery: Delivery, log: Log) -> None:
         """Listens, and tells the host where.
 
         Args:
             segment: of the host.
-            interval_s: between two pushes.
+            settings: the user's.
+            delivery: where it all goes.
             log: takes a level and a line.
 
         Raises:
             OSError: no socket could be had.
         """
         self._log = log
-        self._waiting: deque[bytes] = deque(maxlen=_MAX_WAITING)
-        self._collector = Collector(lambda _, raw: self._waiting.append(raw))
+        self._delivery = delivery
+        self._waiting: deque[tuple[str, bytes]] = deque(maxlen=_MAX_WAITING)
+        self._collector = Collector(lambda *profile: self._waiting.append(profile))
         self._collector.start()
         segment.offer_python(
             {
@@ -53,30 +58,32 @@ class PythonSamples:
                 "url": self._collector.url,
                 "token": self._collector.token,
                 "package": _package(),
-                "interval": f"{interval_s:g}",
+                "interval": f"{settings.upload_interval:g}",
+                "memory": "1" if settings.python_memory else "",
             }
         )
         log("info", f"the host runs Python; its samples are taken at {self._collector.url}")
 
-    def take(self) -> list[Profile]:
-        """What has come since the last call."""
-        profiles = []
+    def deliver(self) -> None:
+        """Passes on what has come since the last call."""
         while self._waiting:
+            name, raw = self._waiting.popleft()
             try:
-                profile = decode(self._waiting.popleft())
+                if name == PROFILE_NAME:
+                    profile = _with_ticks(decode(raw))
+                    if profile.samples:
+                        self._delivery.deliver_python(profile)
+                elif name == MEMORY_NAME:
+                    self._delivery.deliver_memory(plain(raw))
             except ProfileFormatError as error:
                 self._log("warning", f"a profile of Python cannot be read: {error.message}")
-                continue
-            if profile.samples:
-                profiles.append(_with_ticks(profile))
-        return profiles
 
-    def close(self) -> list[Profile]:
+    def close(self) -> None:
         """The same for the last time: the host has pushed all it had, but it may not be read yet."""
         end = time.monotonic() + _SETTLE_S
         while self._collector.is_busy and time.monotonic() < end:
             time.sleep(0.002)
-        return self.take()
+        self.deliver()
 
 
 def _with_ticks(profile: Profile) -> Profile:

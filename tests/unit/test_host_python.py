@@ -38,7 +38,7 @@ def host(monkeypatch):
 
 def start(host, package=""):
     fd = os.eventfd(0)
-    return fd, host["start"]("http://127.0.0.1:9", "token", package, "10", 100, fd)
+    return fd, host["start"]("http://127.0.0.1:9", "token", package, "10", "", 100, fd)
 
 
 def test_a_host_that_has_it_in_use_keeps_it(host, monkeypatch):

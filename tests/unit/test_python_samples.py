@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER, Collector
+from gst_pyro_shim.config import Settings
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.profile import decode, encode
@@ -50,6 +51,12 @@ def push(url, token, raw, name="process_cpu"):
     urllib.request.urlopen(asked, timeout=5).close()
 
 
+class FakeDelivery:
+    def __init__(self):
+        self.python, self.memory = [], []
+        self.deliver_python, self.deliver_memory = self.python.append, self.memory.append
+
+
 def test_the_host_is_told_and_its_profiles_are_taken():
     said = []
     with FakeShim() as shim:
@@ -57,21 +64,26 @@ def test_the_host_is_told_and_its_profiles_are_taken():
         assert not segment.has_entered_python
         shim.raw.python_entered = 1
         assert segment.has_entered_python
-        samples = PythonSamples(segment, 10.0, lambda *line: said.append(line))
+        delivery = FakeDelivery()
+        samples = PythonSamples(segment, Settings(), delivery, lambda *line: said.append(line))
         assert shim.raw.python_offered == 1
         words = bytes(ffi.buffer(shim.raw.python_config)).split(b"\0")
         config = dict(zip(words[::2], words[1::2], strict=False))
         url, token = config[b"url"].decode(), config[b"token"].decode()
         assert url.startswith("http://127.0.0.1:")
         assert Path(config[b"script"].decode()).name == "host_python.py"
-        assert config[b"interval"] == b"10"
+        assert (config[b"interval"], config[b"memory"]) == (b"10", b"")
         push(url, token, encode(Profile(1, 2, 10, [seen(50), seen(5, frames=())])))
         push(url, token, b"no profile")
-        [profile] = samples.close()
+        push(url, token, b"of memory", "memory")
+        push(url, token, b"of something else", "wall")
+        samples.close()
         segment.close()
+    [profile] = delivery.python
+    assert delivery.memory == [b"of memory"]
     # Without a stack it says nothing; ticks follow from the period.
     assert profile.samples == [Sample((FUNCTION, CALLER), 50, 5, SINK)]
-    assert ("warning" in {level for level, _ in said}) is True
+    assert [level for level, _ in said if level == "warning"] == ["warning"]
 
 
 def test_strangers_are_not_let_in():
