@@ -285,8 +285,8 @@ gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uin
 }
 
 /* One look at a thread that runs on: publishes its accounts with what is estimated and, for the open one, with what the
- * clock has seen since. False: it read its clock meanwhile, or went on to another label, whose stretch may be a long one;
- * what the clock has seen is left out then. */
+ * clock has seen since. False: it read its clock meanwhile, or went on to another label, whose stretch may be a long
+ * one; what the clock has seen is left out then. */
 static bool
 look_at (struct gp_thread *thread)
 {

@@ -44,7 +44,7 @@ gp_ring_reserve (uint32_t depth)
     gp_store_release (&record->state, GP_RECORD_COMMITTED); /* pairs with the acquire in gp_reader_drain() */
     record = (struct gp_record *) &segment->ring[0];
   }
-  gp_store (&record->words, words);     /* relaxed: a reader of half a record looks at it, and relies on state */
+  gp_store (&record->words, words); /* relaxed: a reader of half a record looks at it, and relies on state */
   gp_store_release (&record->state, GP_RECORD_BUSY); /* lets a reader step over it should we die before the commit */
   return record;
 }

@@ -189,7 +189,7 @@ switch_madly (void *data)
   helper->started = true;
   for (uint32_t i = 0; !helper->stop; i++) {
     enter (TOP, helper->labels[i % 4]);
-    work (i % 65536 == 3 ? 3000000 : i % 64);    /* and now and then there is a long one */
+    work (i % 65536 == 3 ? 3000000 : i % 64); /* and now and then there is a long one */
     leave (TOP);
   }
   helper->cpu = cpu_ns ();
