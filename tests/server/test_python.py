@@ -89,3 +89,21 @@ def test_functions_are_found_by_element(pushed):
         "timeout_work" in path
         for path in client.flame(PYTHON_TYPE, service_name=service, element="[main thread]").paths
     )
+
+
+def test_allocations_where_they_are_asked_for(url, tmp_path):
+    service = f"gp-test-memory-{secrets.token_hex(4)}"
+    settings = {
+        "server_url": url,
+        "tracer_name": service,
+        "upload_interval": "1",
+        "python_memory": "true",
+        "spool_dir": str(tmp_path),
+    }
+    program = [SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "4", "numpy"]
+    assert run(program, environment("preload", **settings)).status == 0
+    time.sleep(2)
+    client = Client(url)
+    kinds = [kind for kind in client.profile_types() if kind.startswith("memory:alloc_space:")]
+    assert kinds
+    assert any("brighten" in path for path in client.flame(kinds[0], service_name=service).paths)
