@@ -12,12 +12,20 @@ import platform
 import sys
 import time
 
-from benchmarks import bench_hooks, bench_pipeline, bench_probe, bench_python, bench_unwind
+from benchmarks import (
+    bench_hooks,
+    bench_pipeline,
+    bench_probe,
+    bench_python,
+    bench_stacks,
+    bench_unwind,
+)
 from benchmarks.measuring import Row, progress
 
 PARTS = {
     "hooks": bench_hooks.rows,
     "unwind": bench_unwind.rows,
+    "stacks": bench_stacks.rows,
     "pipeline": bench_pipeline.rows,
     "probe": bench_probe.rows,
     "python": bench_python.rows,

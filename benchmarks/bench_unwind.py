@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a walk up the stack costs, and whether it arrives: ours beside libgcc's and libunwind's.
+"""What a walk up the stack costs: ours beside libgcc's and libunwind's.
 
 Warm and with emptied caches on a stack made for it (unwind_warm.c); and as met in running pipelines, in runs of their
 own (unwind_met.c). libunwind is left out where its headers are missing.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchmarks.measuring import HERE, SCRATCH, Row, environment, progress, spread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CSRC = HERE.parent / "csrc"
@@ -98,31 +99,44 @@ def warm_rows(rounds: int) -> list[Row]:
     return out
 
 
-def walks_met(library: Path, who: str, codec: str, buffers: int) -> list[Walk]:
-    output = SCRATCH / "walks.txt"
-    source = f"videotestsrc num-buffers={buffers} ! {ENCODE.format(codec)}"
+def library() -> Path:
+    """What is preloaded to walk each sample."""
+    return build("unwind_met.c", SCRATCH / "unwind_met.so", "-shared", "-fPIC")
+
+
+def walks_met(preload: Path, command: Sequence[str], *, who: str = "") -> dict[str, list[Walk]]:
+    """What each unwinder made of a program's samples; who: by one alone, whose times count then."""
+    output = SCRATCH / "walks"
     environ = environment(
-        LD_PRELOAD=str(library),
+        LD_PRELOAD=str(preload),
         GP_BENCH_OUTPUT=str(output),
-        GP_BENCH_UNWINDER=str(UNWINDERS.index(who)),
+        GP_BENCH_UNWINDER=str(UNWINDERS.index(who) if who else len(UNWINDERS)),
     )
-    subprocess.run(["gst-launch-1.0", "-q", *source.split()], env=environ, check=True)
-    lines = output.read_text(encoding="ascii").splitlines()
-    return [Walk(*map(int, line.split())) for line in lines]
+    subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
+    walks: dict[str, list[Walk]] = {one: [] for one in UNWINDERS}
+    for path in output.parent.glob("walks.*"):  # of its children, too
+        for line in path.read_text(encoding="ascii").splitlines():
+            index, *numbers = map(int, line.split())
+            walks[UNWINDERS[index]].append(Walk(*numbers))
+        path.unlink()
+    if not has_libunwind():
+        del walks["libunwind"]
+    return walks
 
 
 def share_at_root(walks: list[Walk], *ends: int) -> str:
     return f"{100 * sum(walk.end in ends for walk in walks) / len(walks):.1f} %"
 
 
-def met_rows(library: Path, codec: str, buffers: int) -> list[Row]:
+def met_rows(preload: Path, codec: str, buffers: int) -> list[Row]:
     """Rows of one pipeline."""
     name = codec.split(maxsplit=1)[0]
+    source = f"videotestsrc num-buffers={buffers} ! {ENCODE.format(codec)}"
     walks = {}
-    for who in UNWINDERS:
-        if who != "libunwind" or has_libunwind():
-            progress(f"walks met in {name}: {who}")
-            walks[who] = walks_met(library, who, codec, buffers)
+    for who in ("ours", "libgcc"):
+        progress(f"walks met in {name}: {who}")
+        command = ["gst-launch-1.0", "-q", *source.split()]
+        walks[who] = walks_met(preload, command, who=who)[who]
     ours = walks["ours"]
     out = []
     for what, ends, goal in (
@@ -144,22 +158,12 @@ def met_rows(library: Path, codec: str, buffers: int) -> list[Row]:
             )
         )
     worst_us = max(walk.ns for walk in ours) / 1000
-    others = [f"{who} {share_at_root(walks[who], BY_CFI)}" for who in walks if who != "ours"]
-    return [
-        *out,
-        Row(f"{name}: worst walk met", "", f"{worst_us:.0f} µs", f"of {len(ours)}"),
-        Row(
-            f"{name}: stacks that reach the root",
-            " / ".join(others),
-            share_at_root(ours, BY_CFI, BY_SCAN, GUESSED),
-            f"guessed {share_at_root(ours, GUESSED)}",
-        ),
-    ]
+    return [*out, Row(f"{name}: worst walk met", "", f"{worst_us:.0f} µs", f"of {len(ours)}")]
 
 
 def rows(*, rounds: int, quick: bool) -> list[Row]:
     out = warm_rows(rounds)
-    library = build("unwind_met.c", SCRATCH / "unwind_met.so", "-shared", "-fPIC")
+    preload = library()
     for codec, buffers in CODECS.items():
-        out += met_rows(library, codec, buffers if quick else 5 * buffers)
+        out += met_rows(preload, codec, buffers if quick else 5 * buffers)
     return out

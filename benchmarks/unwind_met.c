@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* unwind_met.c: preloaded into a program: samples it by a CPU timer and times each walk as it is met in a run, caches
- * cold. Three unwinders take turns: ours, libgcc's and libunwind's. Ours gets no boundaries: each stack must reach the
- * thread's root. At exit one line a sample goes to the file GP_BENCH_OUTPUT: unwinder, ns, depth, how it ended.
+ * cold. GP_BENCH_UNWINDER says by which unwinder: 0 ours, 1 libgcc's, 2 libunwind's; 3 all of them on each sample,
+ * where times mean nothing, since each leaves the caches warmer for the next. Ours gets no boundaries: each stack must
+ * reach the thread's root. At exit one line a walk goes to the file GP_BENCH_OUTPUT.pid: unwinder, ns, depth, how it
+ * ended.
  *
  * libgcc's and libunwind's own end is judged alike: they reached the root if their last frames are those of a thread's
  * or the program's start.
@@ -33,14 +35,15 @@ enum
   SAMPLES_MAX = 100000,
   FRAMES_MAX = 256,
   INTERVAL_US = 4000,
-  HANDLER_FRAMES = 3 /* the walk's function, the handler, the kernel's frame */
+  HANDLER_FRAMES = 4 /* the walk's function, walk(), the handler, the kernel's frame */
 };
 
 enum unwinder
 {
   OURS,
   LIBGCC,
-  LIBUNWIND
+  LIBUNWIND,
+  ALL
 };
 
 extern void *__libc_stack_end;
@@ -48,7 +51,7 @@ extern void *__libc_stack_end;
 static struct
 {
   uint32_t ns, depth;
-  uint8_t end;
+  uint8_t unwinder, end;
 } g_samples[SAMPLES_MAX];
 static _Atomic uint32_t g_count;
 static enum unwinder g_unwinder;
@@ -108,7 +111,7 @@ judge (uintptr_t last)
   return root ? GP_STACK_CFI : GP_STACK_TRUNCATED;
 }
 
-static uint32_t
+__attribute__ ((noinline)) static uint32_t
 walk_libgcc (uint8_t *end)
 {
   void *frames[FRAMES_MAX];
@@ -119,7 +122,7 @@ walk_libgcc (uint8_t *end)
 
 #if defined(HAS_LIBUNWIND)
 /* Its quick way, with a cache of its own. */
-static uint32_t
+__attribute__ ((noinline)) static uint32_t
 walk_libunwind (uint8_t *end)
 {
   void *frames[FRAMES_MAX];
@@ -129,28 +132,38 @@ walk_libunwind (uint8_t *end)
 }
 #endif
 
-static void
-take_sample (int number, siginfo_t *info, void *data)
+__attribute__ ((noinline)) static void
+walk (enum unwinder unwinder, const ucontext_t *context)
 {
-  (void) number, (void) info;
-  uint32_t index = atomic_fetch_add (&g_count, 1);
-  if (t_busy || index >= SAMPLES_MAX)
-    return;
-  t_busy = true;
+  uint32_t index = atomic_fetch_add (&g_count, 1), depth;
   uint8_t end = 0;
-  uint32_t depth;
+  if (index >= SAMPLES_MAX)
+    return;
   uint64_t start = now_ns ();
-  if (g_unwinder == OURS)
-    depth = walk_ours (data, &end);
+  if (unwinder == OURS)
+    depth = walk_ours (context, &end);
 #if defined(HAS_LIBUNWIND)
-  else if (g_unwinder == LIBUNWIND)
+  else if (unwinder == LIBUNWIND)
     depth = walk_libunwind (&end);
 #endif
   else
     depth = walk_libgcc (&end);
   g_samples[index].ns = (uint32_t) (now_ns () - start);
   g_samples[index].depth = depth;
+  g_samples[index].unwinder = (uint8_t) unwinder;
   g_samples[index].end = end;
+}
+
+static void
+take_sample (int number, siginfo_t *info, void *context)
+{
+  (void) number, (void) info;
+  if (t_busy)
+    return;
+  t_busy = true;
+  for (enum unwinder unwinder = OURS; unwinder < ALL; unwinder++)
+    if (g_unwinder == ALL || g_unwinder == unwinder)
+      walk (unwinder, context);
   t_busy = false;
 }
 
@@ -209,11 +222,13 @@ stop (void)
     return;
   struct itimerval never = { 0 };
   setitimer (ITIMER_PROF, &never, NULL);
-  FILE *output = fopen (getenv ("GP_BENCH_OUTPUT"), "w");
+  char path[4096];
+  snprintf (path, sizeof path, "%s.%d", getenv ("GP_BENCH_OUTPUT"), getpid ());
+  FILE *output = fopen (path, "w");
   uint32_t n = atomic_load (&g_count);
   for (uint32_t i = 0; output != NULL && i < n && i < SAMPLES_MAX; i++)
     if (g_samples[i].depth > 0)
-      fprintf (output, "%u %u %u\n", g_samples[i].ns, g_samples[i].depth, g_samples[i].end);
+      fprintf (output, "%u %u %u %u\n", g_samples[i].unwinder, g_samples[i].ns, g_samples[i].depth, g_samples[i].end);
   if (output != NULL)
     fclose (output);
 }
