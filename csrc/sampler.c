@@ -21,6 +21,11 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
+enum
+{
+  HIGH_FD = 3072
+};
+
 uint64_t g_interval_ns;
 static struct sigaction g_previous_action; /* ignored, one way or the other */
 static bool g_quiet;                       /* nobody is armed from now on; under the registry lock */
@@ -53,15 +58,16 @@ open_perf (pid_t tid, uint64_t period_ns)
   return (int) syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* Events live in the upper quarter of the host's descriptors and no further: low numbers stay as they were, and a host
- * with many threads does not run out. */
+/* Of few descriptors events have the upper quarter and no more: low numbers stay as they were, and a host with many
+ * threads does not run out. Not the upper quarter of many: each fork copies the table up to its last entry, twice the
+ * time at number 20,000. */
 static int
 move_up (int fd)
 {
   struct rlimit limit;
   int high = -1;
   if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
-    high = fcntl (fd, F_DUPFD_CLOEXEC, (int) ((limit.rlim_cur < GP_PERF_FDS ? limit.rlim_cur : GP_PERF_FDS) / 4 * 3));
+    high = fcntl (fd, F_DUPFD_CLOEXEC, (int) (limit.rlim_cur / 4 * 3 < HIGH_FD ? limit.rlim_cur / 4 * 3 : HIGH_FD));
   close (fd);
   return high;
 }
