@@ -24,6 +24,7 @@
 #include "poller.h"
 #include "sampler.h"
 #include "settings.h"
+#include "spawn.h"
 #include "workers.h"
 
 enum
@@ -158,6 +159,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   strncpy (g_segment->program, program_invocation_short_name, sizeof g_segment->program - 1);
   g_segment->sample_rate_hz = gp_settings_sample_rate ();
   g_segment->stop_on_dispose = gp_settings_stop_on_dispose ();
+  gp_spawn_read_environment ();
   gp_account_calibrate ();
   error = gp_threads_init ();
   if (error != 0) {

@@ -35,6 +35,10 @@ static struct
   char agent[PATH_MAX];
 } g_where;
 
+/* of the environment, as it was when the tracer was made */
+static char **g_environment; /* NULL: out of memory */
+static char g_chosen_python[PATH_MAX], g_chosen_home[16];
+
 static int g_memory_fd;
 
 static void
@@ -98,9 +102,8 @@ find_python (void)
              >= (int) sizeof g_where.agent)
     return false;
   find_environment (g_where.agent);
-  const char *chosen = gp_settings_get ("python");
-  if (chosen != NULL && *chosen != '\0' && strlen (chosen) < sizeof g_where.python)
-    strcpy (g_where.python, chosen);
+  if (g_chosen_python[0] != '\0')
+    strcpy (g_where.python, g_chosen_python);
   return g_where.python[0] != '\0';
 }
 
@@ -150,7 +153,8 @@ become_agent (char *const arguments[], char *const environment[])
   _exit (127);
 }
 
-/* The host's environment without our preload and without what would bend the agent's Python. */
+/* The host's environment without our preload and without what would bend the agent's Python. Kept: an agent that cannot
+ * be embedded comes to need it later. */
 static char **
 agent_environment (void)
 {
@@ -159,9 +163,27 @@ agent_environment (void)
     count++;
   char **copy = calloc (count + 1, sizeof *copy);
   for (size_t i = 0, at = 0; copy != NULL && i < count; i++)
-    if (strncmp (environ[i], "LD_PRELOAD=", 11) != 0 && strncmp (environ[i], "PYTHON", 6) != 0)
-      copy[at++] = environ[i];
+    if (strncmp (environ[i], "LD_PRELOAD=", 11) != 0 && strncmp (environ[i], "PYTHON", 6) != 0) {
+      copy[at] = strdup (environ[i]);
+      at += copy[at] != NULL;
+    }
   return copy;
+}
+
+static void
+take_setting (const char *field, char *into, size_t bytes)
+{
+  const char *text = gp_settings_get (field);
+  if (text != NULL && strlen (text) < bytes)
+    strcpy (into, text);
+}
+
+void
+gp_spawn_read_environment (void)
+{
+  g_environment = agent_environment ();
+  take_setting ("python", g_chosen_python, sizeof g_chosen_python);
+  take_setting ("agent", g_chosen_home, sizeof g_chosen_home);
 }
 
 static void
@@ -182,10 +204,8 @@ start_process (void)
   char fd[] = { '0' + AGENT_FD, '\0' };
   char *const arguments[] = { g_where.python, "-I", "-c", script, g_where.entries, fd, NULL };
   g_segment->agent_home = GP_HOME_PROCESS;
-  char **environment = agent_environment ();
-  if (environment == NULL || access (g_where.python, X_OK) != 0) {
+  if (g_environment == NULL || access (g_where.python, X_OK) != 0) {
     refuse ("cannot run ", g_where.python);
-    free (environment);
     return;
   }
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. The first fork
@@ -195,7 +215,7 @@ start_process (void)
   if (between == 0) {
     pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
-      become_agent (arguments, environment);
+      become_agent (arguments, g_environment);
     g_segment->agent_pid = child;
     _exit (0);
   }
@@ -203,7 +223,6 @@ start_process (void)
   if (between > 0)
     while (waitpid (between, NULL, __WCLONE) < 0 && errno == EINTR)
       continue;
-  free (environment);
   if (between < 0 || g_segment->agent_pid <= 0) {
     refuse ("cannot fork: ", strerror (error));
     return;
@@ -252,9 +271,8 @@ gp_spawn_agent (int memory_fd)
     refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
   }
-  const char *home = gp_settings_get ("agent");
-  bool process = home != NULL && strcmp (home, "process") == 0;
-  bool embedded = home != NULL && strcmp (home, "embedded") == 0;
+  bool process = strcmp (g_chosen_home, "process") == 0;
+  bool embedded = strcmp (g_chosen_home, "embedded") == 0;
   if (process || (!embedded && host_may_run_python ())) {
     start_process ();
     return;

@@ -11,6 +11,10 @@
 
 #include "segment.h"
 
+/* Reads what the environment says about the agent. On the host's thread that makes the tracer, before all else here:
+ * what runs beside the host must not look at variables that it may be setting. MT-Unsafe | AS-Unsafe heap */
+GP_INTERNAL void gp_spawn_read_environment (void);
+
 /* Chooses a home and starts the agent there; a failure is said and leaves agent_state REFUSED. */
 GP_INTERNAL void gp_spawn_agent (int memory_fd);
 
