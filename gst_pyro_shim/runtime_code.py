@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.model import JIT, ORC, Frame
+from gst_pyro_shim.perf_map import PerfMap
 
 if TYPE_CHECKING:
     from gst_pyro_shim.segment import HostName
@@ -34,6 +35,7 @@ class RuntimeCode:
         self._ranges: dict[int, tuple[int, Frame]] = {}  # by start: end, name
         self._regions: list[tuple[int, int, bool]] = []  # start, end, whether it is ORC's
         self._next_read_s = 0.0
+        self._perf_map = PerfMap(pid)
 
     def add(self, name: HostName) -> None:
         """A range of code got a name; the last one counts."""
@@ -48,6 +50,9 @@ class RuntimeCode:
             end, frame = self._ranges[self._starts[at]]
             if pc < end:
                 return frame
+        named = self._perf_map.frame(pc)
+        if named is not None:
+            return named
         region = self._find(pc)
         if region is None and time.monotonic() >= self._next_read_s:
             self._read()
