@@ -30,6 +30,7 @@ gp_gst_load (void)
     return #name;
   GP_GST_FUNCTIONS (GP_LOOK_UP)
 #undef GP_LOOK_UP
+  *(void **) &g_gst.nameof_funcptr = dlsym (handle, "_gst_debug_nameof_funcptr");
   GstDebugCategory *(*new_category) (const char *, unsigned, const char *);
   *(void **) &new_category = dlsym (handle, "_gst_debug_category_new");
   if (new_category != NULL)

@@ -15,7 +15,6 @@
 #include "segment.h"
 
 #define GP_GST_FUNCTIONS(X)                                                                                            \
-  X (_gst_debug_nameof_funcptr)                                                                                        \
   X (g_free)                                                                                                           \
   X (g_mutex_lock)                                                                                                     \
   X (g_mutex_trylock)                                                                                                  \
@@ -60,6 +59,7 @@ struct gp_gst
   GP_GST_FUNCTIONS (GP_DECLARE)
 #undef GP_DECLARE
   GstDebugCategory *category;
+  const gchar *(*nameof_funcptr) (GstDebugFuncPtr); /* NULL: a build without its debug log */
 };
 
 extern GP_INTERNAL struct gp_gst g_gst;

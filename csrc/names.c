@@ -155,7 +155,7 @@ identifier (const char *registered)
 static const char *
 registered_name (uintptr_t function)
 {
-  const char *registered = GST (_gst_debug_nameof_funcptr) ((GstDebugFuncPtr) function);
+  const char *registered = g_gst.nameof_funcptr != NULL ? g_gst.nameof_funcptr ((GstDebugFuncPtr) function) : NULL;
   return registered != NULL ? identifier (registered) : NULL;
 }
 

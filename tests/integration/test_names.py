@@ -76,3 +76,60 @@ def test_every_frame_has_a_name_and_none_is_a_raw_address(samples: list[Sample])
 def test_functions_of_formats_are_named(samples: list[Sample]):
     found = names(samples, "videoconvert0") | names(samples, "videoscale0")
     assert [name for name in found if name.startswith("GstVideoFormatInfo.")]
+
+
+CHAINS = {
+    "capsfilter0": "gst_base_transform_chain",
+    "videoconvert0": "gst_base_transform_chain",
+    "videoscale0": "gst_base_transform_chain",
+    "capsfilter1": "gst_base_transform_chain",
+    "x264enc0": "gst_video_encoder_chain",
+}
+
+
+def test_elements_stand_between_the_push_and_their_own_chain_function(samples: list[Sample]):
+    met = set()
+    for sample in samples:
+        stack = sample.frames[::-1]
+        for at, frame in enumerate(stack[:-1]):
+            if frame.kind == "native" and stack[at + 1].name in CHAINS.values():
+                pytest.fail(
+                    f"no element before {stack[at + 1].name}: {[one.name for one in stack]}"
+                )
+            if frame.kind != "element" or stack[at + 1].name not in CHAINS.values():
+                continue
+            assert stack[at + 1].name == CHAINS[frame.name]
+            before = at - 1
+            while (
+                stack[before].name != "gst_pad_push"
+            ):  # of the element before; then GStreamer's own
+                assert "libgstreamer-1.0" in stack[before].module
+                before -= 1
+            met.add(frame.name)
+    assert {"videoconvert0", "videoscale0", "x264enc0"} <= met
+
+
+def test_encoding_stands_below_the_elements_functions(samples: list[Sample]):
+    stacks = [[frame.name for frame in sample.frames[::-1]] for sample in samples]
+    encoding = [names_ for names_ in stacks if "gst_x264_enc_handle_frame" in names_]
+    assert encoding
+    for names_ in encoding:
+        at = names_.index("x264enc0")
+        assert names_.index("gst_video_encoder_chain") == at + 1
+        assert names_.index("gst_x264_enc_handle_frame") > at + 1
+    assert any(name.startswith(("libx264.", "x264_")) for names_ in encoding for name in names_)
+
+
+def test_worker_threads_belong_to_their_element_from_their_entry_on(samples: list[Sample]):
+    workers = [
+        sample.frames[::-1]
+        for sample in samples
+        if ("element", "x264enc0") in sample.labels
+        and [frame.name for frame in sample.frames if frame.kind == "element"] == ["x264enc0"]
+        and any("libx264" in frame.module for frame in sample.frames)
+    ]
+    assert workers
+    for stack in workers:
+        at = next(index for index, frame in enumerate(stack) if frame.name == "x264enc0")
+        assert all("libc." in frame.module for frame in stack[:at]), [one.name for one in stack]
+        assert "libx264" in stack[at + 2].module  # behind the shim's trampoline
