@@ -14,6 +14,7 @@ import time
 
 from benchmarks import (
     bench_hooks,
+    bench_names,
     bench_pipeline,
     bench_probe,
     bench_python,
@@ -26,6 +27,7 @@ PARTS = {
     "hooks": bench_hooks.rows,
     "unwind": bench_unwind.rows,
     "stacks": bench_stacks.rows,
+    "names": bench_names.rows,
     "pipeline": bench_pipeline.rows,
     "probe": bench_probe.rows,
     "python": bench_python.rows,
