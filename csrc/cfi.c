@@ -145,6 +145,10 @@ apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp
   return GP_STEP_OK;
 }
 
+#if defined(__aarch64__)
+static const uint32_t MOV_X8_RT_SIGRETURN = 0xd2801168, SVC = 0xd4000001;
+#endif
+
 /* The kernel's signal frame where its trampoline has no CFI, as on aarch64 since Linux 5.8: known by its instructions.
  */
 static bool
@@ -152,9 +156,12 @@ step_over_signal (struct gp_frame *frame, const struct gp_stack *stack, const st
 {
 #if defined(__aarch64__)
   uintptr_t pc = frame->r[GP_REG_PC];
-  if (frame->exact || pc % 4 != 0 || pc < code->start || pc > code->end - 8
-      || ((const uint32_t *) pc)[0] != 0xd2801168  /* mov x8, #139: rt_sigreturn */
-      || ((const uint32_t *) pc)[1] != 0xd4000001) /* svc #0 */
+  if (pc % 4 != 0 || pc < code->start + 4 || pc > code->end - 8)
+    return false;
+  const uint32_t *at = (const uint32_t *) pc;
+  if (frame->exact && at[0] == SVC)
+    at--;
+  if (at[0] != MOV_X8_RT_SIGRETURN || at[1] != SVC)
     return false;
   struct gp_frame caller = { .known = ((uint64_t) 1 << GP_REGS) - 1, .exact = true };
   uintptr_t saved = frame->r[GP_REG_SP] + GP_SIGNAL_REGS;
@@ -182,7 +189,7 @@ step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc,
     if (step_over_signal (frame, stack, &code))
       return GP_STEP_OK;
     if (fde.start <= pc && pc < fde.end)
-      gp_cache_remember (pc, fde.start, fde.end, GP_SIMPLE_NONE);
+      gp_cache_remember (pc, frame->exact, fde.start, fde.end, GP_SIMPLE_NONE);
     return GP_STEP_NO_CFI;
   }
   if (!gp_cfi_run (&fde, pc, &row))
@@ -190,7 +197,7 @@ step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc,
   uint64_t rule = simplify (&row, &fde);
   if (rule == 0 || !quick)
     return apply_row (frame, stack, &fde, &row);
-  gp_cache_remember (pc, row.start, row.end, rule);
+  gp_cache_remember (pc, frame->exact, row.start, row.end, rule);
   return apply_simple (frame, stack, rule);
 }
 
@@ -199,13 +206,15 @@ gp_cfi_step (struct gp_frame *frame, const struct gp_stack *stack, bool quick)
 {
   /* A call that never returns may be a function's last instruction: look behind it, at the call. */
   uintptr_t pc = frame->r[GP_REG_PC] - !frame->exact;
-  uint64_t rule = quick ? gp_cache_recall (pc) : 0;
+  uint64_t rule = quick ? gp_cache_recall (pc, frame->exact) : 0;
   return rule != 0 ? apply_simple (frame, stack, rule) : step_by_cfi (frame, stack, pc, quick);
 }
 
 void
-gp_cfi_expect (const uint64_t *frames, uint32_t n)
+gp_cfi_expect (uintptr_t leaf, const uint64_t *frames, uint32_t n)
 {
+  __builtin_prefetch (gp_cache_line (leaf / GP_BLOCK_BYTES));
+  __builtin_prefetch (gp_cache_line_of_area (leaf));
   for (uint32_t i = 0; i < n && frames[i] != 0; i++)
-    __builtin_prefetch (gp_cache_line (frames[i] - 1));
+    __builtin_prefetch (gp_cache_line ((frames[i] - 1) / GP_BLOCK_BYTES));
 }

@@ -93,9 +93,9 @@ struct gp_row
 /* Replaces *frame by its caller, or leaves it as it is. quick: through the cache, which carries only pc, sp and bp. */
 GP_INTERNAL enum gp_step gp_cfi_step (struct gp_frame *frame, const struct gp_stack *stack, bool quick);
 
-/* Hints that the walk to come will meet these frames (a walk's output; a word of 0 ends it), as the last one did: their
- * rules are fetched while the first steps are made. */
-GP_INTERNAL void gp_cfi_expect (const uint64_t *frames, uint32_t n);
+/* Hints that the walk to come starts at leaf and will meet these frames (a walk's output; a word of 0 ends it), as the
+ * last one did: their rules are fetched while the first steps are made. */
+GP_INTERNAL void gp_cfi_expect (uintptr_t leaf, const uint64_t *frames, uint32_t n);
 
 /* Finds the FDE that covers pc. False: there is none; fde->start and end are then the stretch without, empty where that
  * cannot be said. */

@@ -4,9 +4,10 @@
  * A rule is two words, (key ^ data, data): one torn between two writers matches no key. Relaxed throughout: the words
  * carry their own proof and order nothing else. The key holds the modules' epoch, so all rules end when code goes away.
  *
- * What a step costs in a running program is the cache lines it touches, all of them cold. So all rules that a pc may
- * have lie in one line: way 0 has the rule that holds for the pc's whole block of code (most blocks lie in the middle
- * of a function), the others hold rules of single pcs.
+ * What a step costs in a running program is the cache lines it touches, all of them cold. So a return address, which
+ * comes again and again, finds its rule in one line: way 0 has the one that holds for its whole block of code (most
+ * blocks lie in the middle of a function), the others hold rules of single pcs. A leaf may be anywhere, and is looked
+ * for by area first: a large function, or assembly without any CFI, is known after a few samples.
  *
  * Context: signal. MT-Safe | AS-Safe
  */
@@ -22,7 +23,8 @@ enum
 {
   GP_CACHE_BITS = 12, /* 4 Ki lines, 16 Ki rules, 256 KiB once all are used */
   GP_CACHE_WAYS = 4,
-  GP_BLOCK_BYTES = 64
+  GP_BLOCK_BYTES = 64,
+  GP_AREA_BYTES = 1024
 };
 
 /* A simple rule: the CFA is sp or bp plus a number of words; the return address and bp lie at CFA - 8 * slot, slot 0:
@@ -50,23 +52,26 @@ struct gp_cache_line
 
 GP_INTERNAL extern struct gp_cache_line g_cfi_cache[1 << GP_CACHE_BITS];
 
+/* The line of a block or area by its number. */
 static inline struct gp_cache_line *
-gp_cache_line (uintptr_t pc)
+gp_cache_line (uintptr_t number)
 {
-  return &g_cfi_cache[pc / GP_BLOCK_BYTES * 0x9e3779b97f4a7c15U >> (64 - GP_CACHE_BITS)];
+  return &g_cfi_cache[number * 0x9e3779b97f4a7c15U >> (64 - GP_CACHE_BITS)];
 }
 
-static inline uint64_t
-gp_cache_epoch (void)
+static inline struct gp_cache_line *
+gp_cache_line_of_area (uintptr_t pc)
 {
-  return (uint64_t) atomic_load_explicit (&g_modules_epoch, memory_order_relaxed) << 48;
+  return gp_cache_line (~(pc / GP_AREA_BYTES));
 }
 
-/* Bit 63 of an address is never set: it marks the key of a block. */
+/* The key of [pc, pc + bytes); bytes is 1, a block's or an area's. Bits 48 to 63 of an address are 0: they tell blocks
+ * from areas, and hold the epoch. */
 static inline uint64_t
-gp_cache_key (uintptr_t pc, bool block)
+gp_cache_key (uintptr_t pc, uintptr_t bytes)
 {
-  return (block ? (pc & ~(uintptr_t) (GP_BLOCK_BYTES - 1)) | (uint64_t) 1 << 63 : pc) ^ gp_cache_epoch ();
+  uint64_t epoch = atomic_load_explicit (&g_modules_epoch, memory_order_relaxed);
+  return (pc & ~(bytes - 1)) ^ bytes << 52 ^ epoch << 48;
 }
 
 static inline uint32_t
@@ -83,25 +88,44 @@ gp_cache_read (struct gp_cache_line *line, uint32_t way, uint64_t key)
   return (check ^ data) == key ? data : 0;
 }
 
+static inline void
+gp_cache_write (struct gp_cache_line *line, uint32_t way, uint64_t key, uint64_t data)
+{
+  atomic_store_explicit (&line->ways[way].check, key ^ data, memory_order_relaxed);
+  atomic_store_explicit (&line->ways[way].data, data, memory_order_relaxed);
+}
+
 /* The rule of pc, 0: not known. */
 static inline uint64_t
-gp_cache_recall (uintptr_t pc)
+gp_cache_recall (uintptr_t pc, bool leaf)
 {
-  struct gp_cache_line *line = gp_cache_line (pc);
-  uint64_t data = gp_cache_read (line, 0, gp_cache_key (pc, true));
-  return data != 0 ? data : gp_cache_read (line, gp_cache_way (pc), gp_cache_key (pc, false));
+  uint64_t data;
+  struct gp_cache_line *line = gp_cache_line (pc / GP_BLOCK_BYTES);
+  if (leaf && (data = gp_cache_read (gp_cache_line_of_area (pc), 0, gp_cache_key (pc, GP_AREA_BYTES))) != 0)
+    return data;
+  data = gp_cache_read (line, 0, gp_cache_key (pc, GP_BLOCK_BYTES));
+  return data != 0 ? data : gp_cache_read (line, gp_cache_way (pc), gp_cache_key (pc, 1));
+}
+
+/* Whether the aligned stretch of so many bytes around pc lies within [start, end). */
+static inline bool
+gp_cache_covers (uintptr_t pc, uintptr_t bytes, uintptr_t start, uintptr_t end)
+{
+  uintptr_t first = pc & ~(bytes - 1);
+  return start <= first && end >= first + bytes;
 }
 
 /* Remembers a rule that holds in [start, end), which pc lies in. */
 static inline void
-gp_cache_remember (uintptr_t pc, uintptr_t start, uintptr_t end, uint64_t data)
+gp_cache_remember (uintptr_t pc, bool leaf, uintptr_t start, uintptr_t end, uint64_t data)
 {
-  uintptr_t block = pc & ~(uintptr_t) (GP_BLOCK_BYTES - 1);
-  bool whole = start <= block && end >= block + GP_BLOCK_BYTES;
-  struct gp_cache_line *line = gp_cache_line (pc);
-  uint32_t way = whole ? 0 : gp_cache_way (pc);
-  atomic_store_explicit (&line->ways[way].check, gp_cache_key (pc, whole) ^ data, memory_order_relaxed);
-  atomic_store_explicit (&line->ways[way].data, data, memory_order_relaxed);
+  struct gp_cache_line *line = gp_cache_line (pc / GP_BLOCK_BYTES);
+  if (leaf && gp_cache_covers (pc, GP_AREA_BYTES, start, end))
+    gp_cache_write (gp_cache_line_of_area (pc), 0, gp_cache_key (pc, GP_AREA_BYTES), data);
+  else if (gp_cache_covers (pc, GP_BLOCK_BYTES, start, end))
+    gp_cache_write (line, 0, gp_cache_key (pc, GP_BLOCK_BYTES), data);
+  else
+    gp_cache_write (line, gp_cache_way (pc), gp_cache_key (pc, 1), data);
 }
 
 #endif

@@ -235,7 +235,7 @@ gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struc
     const struct gp_boundary *root, uint64_t *frames, uint32_t max, struct gp_walk_result *result)
 {
   struct walk walk = { .stack = *stack, .boundaries = boundaries, .frames = frames, .max = max, .result = result };
-  gp_cfi_expect (frames, max < EXPECTED ? max : EXPECTED);
+  gp_cfi_expect (regs->pc, frames, max < EXPECTED ? max : EXPECTED);
   bool readable = gp_modules_enter ();
   /* Below the leaf's red zone there may be nothing yet, or no more. */
   uintptr_t lowest = (regs->sp - GP_RED_ZONE) & ~(uintptr_t) 7;

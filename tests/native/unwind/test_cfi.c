@@ -475,17 +475,25 @@ a_leaf_may_return_by_register (void)
 }
 
 static void
-blocks_share_a_rule (void)
+blocks_and_areas_share_a_rule (void)
 {
   atomic_fetch_add (&g_modules_epoch, 1);
-  gp_cache_remember (0x5010, 0x5000, 0x5040, 77);
-  CHECK_EQUAL (gp_cache_recall (0x503f), 77);
-  CHECK_EQUAL (gp_cache_recall (0x5040), 0);
-  gp_cache_remember (0x6010, 0x6001, 0x6040, 78); /* one byte short */
-  CHECK_EQUAL (gp_cache_recall (0x6010), 78);
-  CHECK_EQUAL (gp_cache_recall (0x6011), 0);
+  gp_cache_remember (0x5010, false, 0x5000, 0x5040, 77);
+  CHECK_EQUAL (gp_cache_recall (0x503f, false), 77);
+  CHECK_EQUAL (gp_cache_recall (0x503f, true), 77);
+  CHECK_EQUAL (gp_cache_recall (0x5040, false), 0);
+  gp_cache_remember (0x6010, true, 0x6001, 0x6040, 78); /* one byte short */
+  CHECK_EQUAL (gp_cache_recall (0x6010, false), 78);
+  CHECK_EQUAL (gp_cache_recall (0x6011, false), 0);
+  gp_cache_remember (0x8010, true, 0x8000, 0x8400, 79);
+  CHECK_EQUAL (gp_cache_recall (0x83ff, true), 79);
+  CHECK_EQUAL (gp_cache_recall (0x8010, false), 0); /* return addresses keep to their own line */
+  gp_cache_remember (0x9010, true, 0x9000, 0x93ff, 80);
+  CHECK_EQUAL (gp_cache_recall (0x903f, true), 80);
+  CHECK_EQUAL (gp_cache_recall (0x9040, true), 0);
   atomic_fetch_add (&g_modules_epoch, 1);
-  CHECK_EQUAL (gp_cache_recall (0x5010), 0);
+  CHECK_EQUAL (gp_cache_recall (0x5010, false), 0);
+  CHECK_EQUAL (gp_cache_recall (0x8010, true), 0);
 }
 
 static _Atomic unsigned g_wrong;
@@ -496,10 +504,10 @@ use_the_cache (void *seed)
   /* two pcs of one block, one way: writers meet in the same two words */
   for (uint64_t i = 0; i < 2000000; i++) {
     uintptr_t pc = 0x7000 + 3 * ((i * 7 + (uintptr_t) seed) % 2);
-    uint64_t data = gp_cache_recall (pc);
+    uint64_t data = gp_cache_recall (pc, false);
     if (data != 0 && data >> 1 != pc)
       atomic_fetch_add (&g_wrong, 1);
-    gp_cache_remember (pc, pc, pc + 1, pc << 1 | 1);
+    gp_cache_remember (pc, false, pc, pc + 1, pc << 1 | 1);
   }
   return NULL;
 }
@@ -533,7 +541,7 @@ main (int argc, char **argv)
     CHECK_TEST (rare_rules_are_applied),
     CHECK_TEST (authentication_codes_are_stripped),
     CHECK_TEST (a_leaf_may_return_by_register),
-    CHECK_TEST (blocks_share_a_rule),
+    CHECK_TEST (blocks_and_areas_share_a_rule),
     CHECK_TEST (rules_do_not_tear),
   };
   return check_main (argc, argv, tests, sizeof tests / sizeof tests[0]);
