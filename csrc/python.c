@@ -19,7 +19,6 @@
 #define _GNU_SOURCE
 #include "python.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include "label.h"
@@ -218,12 +217,8 @@ gp_python_restore (void *state)
 void
 gp_python_thread_starts (void *(*function) (void *), uint32_t label)
 {
-  if (!tags_wanted ())
-    return;
   /* One of Python's own takes the lock at once anyway. Others may never, and come by an import slot if they do. */
-  Dl_info theirs, python;
-  if (dladdr ((void *) (uintptr_t) function, &theirs) == 0
-      || dladdr ((void *) (uintptr_t) g_python_real.ensure, &python) == 0 || theirs.dli_fbase != python.dli_fbase)
+  if (!tags_wanted () || !gp_python_api_holds ((const void *) (uintptr_t) function))
     return;
   int state = g_python_real.ensure ();
   retag (NULL, label);

@@ -52,4 +52,7 @@ extern GP_INTERNAL struct gp_python_api g_python_api;
  * MT-Unsafe | AS-Unsafe lock */
 GP_INTERNAL bool gp_python_api_load (void *known);
 
+/* The function is the interpreter's own; false before the table is filled. MT-Safe | AS-Safe */
+GP_INTERNAL bool gp_python_api_holds (const void *function);
+
 #endif
