@@ -66,6 +66,25 @@ free (void *memory)
   pthread_mutex_unlock (&g_malloc_lock);
 }
 
+static void
+lock_malloc (void)
+{
+  pthread_mutex_lock (&g_malloc_lock);
+}
+
+static void
+unlock_malloc (void)
+{
+  pthread_mutex_unlock (&g_malloc_lock);
+}
+
+/* As every malloc does. First of all handlers to be set, so the last to run before the fork. */
+static __attribute__ ((constructor)) void
+keep_forks_apart (void)
+{
+  pthread_atfork (lock_malloc, unlock_malloc, unlock_malloc);
+}
+
 static _Atomic bool g_done;
 
 static void *
