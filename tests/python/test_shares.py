@@ -58,7 +58,7 @@ def work(tmp_path: Path, *words: str) -> tuple[dict[str, float], Report]:
 
 
 def test_pipelines_probes_threads_and_a_main_loop(tmp_path: Path) -> None:
-    used, report = work(tmp_path, "8")
+    used, report = work(tmp_path, "5")
     one, two = functions(report, "/one/one-sink"), functions(report, "/two/two-sink")
     total_s = report.data["accounted_cpu_s"]
     for name in ("three_quarters", "one_quarter"):
@@ -86,7 +86,7 @@ def test_pipelines_probes_threads_and_a_main_loop(tmp_path: Path) -> None:
 
 
 def test_numpy_in_an_appsink(tmp_path: Path) -> None:
-    used, report = work(tmp_path, "6", "numpy")
+    used, report = work(tmp_path, "5", "numpy")
     seen = functions(report, "/one/one-sink")
     # numpy.sort is a Python function itself. Both give the interpreter's lock away.
     sort_s = sum(s for name, s in seen.items() if "sort" in name)

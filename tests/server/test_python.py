@@ -54,7 +54,7 @@ def pushed(url, tmp_path_factory):
         tags="site=test",
         spool_dir=str(folder / "spool"),
     )
-    done = run([SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "8"], env)
+    done = run([SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "4"], env)
     assert done.status == 0, done.err
     time.sleep(2)
     return service, Client(url), ast.literal_eval(done.out)
@@ -100,7 +100,7 @@ def test_allocations_where_they_are_asked_for(url, tmp_path):
         "python_memory": "true",
         "spool_dir": str(tmp_path),
     }
-    program = [SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "4", "numpy"]
+    program = [SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "2", "numpy"]
     assert run(program, environment("preload", **settings)).status == 0
     time.sleep(2)
     client = Client(url)

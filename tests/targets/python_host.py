@@ -95,6 +95,9 @@ def on_interrupt(number, _):
     print("handled", number, flush=True)
 
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell without job control has its background jobs ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if MODE == "handler":
     signal.signal(signal.SIGINT, on_interrupt)
 if MODE == "order":
@@ -119,11 +122,19 @@ elif MODE == "handler":
 elif MODE == "busy-interrupt":
     # Ctrl-C in the midst of callbacks: none of ours may swallow it.
     pipeline = play()
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    over = threading.Event()
+
+    def interrupt():
+        # Again and again: PyGObject itself loses one that comes while it takes an object down.
+        while not over.wait(0.5):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     try:
-        while True:
+        while not over.is_set():
             pipeline.get_by_name("sink").get_property("name")
     except KeyboardInterrupt:
+        over.set()
         print("interrupted")
     pipeline.set_state(Gst.State.NULL)
 elif MODE == "subprocess":

@@ -3,7 +3,7 @@
 
 A thread of its own and a GLib timeout burn as well: they belong to no element.
 
-    python_work.py SECONDS [numpy]      numpy: the appsink's callback works on its buffers with numpy
+    python_work.py SECONDS [numpy]      SECONDS of CPU; numpy: the appsink's callback works on its buffers with numpy
 
 Context: tests, as a host (the distribution's python3).
 """
@@ -134,7 +134,7 @@ else:
     thread = threading.Thread(target=in_a_thread)
     GLib.timeout_add(1000, lambda: thread.ident is None and thread.start())
 loop = GLib.MainLoop()
-GLib.timeout_add(int(SECONDS * 1000), loop.quit)
+GLib.timeout_add(100, lambda: sum(used.values()) < SECONDS or loop.quit())
 loop.run()
 running = False
 for pipeline in pipelines:
