@@ -186,3 +186,16 @@ def compile_host(source: str, tmp_path: Path, *flags: str) -> Path:
         check=True,
     )
     return program
+
+
+def compile_plugin(source: str, folder: Path) -> None:
+    """Compiles a GStreamer plugin of tests/targets into a folder."""
+    words = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "gstreamer-base-1.0"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    product = folder / f"lib{Path(source).stem}.so"
+    command = ["cc", "-g", "-O1", "-shared", "-fPIC", '-DPACKAGE="gst-pyro-shim"']
+    subprocess.run([*command, str(TARGETS / source), "-o", str(product), *words], check=True)
