@@ -71,6 +71,12 @@ thread_pointer (void)
   return pointer;
 }
 
+static bool
+is_main (const struct gp_thread *thread)
+{
+  return thread->tid == g_segment->host_pid;
+}
+
 /* Whether the stack we run on has room for the unwinder. A host's alternate stack may be of SIGSTKSZ bytes, and a
  * thread armed from outside has none before its first tick. */
 static bool
@@ -102,7 +108,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   read_registers (context, &regs);
   struct gp_stack stack = find_stack (thread, context);
   /* Armed from outside: the poller finds the rest of the stack by this (on the main thread it needs no help). */
-  if (thread->stack.hi == 0)
+  if (stack.hi == 0 && !is_main (thread))
     gp_store (&thread->stack.hi, thread_pointer ());
   struct gp_boundary root = thread->root;
   root.label = thread->base;
@@ -145,12 +151,15 @@ find_thread (const siginfo_t *info)
   return NULL;
 }
 
-/* A tick that was pending while its event was closed bears a number that may be another thread's event by now. A thread
- * that never met us has no pointer to compare with; its event goes after it. */
+/* A tick that was pending while its event was closed bears a number that may be another thread's event by now. Threads
+ * armed from outside are known by where they told that their stack ends. */
 static bool
 is_of_this_thread (const struct gp_thread *thread)
 {
-  return t_thread == NULL || t_thread == thread;
+  if (t_thread != NULL)
+    return t_thread == thread;
+  uintptr_t hi = gp_load (&thread->stack.hi);
+  return hi == 0 || hi == thread_pointer () || is_main (thread);
 }
 
 /* Records one sample of the interrupted thread. In order: keep errno; leave foreign signals; refuse after the stop, on

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,18 +18,33 @@
 #include "sampler.h"
 #include "thread.h"
 
+/* How far down the main thread's stack may grow. */
+static uintptr_t
+lowest_of_main (uintptr_t hi, uintptr_t lo, uintptr_t end_of_previous)
+{
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= hi)
+    return lo;
+  uintptr_t lowest = hi - limit.rlim_cur;
+  lowest = lowest > end_of_previous ? lowest : end_of_previous;
+  return lowest < lo ? lowest : lo;
+}
+
 /* From /proc/self/maps: [start, end) of the mapping that holds address, or of the main thread's stack. */
 static struct gp_stack
 find_mapping (uintptr_t address)
 {
   struct gp_stack found = { .lo = 0 };
+  uintptr_t previous = 0;
   char line[512];
   FILE *maps = fopen ("/proc/self/maps", "re");
   while (maps != NULL && found.lo == 0 && fgets (line, sizeof line, maps) != NULL) {
     unsigned long lo, hi;
-    if (sscanf (line, "%lx-%lx", &lo, &hi) == 2
-        && (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL))
-      found = (struct gp_stack) { .lo = lo, .hi = hi };
+    if (sscanf (line, "%lx-%lx", &lo, &hi) != 2)
+      continue;
+    if (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL)
+      found = (struct gp_stack) { .lo = address != 0 ? lo : lowest_of_main (hi, lo, previous), .hi = hi };
+    previous = hi;
   }
   if (maps != NULL)
     fclose (maps);
@@ -40,10 +56,11 @@ static void
 learn_stack_from_outside (struct gp_thread *thread)
 {
   uintptr_t hi = gp_load (&thread->stack.hi);
-  if (thread->stack.lo != 0 || (hi == 0 && thread->tid != g_segment->host_pid))
+  bool main_thread = thread->tid == g_segment->host_pid;
+  if (thread->stack.lo != 0 || (hi == 0 && !main_thread))
     return;
-  struct gp_stack found = find_mapping (thread->tid == g_segment->host_pid ? 0 : hi - 1);
-  if (hi == 0)
+  struct gp_stack found = find_mapping (main_thread ? 0 : hi - 1);
+  if (main_thread)
     gp_store (&thread->stack.hi, found.hi);
   gp_store_release (&thread->stack.lo, found.lo);
 }

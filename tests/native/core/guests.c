@@ -226,7 +226,7 @@ burn_near_the_end (uintptr_t lo, size_t left)
   else
     for (int i = 0; i < 200; i++)
       work (500000);
-  page[1] = 2;
+  page[1] = page[0];
 }
 
 static void *
@@ -273,6 +273,49 @@ TEST (a_thread_found_by_polling_is_sampled_on_a_stack_of_16_KiB)
   pthread_join (id, NULL);
   CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), 1);
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 20, 1e6);
+}
+
+static void *
+start_elsewhere (void *unused)
+{
+  core_start (RATE_HZ);
+  return unused;
+}
+
+static uint64_t g_to_the_root, g_records;
+
+static void
+note_end (const struct gp_record *record)
+{
+  g_records++;
+  g_to_the_root += record->stack_end == GP_STACK_CFI;
+}
+
+/* Deeper than it was when it was found: 132 KiB are mapped at the start. */
+static __attribute__ ((noinline)) void
+burn_far_below (int frames)
+{
+  volatile char page[4096];
+  page[0] = 1;
+  if (frames > 0)
+    burn_far_below (frames - 1);
+  else
+    burn (100000000);
+  page[1] = page[0];
+}
+
+TEST (the_main_thread_is_unwound_where_the_tracer_came_up_on_another)
+{
+  pthread_t id;
+  pthread_create (&id, NULL, start_elsewhere, NULL);
+  pthread_join (id, NULL);
+  burn (30000000);
+  gp_threads_poll (0);
+  drain (false, NULL);
+  burn_far_below (200);
+  drain (false, note_end);
+  CHECK_WITHIN (g_records, 20, 1e6);
+  CHECK_WITHIN (g_to_the_root, g_records * 9 / 10, g_records);
 }
 
 static void *
