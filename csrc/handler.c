@@ -176,7 +176,7 @@ gp_handler (int number, siginfo_t *info, void *context)
     gp_count (GP_COUNTER_FOREIGN_SIGNALS);
   } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
     gp_count (GP_COUNTER_DROPPED_INERT);
-  } else if (!is_of_this_thread (thread) || !atomic_load_explicit (&thread->ready, memory_order_acquire)) {
+  } else if (!atomic_load_explicit (&thread->ready, memory_order_acquire) || !is_of_this_thread (thread)) {
     /* Acquire: pairs with the release at attach. */
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);
   } else if (thread->in_handler) {
