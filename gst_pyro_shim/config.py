@@ -139,6 +139,12 @@ class Settings(BaseModel):
         "an absolute path; empty, or not writable: profiles wait in memory only",
         shown_default="`$XDG_STATE_HOME/gst-pyro-shim/spool`, where not set `~/.local/state/gst-pyro-shim/spool`",
     )
+    server_symbolizes: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
+        False,
+        "Leave functions without a name to the server's symbolizer. It must be on there (`-symbolizer.enabled=true`): "
+        "a server without it shows stacks without these functions.",
+        "true or false (also 1 or 0, yes or no, on or off)",
+    )
     python_memory: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
         False,
         "Have pyroscope-io sample the allocations of a Python program too; they go to the server, as `memory`.",

@@ -63,6 +63,7 @@ class Delivery:
         self._collector: Exporter | None = None
         self._server: Exporter | None = None
         self._file: OutputFile | None = None
+        self._server_symbolizes = settings.server_symbolizes
         if collector:
             own = _collector_settings(settings, collector, environ.get(COLLECTOR_TOKEN_ENV, ""))
             self._collector = Exporter(own, log)
@@ -89,11 +90,14 @@ class Delivery:
         """Hands a profile to all destinations. Waits for the disk alone, and only where there is a file."""
         # Without samples only the comments are of use, and those only to the controller.
         server = self._server if profile.samples else None
-        exporters = [one for one in (self._collector, server) if one is not None]
-        if exporters:
-            for data in split(profile):
-                for exporter in exporters:
-                    exporter.submit(data, start_ns=profile.start_ns)
+        forms: dict[bool, list[bytes]] = {}
+        for exporter, symbolizes in ((self._collector, False), (server, self._server_symbolizes)):
+            if exporter is None:
+                continue
+            if symbolizes not in forms:
+                forms[symbolizes] = split(profile, server_symbolizes=symbolizes)
+            for data in forms[symbolizes]:
+                exporter.submit(data, start_ns=profile.start_ns)
         if self._file is not None:
             self._file.add(profile, final=final)
 

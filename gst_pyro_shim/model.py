@@ -9,6 +9,7 @@ apart is their function's file name, `gst-element:<factory>:<path>`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -16,6 +17,7 @@ from gst_pyro_shim.stats import RunStats, latest
 
 ELEMENT_FILE: Final = "gst-element:"
 FrameKind = Literal["native", "element", "marker"]
+_IDENTITY: Final = re.compile(r"\+0x[0-9a-f]{1,16}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,24 @@ class Frame:
     def path(self) -> str:
         """Path of an element frame, `/pipeline0/x264enc0`; "" for CPU of no element."""
         return self.file.split(":", 2)[2] if self.kind == "element" else ""
+
+    @property
+    def address(self) -> int | None:
+        """ELF address that an identity stands for; None where there is a name."""
+        if self.kind != "native" or not (found := _IDENTITY.search(self.name)):
+            return None
+        address = int(found[0][1:], 16)
+        return address if self.name == identity(self.module, address) else None
+
+
+def identity(module: str, address: int) -> str:
+    """What stands for the name of a function without one.
+
+    Args:
+        module: path of the ELF object.
+        address: where in it, as an ELF address, the function begins.
+    """
+    return f"{module.rpartition('/')[2]}+{address:#x}"
 
 
 def element_frame(name: str, factory: str = "", path: str = "") -> Frame:

@@ -6,6 +6,7 @@ Context: agent (encodes, splits) and controller (decodes). No I/O.
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import replace
 from typing import Any, Final
@@ -24,6 +25,7 @@ from gst_pyro_shim.model import (
     Profile,
     Sample,
     element_frame,
+    identity,
 )
 from gst_pyro_shim.schema import PprofProfile
 from gst_pyro_shim.stats import RunStats
@@ -55,15 +57,22 @@ _MAX_LABEL_BYTES: Final = 2_048
 _MAX_NAME_CHARS: Final = 4_096
 _MAX_DECODED_BYTES: Final = 256 * 1024 * 1024
 
+# What a server's symbolizer takes; any other build id, or none, makes its queries fail or is of no use to it.
+_BUILD_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
+# Servers and pprof merge mappings of one build id and size, whatever has_functions says; those with functions have
+# size 0. Beyond any ELF file.
+_UNNAMED_LIMIT: Final = 1 << 48
+
 
 class _Encoder:
     """Interns strings, functions, mappings and locations of one pprof message. Ids count from 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, server_symbolizes: bool) -> None:
         self.message: Any = PprofProfile()
+        self._server_symbolizes = server_symbolizes
         self._strings: dict[str, int] = {"": 0}
         self._functions: dict[tuple[int, int], int] = {}
-        self._mappings: dict[tuple[int, int], int] = {}
+        self._mappings: dict[tuple[int, int, bool], int] = {}
         self._locations: dict[Frame, int] = {}
 
     def string(self, text: str) -> int:
@@ -77,9 +86,14 @@ class _Encoder:
         if known is not None:
             return known
         number = self._locations[frame] = len(self._locations) + 1
+        if self._server_symbolizes and _is_for_server(frame):
+            mapping = self._mapping(frame, has_functions=False)
+            self.message.location.add(id=number, mapping_id=mapping, address=frame.address)
+            return number
         # has_functions keeps servers from symbolizing again; then they zero the addresses, so none
         # are sent.
-        location = self.message.location.add(id=number, mapping_id=self._mapping(frame))
+        mapping = self._mapping(frame, has_functions=True)
+        location = self.message.location.add(id=number, mapping_id=mapping)
         location.line.add(function_id=self._function(frame), line=frame.line)
         return number
 
@@ -92,15 +106,21 @@ class _Encoder:
             self.message.function.add(id=known, name=key[0], system_name=key[0], filename=key[1])
         return known
 
-    def _mapping(self, frame: Frame) -> int:
+    def _mapping(self, frame: Frame, *, has_functions: bool) -> int:
         if not frame.module:
             return 0
-        key = (self.string(_clean(frame.module)), self.string(_clean(frame.build_id)))
+        file, build_id = self.string(_clean(frame.module)), self.string(_clean(frame.build_id))
+        key = (file, build_id, has_functions)
         known = self._mappings.get(key)
         if known is None:
             known = self._mappings[key] = len(self._mappings) + 1
             self.message.mapping.add(
-                id=known, filename=key[0], build_id=key[1], has_functions=True, has_filenames=True
+                id=known,
+                memory_limit=0 if has_functions else _UNNAMED_LIMIT,
+                filename=file,
+                build_id=build_id,
+                has_functions=has_functions,
+                has_filenames=has_functions,
             )
         return known
 
@@ -131,6 +151,12 @@ class _Encoder:
         return bytes(message.SerializeToString())
 
 
+def _is_for_server(frame: Frame) -> bool:
+    """Whether a symbolizer can name what we could not. A location at address 0 would cost servers the sample."""
+    has_source = frame.file or frame.line
+    return bool(frame.address and not has_source and _BUILD_ID.fullmatch(frame.build_id))
+
+
 def _clean(text: str, limit: int | None = _MAX_NAME_CHARS) -> str:
     """Text that is valid UTF-8 once encoded; the server refuses a profile for any other."""
     clipped = text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
@@ -144,13 +170,18 @@ def _clip_utf8(text: str, limit: int) -> str:
     return text if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore")
 
 
-def encode(profile: Profile) -> bytes:
+def encode(profile: Profile, *, server_symbolizes: bool = False) -> bytes:
     """`profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count].
 
     Python's own samples, where there are any, have a third type, python/nanoseconds, and 0 of the others: no total
     holds the same second twice.
+
+    Args:
+        profile: what to encode.
+        server_symbolizes: leave frames that have an identity for a name to the server's symbolizer: as addresses in
+            mappings of their own. Whoever does not symbolize shows stacks without them.
     """
-    encoder = _Encoder()
+    encoder = _Encoder(server_symbolizes=server_symbolizes)
     # These strings first: a server that drops unused ones does not renumber default_sample_type.
     cpu, nanoseconds = encoder.string("cpu"), encoder.string("nanoseconds")
     message = encoder.message
@@ -175,6 +206,7 @@ def split(
     max_bytes: int = MAX_PROFILE_BYTES,
     max_samples: int = MAX_SAMPLES,
     max_depth: int = MAX_DEPTH,
+    server_symbolizes: bool = False,
 ) -> list[bytes]:
     """`profile` as encoded profiles, each within the server's limits, with all of its CPU time.
 
@@ -183,13 +215,14 @@ def split(
         max_bytes: uncompressed size of each, label bytes of the series not counted.
         max_samples: in each.
         max_depth: frames of a stack; of deeper ones root and leaf stay, with [truncated] between.
+        server_symbolizes: as for `encode`.
     """
     shallow = [_limit_depth(sample, max_depth) for sample in profile.samples]
     chunks = [shallow[at : at + max_samples] for at in range(0, len(shallow), max_samples)] or [[]]
     out: list[bytes] = []
     while chunks:
         chunk = chunks.pop(0)
-        data = encode(replace(profile, samples=chunk))
+        data = encode(replace(profile, samples=chunk), server_symbolizes=server_symbolizes)
         depth = len(chunk[0].frames) if len(chunk) == 1 else 0
         if len(data) <= max_bytes or not chunk or (len(chunk) == 1 and depth <= 3):
             out.append(data)
@@ -284,8 +317,8 @@ class _Decoder:
         number = location.mapping_id
         module, build_id = self._mappings[number] if number else ("", "")
         if not location.line:
-            base = module.rpartition("/")[2] or "unknown"
-            return (Frame(f"{base}+{location.address:#x}", module, build_id),)
+            name = identity(module or "unknown", location.address)
+            return (Frame(name, module, build_id),)
         frames = []
         for line in location.line:
             name, file = self._functions[line.function_id]

@@ -16,7 +16,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim.demangle import demangle
-from gst_pyro_shim.model import PYTHON, Frame
+from gst_pyro_shim.model import PYTHON, Frame, identity
 from gst_pyro_shim.native import ElfFile
 from gst_pyro_shim.runtime_code import RuntimeCode
 
@@ -285,13 +285,6 @@ def _shown(name: str) -> str:
     return demangle(name)
 
 
-def identity(path: str, start: int) -> str:
-    """What stands for the name of a function without one."""
-    return f"{path.rpartition('/')[2]}+{start:#x}"
-
-
 def is_named(frame: Frame) -> bool:
     """Whether a frame has a function's name, as opposed to an identity or a marker."""
-    return frame.kind == "native" and not frame.name.startswith(
-        frame.module.rpartition("/")[2] + "+0x"
-    )
+    return frame.kind == "native" and frame.address is None
