@@ -6,7 +6,8 @@
 #define _GNU_SOURCE
 #include "account.h"
 
-#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include "segment.h"
 #include "thread.h"
@@ -145,12 +146,29 @@ take_account (struct gp_thread *thread, uint32_t label)
   return account;
 }
 
+static struct gp_tally *
+take_tally (struct gp_thread *thread)
+{
+  struct gp_slab *slab = thread->slabs;
+  while (slab->used == GP_SLAB_TALLIES && slab->next != NULL)
+    slab = slab->next;
+  if (slab->used == GP_SLAB_TALLIES) {
+    void *larger = mmap (NULL, sizeof *slab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (larger == MAP_FAILED)
+      return NULL;
+    slab = slab->next = larger;
+  }
+  struct gp_tally *tally = &slab->tallies[slab->used++];
+  memset (tally, 0, sizeof *tally);
+  return tally;
+}
+
 /* The thread's tally of a label it has none of yet. */
 static struct gp_tally *
 make_tally (struct gp_thread *thread, uint32_t label)
 {
   struct gp_tally **bucket = &thread->meter.buckets[label % GP_TALLY_BUCKETS];
-  struct gp_tally *tally = calloc (1, sizeof *tally);
+  struct gp_tally *tally = take_tally (thread);
   if (tally == NULL)
     return thread->meter.current; /* out of memory: the time stays where it is */
   tally->label = label;
@@ -339,8 +357,9 @@ gp_account_end (struct gp_thread *thread, bool own)
           gp_store (&tally->account->ns, tally->account->closed_ns);
         gp_store_release (&tally->account->state, GP_SLOT_ENDED);
       }
-      free (tally);
     }
   }
+  for (struct gp_slab *slab = thread->slabs; slab != NULL; slab = slab->next)
+    slab->used = 0;
   meter->current = NULL;
 }

@@ -22,7 +22,8 @@ struct gp_account;
 
 enum
 {
-  GP_TALLY_BUCKETS = 64
+  GP_TALLY_BUCKETS = 64,
+  GP_SLAB_TALLIES = 64
 };
 
 /* One account of this thread, and what of it rests on the cycle counter alone. */
@@ -36,6 +37,15 @@ struct gp_tally
   struct gp_account *account; /* in the segment; NULL: no row was free, the label's overflow takes it */
   struct gp_tally *next;      /* in its bucket */
   struct gp_tally *next_estimated;
+};
+
+/* Where a thread's tallies lie. Not malloc: that may be anything in a host, with locks that its threads hold when they
+ * come by our hooks, and a leak checker of the host's would take the tallies for lost. */
+struct gp_slab
+{
+  struct gp_slab *next;
+  uint32_t used;
+  struct gp_tally tallies[GP_SLAB_TALLIES];
 };
 
 struct gp_meter
@@ -58,11 +68,11 @@ struct gp_meter
 void gp_account_calibrate (void) __attribute__ ((visibility ("hidden")));
 
 /* Opens the accounts of a thread that has used cpu_ns so far, of which all before goes to label `before`.
- * Lifecycle; the thread itself, or the poller before it publishes the thread. MT-Safe | AS-Unsafe heap */
+ * Lifecycle; the thread itself, or the poller before it publishes the thread. MT-Safe | AS-Unsafe (mmap) */
 void gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
     __attribute__ ((visibility ("hidden")));
 
-/* Closes the stretch behind and goes on under label. MT-Safe | AS-Unsafe heap (first use of a label by a thread) */
+/* Closes the stretch behind and goes on under label. MT-Safe | AS-Unsafe (rare mmap) */
 void gp_account_switch (struct gp_thread *thread, uint32_t label) __attribute__ ((visibility ("hidden")));
 
 /* From outside: publishes closed_ns of the thread's accounts, open stretch included. cpu_ns is the thread's clock now.
@@ -70,7 +80,7 @@ void gp_account_switch (struct gp_thread *thread, uint32_t label) __attribute__ 
 void gp_account_close (struct gp_thread *thread) __attribute__ ((visibility ("hidden")));
 
 /* The last close, by the thread itself or, with own = false, for one that vanished; marks its accounts ended and frees
- * the tallies. Requires: the registry lock. MT-Safe | AS-Unsafe heap */
+ * the tallies. Requires: the registry lock. MT-Safe | AS-Unsafe */
 void gp_account_end (struct gp_thread *thread, bool own) __attribute__ ((visibility ("hidden")));
 
 #endif

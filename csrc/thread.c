@@ -57,9 +57,9 @@ gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
   return true;
 }
 
-/* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, first entries. The
- * stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which costs a
- * mapping a thread. */
+/* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, first entries and
+ * tallies. The stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which
+ * costs a mapping a thread. */
 static bool
 make_room (struct gp_thread *thread)
 {
@@ -68,13 +68,14 @@ make_room (struct gp_thread *thread)
   size_t frames = GP_MAX_FRAMES * sizeof (uint64_t), entries = GP_FIRST_ENTRIES * sizeof (struct gp_boundary);
   size_t frame = getauxval (AT_MINSIGSTKSZ);
   size_t stack = SIGNAL_STACK_BYTES + ((frame != 0 ? frame : SIGNAL_FRAME_BYTES) + 4095) / 4096 * 4096;
-  char *room =
-      mmap (NULL, frames + stack + entries, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char *room = mmap (NULL, frames + stack + entries + sizeof (struct gp_slab), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED)
     return false;
   uintptr_t lo = (uintptr_t) room + frames;
   thread->signal_stack = (struct gp_stack) { .lo = lo, .hi = lo + stack };
   thread->first_entries = (struct gp_boundary *) (lo + stack);
+  thread->slabs = (struct gp_slab *) (lo + stack + entries);
   thread->frames = (uint64_t *) room;
   return true;
 }

@@ -61,7 +61,9 @@ struct gp_thread
   struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */
   uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
   struct gp_boundary *first_entries;
-  struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2]; /* kept for the slot's next user */
+  /* kept for the slot's next user */
+  struct gp_slab *slabs;
+  struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2];
   /* owned by the thread, closed by the poller: account.h */
   struct gp_meter meter;
   /* under the registry lock */

@@ -33,7 +33,7 @@ SKIPPED = 77
 DEADLINE_S = 60.0
 BACKTRACE_DEADLINE_S = 60.0
 SANITIZER_OPTIONS = {
-    # A handler that was interrupted for good, and slots kept for the life of the process, are no leaks.
+    # Without leaks: the leak checker stops all threads, and fails where some are just ending.
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_segv=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:report_signal_unsafe=0",
@@ -126,7 +126,13 @@ def _backtrace(path: Path, arguments: tuple[str, ...]) -> str:
     return done.stdout
 
 
-def run(path: Path, *arguments: str, expected: int = 0, timeout: float = DEADLINE_S) -> str:
+def run(
+    path: Path,
+    *arguments: str,
+    expected: int = 0,
+    timeout: float = DEADLINE_S,
+    variables: dict[str, str] | None = None,
+) -> str:
     """Runs a test program and returns what it said.
 
     A wrong exit status fails the test with the output, after a crash with gdb's backtrace as well.
@@ -134,7 +140,7 @@ def run(path: Path, *arguments: str, expected: int = 0, timeout: float = DEADLIN
     try:
         done = subprocess.run(
             _command(path, arguments),
-            env=os.environ | SANITIZER_OPTIONS,
+            env=os.environ | SANITIZER_OPTIONS | (variables or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -20,3 +20,10 @@ def test_labels(name: str, sanitize: str | None) -> None:
 
 def test_one_id_a_name_without_a_race() -> None:
     harness.run(harness.program(SOURCE, "thread"), "a_name_has_one_id_on_all_threads")
+
+
+def test_a_leak_checker_of_the_hosts_finds_nothing_of_ours() -> None:
+    variables = {"ASAN_OPTIONS": "detect_leaks=1:handle_segv=0"}
+    path = harness.program(SOURCE, "address,undefined")
+    harness.run(path, "thousands_of_labels_deep", variables=variables)
+    harness.run(path, "a_new_thread_takes_its_creators_element_along", variables=variables)
