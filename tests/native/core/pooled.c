@@ -26,7 +26,7 @@ play_new (GFunc function, gpointer data, gint max_threads, gboolean exclusive, G
 {
   (void) max_threads, (void) error;
   GThreadPool *pool = &g_pools[g_made++];
-  *pool = (GThreadPool){ .func = function, .user_data = data, .exclusive = exclusive };
+  *pool = (GThreadPool) { .func = function, .user_data = data, .exclusive = exclusive };
   return pool;
 }
 
