@@ -137,24 +137,15 @@ gp_sampler_arm (struct gp_thread *thread)
     gp_count (GP_COUNTER_UNARMED);
 }
 
-/* A host that closes all descriptors closes ours too, and its next file may get the number. */
-static bool
-is_our_event (const struct gp_thread *thread)
-{
-  struct f_owner_ex owner;
-  return fcntl (thread->perf_fd, F_GETOWN_EX, &owner) == 0 && owner.type == F_OWNER_TID
-         && (owner.pid == thread->tid || owner.pid == 0 /* it has ended */);
-}
-
 void
 gp_sampler_disarm (struct gp_thread *thread)
 {
   if (thread->perf_fd >= 0) {
     int fd = thread->perf_fd;
-    bool ours = is_our_event (thread);
     gp_thread_set_perf_fd (thread, -1);
-    /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. */
-    if (ours && ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
+    /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
+     * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
+    if (ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
       close (fd);
   }
   if (thread->timer >= 0) {

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -282,7 +283,7 @@ start_elsewhere (void *unused)
   return unused;
 }
 
-static uint64_t g_to_the_root, g_records;
+static uint64_t g_to_the_root, g_leaves, g_records;
 
 static void
 note_end (const struct gp_record *record)
@@ -346,6 +347,34 @@ TEST (a_thread_keeps_its_own_alternate_stack)
     skip ("8 KiB are too few for a signal's frame of this processor");
   CHECK_EQUAL (same, 1);
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 30, 1e6);
+}
+
+static void *
+burn_on_tiny_alternate_stack (void *unused)
+{
+  (void) unused;
+  size_t page = 4096, bytes = getauxval (AT_MINSIGSTKSZ) + 1536;
+  char *memory = mmap (NULL, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mprotect (memory, page, PROT_NONE);
+  stack_t own = { .ss_sp = memory + page, .ss_size = bytes };
+  sigaltstack (&own, NULL);
+  uint64_t before = counter (GP_COUNTER_STACKS_LEAF_ONLY);
+  burn (100000000);
+  g_leaves = counter (GP_COUNTER_STACKS_LEAF_ONLY) - before;
+  own.ss_flags = SS_DISABLE;
+  sigaltstack (&own, NULL);
+  return NULL;
+}
+
+TEST (on_an_alternate_stack_without_room_the_leaf_must_do)
+{
+  core_start (RATE_HZ);
+  if (getauxval (AT_MINSIGSTKSZ) == 0)
+    skip ("the kernel does not tell the size of a signal's frame");
+  pthread_t id;
+  host_create (&id, NULL, burn_on_tiny_alternate_stack, NULL);
+  pthread_join (id, NULL);
+  CHECK_WITHIN (g_leaves, 30, 1e6);
 }
 
 static void *
