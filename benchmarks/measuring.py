@@ -138,7 +138,7 @@ def compile_plugin(source: Path, folder: Path) -> None:
     """Compiles a GStreamer plugin that consists of one file."""
     folder.mkdir(exist_ok=True)
     flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "gstreamer-1.0"],
+        ["pkg-config", "--cflags", "--libs", "gstreamer-base-1.0"],
         capture_output=True,
         text=True,
         check=True,

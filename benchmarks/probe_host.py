@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A PyGObject program with a probe on a live pad; prints the delays of its callbacks, ns, one a line.
+"""A PyGObject program with a probe on a live pad.
+
+Prints a line for each callback: ns behind the clock, and behind the push that led to it.
 
 Context: target of bench_probe.py.
 """
 
 import sys
+import time
 
 import gi
 
@@ -15,16 +18,17 @@ Gst.init(None)
 SECONDS = float(sys.argv[1])
 pipeline = Gst.parse_launch(
     f"audiotestsrc is-live=true samplesperbuffer=96 num-buffers={int(SECONDS * 500)}"
-    " ! audio/x-raw,rate=48000,channels=2 ! identity name=here ! fakesink"
+    " ! audio/x-raw,rate=48000,channels=2 ! stamp ! identity name=here ! fakesink"
 )
 clock = Gst.SystemClock.obtain()
 pipeline.use_clock(clock)
-delays: list[int] = []
+delays: list[tuple[int, int]] = []
 
 
 def on_buffer(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
-    due = pipeline.get_base_time() + info.get_buffer().pts
-    delays.append(clock.get_time() - due)
+    now, late = time.monotonic_ns(), clock.get_time() - pipeline.get_base_time()
+    buffer = info.get_buffer()
+    delays.append((late - buffer.pts, now - buffer.offset))
     return Gst.PadProbeReturn.OK
 
 
@@ -36,4 +40,4 @@ bus.connect("message::eos", lambda *_: loop.quit())
 pipeline.set_state(Gst.State.PLAYING)
 loop.run()
 pipeline.set_state(Gst.State.NULL)
-sys.stdout.write("\n".join(str(one) for one in delays[100:]))
+sys.stdout.write("\n".join(f"{late} {behind}" for late, behind in delays[100:]))
