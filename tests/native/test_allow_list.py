@@ -54,7 +54,7 @@ def compiled(compiler: str) -> tuple[Path, ...]:
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} here")
     files = [path for name in IN_SIGNAL_CONTEXT for path in build_shim.CSRC.glob(name)]
-    return tuple(build_shim.shim_objects(harness.toolchain(compiler=compiler), sorted(files)))
+    return tuple(build_shim.shim_objects(harness.toolchain(with_compiler=compiler), sorted(files)))
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
