@@ -193,8 +193,9 @@ gp_handler (int number, siginfo_t *info, void *context)
     }
     take_sample (thread, interrupted, 1 + (info->si_code == SI_TIMER ? (uint32_t) info->si_overrun : 0));
     /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be
-     * undone by the return. */
-    if ((interrupted->uc_stack.ss_flags & SS_DISABLE) && thread->signal_stack.lo != 0) {
+     * undone by the return. Not before the poller has come by for its stack: until then it may still be starting, and
+     * set up one of its own only where it finds none (ASan, which unmaps at the thread's end what it finds then). */
+    if ((interrupted->uc_stack.ss_flags & SS_DISABLE) && gp_load (&thread->stack.lo) != 0) {
       interrupted->uc_stack.ss_sp = (void *) thread->signal_stack.lo;
       interrupted->uc_stack.ss_size = thread->signal_stack.hi - thread->signal_stack.lo;
       interrupted->uc_stack.ss_flags = 0;
