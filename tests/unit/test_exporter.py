@@ -507,12 +507,16 @@ def test_close_twice_and_submit_after_it_are_harmless(server, settings, log):
 
 
 def test_threads_end_with_close(server, settings, log):
+    # Another test's thread may still wait for its hanging server.
+    before = set(threading.enumerate())
     exporting = Exporter(settings, log)
     submit(exporting, 5)
+    assert {t.name for t in set(threading.enumerate()) - before} >= {"gst-pyro-push"}
     exporting.close(CLOSE_S)
 
     def ours():
-        return [t.name for t in threading.enumerate() if t.name.startswith("gst-pyro")]
+        new = set(threading.enumerate()) - before
+        return [t.name for t in new if t.name.startswith("gst-pyro")]
 
     wait_until(lambda: not ours())
 
