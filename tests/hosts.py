@@ -7,6 +7,7 @@ Context: tests.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -65,6 +66,11 @@ class Report:
     def share(self, name: str) -> float:
         """Of the accounted CPU, 0 to 1."""
         return self.self_s(name) / float(self.data["accounted_cpu_s"])
+
+
+def near_share(share: float, samples: float) -> Any:
+    """Two points either way, and three times the binomial error of so many samples."""
+    return pytest.approx(share, abs=0.02 + 3 * math.sqrt(share * (1 - share) / samples))
 
 
 def needs_gstreamer(*elements: str) -> None:

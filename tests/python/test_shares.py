@@ -7,12 +7,19 @@ Context: tests.
 from __future__ import annotations
 
 import ast
-import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hosts import SYSTEM_PYTHON, TARGETS, WAYS, gst_launch, needs_gstreamer, profile
+from tests.hosts import (
+    SYSTEM_PYTHON,
+    TARGETS,
+    WAYS,
+    gst_launch,
+    near_share,
+    needs_gstreamer,
+    profile,
+)
 from tests.python.test_host import fits_this_python
 
 if TYPE_CHECKING:
@@ -28,7 +35,6 @@ pytestmark = [
 
 POINTS = 0.02
 RATE_HZ = 500
-SIGMAS = 3.0
 WORK = str(TARGETS / "python_work.py")
 
 
@@ -41,9 +47,8 @@ def functions(report: Report, path: str) -> dict[str, float]:
 
 
 def near(report: Report, share: float) -> Any:
-    """Within two points, and the error of as many samples as a share's worth of CPU gave."""
-    samples = RATE_HZ * sum(row["python_cpu_s"] for row in report.data["elements"])
-    return pytest.approx(share, abs=POINTS + SIGMAS * math.sqrt(share * (1 - share) / samples))
+    """As near as so many samples of Python can tell."""
+    return near_share(share, RATE_HZ * sum(row["python_cpu_s"] for row in report.data["elements"]))
 
 
 def once(report: Report) -> None:

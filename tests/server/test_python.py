@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.hosts import SYSTEM_PYTHON, TARGETS, environment, needs_gstreamer, run
+from tests.hosts import SYSTEM_PYTHON, TARGETS, environment, near_share, needs_gstreamer, run
 from tests.pyroscope_client import Client
 from tests.pyroscope_server import PyroscopeServer
 from tests.python.test_host import fits_this_python
@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 PYTHON_TYPE = "python_cpu:cpu:nanoseconds:cpu:nanoseconds"
-POINTS = 0.02
+RATE_HZ = 500
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def pushed(url, tmp_path_factory):
         "preload",
         server_url=url,
         tracer_name=service,
-        sample_rate="500",
+        sample_rate=str(RATE_HZ),
         upload_interval="2",
         tags="site=test",
         spool_dir=str(folder / "spool"),
@@ -79,10 +79,10 @@ def test_functions_are_found_by_element(pushed):
             name: sum(ns for path, ns in paths.items() if path[-1] == name)
             for name in ("three_quarters", "one_quarter")
         }
-        share = inside["three_quarters"] / sum(inside.values())
+        whole_ns = sum(inside.values())
+        share = inside["three_quarters"] / whole_ns
         truth = used["three_quarters"] / (used["three_quarters"] + used["one_quarter"])
-        # One of two equal sinks has half of the samples: twice the points.
-        assert share == pytest.approx(truth, abs=2 * POINTS)
+        assert share == near_share(truth, RATE_HZ * whole_ns / 1e9)
     paths = client.flame(PYTHON_TYPE, service_name=service, element="one-id").paths
     assert any(path[-1] == "sink_pad_work" for path in paths)
     assert any(
