@@ -57,18 +57,6 @@ class ProfileFormatError(GstPyroError):
     exit_code = 8
 
 
-class ServerError(GstPyroError):
-    """A Pyroscope server refused, or could not be reached."""
-
-    exit_code = 9
-
-
-class NothingSampledError(GstPyroError):
-    """The target ran, but no profile came back; the message says which cause applies."""
-
-    exit_code = 10
-
-
 class SegmentError(GstPyroError):
     """What the agent was given is no memory of a shim of this version."""
 
