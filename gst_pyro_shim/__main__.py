@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`python -m gst_pyro_shim`.
 
-Context: controller; agent where it is a process of its own.
+Context: controller.
 """
 
 import sys

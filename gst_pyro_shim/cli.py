@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The command line: one class a verb, its docstring its help; every known error one message and one exit status.
 
-A verb imports what it needs when it runs: `agent` starts beside every profiled program and must not pay for the
-rest, and `path` stands in front of other people's commands.
+A verb imports what it needs when it runs: `path` stands in front of other people's commands and must not pay for the
+rest.
 
-Context: controller; agent where it is a process of its own.
+Context: controller.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shlex
 import sys
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import GstPyroError
@@ -196,20 +196,6 @@ class Uninstall:
         return 0
 
 
-class Agent:
-    """Drain the segment of a profiled process; the shim starts this."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """What the shim passes."""
-        parser.add_argument("fd", metavar="FD", type=int, help="descriptor of the segment")
-
-    def __call__(self, arguments: argparse.Namespace) -> int:
-        """Hands over to agent.py."""
-        from gst_pyro_shim import agent
-
-        return agent.run(arguments.fd, "process")
-
-
 VERBS: dict[str, Verb] = {
     "run": Run(),
     "report": Report(),
@@ -218,9 +204,7 @@ VERBS: dict[str, Verb] = {
     "env": Env(),
     "install": Install(),
     "uninstall": Uninstall(),
-    "agent": Agent(),
 }
-_UNLISTED = frozenset({"agent"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -259,9 +243,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     chosen = argv[0] if argv else ""
     for name, verb in VERBS.items():
         text = cleandoc(verb.__doc__ or "").replace("%", "%%")
-        listed: dict[str, Any] = {} if name in _UNLISTED else {"help": text.splitlines()[0]}
         sub = verbs.add_parser(
-            name, description=text, allow_abbrev=False, formatter_class=_Help, **listed
+            name,
+            help=text.splitlines()[0],
+            description=text,
+            allow_abbrev=False,
+            formatter_class=_Help,
         )
         if name == chosen:  # the arguments of `run` take pydantic to know
             verb.add_arguments(sub)

@@ -158,15 +158,11 @@ def test_parts_that_are_not_built_are_one_message(tmp_path, capsys, monkeypatch)
     assert "make build" in captured.err
 
 
-def test_path_and_agent_import_neither_pydantic_nor_rich():
+def test_path_imports_neither_pydantic_nor_rich():
     code = (
         "import sys; from gst_pyro_shim import cli\n"
-        "try: cli.main(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
+        "cli.main(['path'])\n"
         "sys.exit(bool({'pydantic', 'rich', 'google.protobuf'} & set(sys.modules)))"
     )
-    for argv in (["path"], ["agent", "--help"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *argv], capture_output=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, argv
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
