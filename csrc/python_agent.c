@@ -96,10 +96,9 @@ start_script (PyObject *names)
 {
   PyObject *start = PY (PyDict_GetItemString) (names, "start");
   int rate_hz = (int) (g_segment->sample_rate_hz + RATE_PART - 1) / RATE_PART;
-  return start == NULL
-             ? NULL
-             : PY (PyObject_CallFunction) (start, "sssssii", config ("url"), config ("token"), config ("package"),
-                   config ("interval"), config ("memory"), rate_hz, g_stop_fd);
+  return start == NULL ? NULL
+                       : PY (PyObject_CallFunction) (start, "sssssii", config ("url"), config ("token"),
+                             config ("package"), config ("interval"), config ("memory"), rate_hz, g_stop_fd);
 }
 
 /* Requires: the interpreter's lock. */

@@ -49,7 +49,9 @@ def functions(report: Report, path: str) -> dict[str, float]:
 
 def near(report: Report, share: float) -> Any:
     """As near as so many samples of Python can tell."""
-    return near_share(share, PYTHON_RATE_HZ * sum(row["python_cpu_s"] for row in report.data["elements"]))
+    return near_share(
+        share, PYTHON_RATE_HZ * sum(row["python_cpu_s"] for row in report.data["elements"])
+    )
 
 
 def once(report: Report) -> None:

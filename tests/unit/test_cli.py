@@ -164,5 +164,7 @@ def test_path_imports_neither_pydantic_nor_rich():
         "cli.main(['path'])\n"
         "sys.exit(bool({'pydantic', 'rich', 'google.protobuf'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
