@@ -240,6 +240,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    subs = {}
     chosen = argv[0] if argv else ""
     for name, verb in VERBS.items():
         text = cleandoc(verb.__doc__ or "").replace("%", "%%")
@@ -252,7 +253,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         )
         if name == chosen:  # the arguments of `run` take pydantic to know
             verb.add_arguments(sub)
-    return parser.parse_args(argv)
+        subs[name] = sub
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # said with the usage of the verb, not of the whole program
+        subs[arguments.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return arguments
 
 
 class _Help(argparse.HelpFormatter):

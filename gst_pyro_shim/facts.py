@@ -66,8 +66,11 @@ class RunFacts:
         name = self.program
         if self.preload_ignored:
             why = f"{name} {self.preload_ignored}: the loader ignores LD_PRELOAD for it."
-            do = "Load the tracer as a plugin: `python -m gst_pyro_shim env` prints the variables."
-        elif self.registry_has_tracer:
+            do = (
+                "Load the tracer as a plugin: GST_TRACERS=pyroscope"
+                " GST_PLUGIN_PATH=$(python -m gst_pyro_shim path --plugin-dir)."
+            )
+        elif self.registry_written and self.registry_has_tracer:
             why = (
                 f"GStreamer found the tracer in {name}, but no agent reported: it refused its"
                 " settings or could not start."

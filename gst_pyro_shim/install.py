@@ -41,7 +41,8 @@ def install(libdir: Path | None = None) -> list[Path]:
         What was put there, the link first.
 
     Raises:
-        InstallError: no permission, something else of that name, or the loader does not find it.
+        InstallError: no permission, something else of that name, or a directory in which the loader does not look.
+            Nothing is left there then.
         NotBuiltError: there is nothing to install.
     """
     shim, agent = paths.shim_path(), paths.agent_path()
@@ -51,6 +52,8 @@ def install(libdir: Path | None = None) -> list[Path]:
         raise InstallError(
             f"{link} is there and is not ours.", "Move it away, or name another --libdir."
         )
+    if not libdir.is_dir():
+        raise InstallError(f"{libdir} is no directory.", _searched_hint())
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         _copy(shim, copy)
@@ -61,9 +64,9 @@ def install(libdir: Path | None = None) -> list[Path]:
         raise _failed(error, "install") from error
     _run_ldconfig()
     if not _loader_finds():
+        _uninstall_from(libdir)
         raise InstallError(
-            f"The loader does not find {paths.SHIM_NAME} in {libdir}.",
-            f"Name one of the directories that it searches with --libdir: {', '.join(map(str, searched_dirs()))}.",
+            f"The loader does not find {paths.SHIM_NAME} in {libdir}.", _searched_hint()
         )
     return [link, copy, record]
 
@@ -168,6 +171,11 @@ def searched_dirs() -> list[Path]:
     """The directories of the loader's cache, in its order; empty where there is no ldconfig."""
     listed = _ldconfig("-v", "-N", "-X")
     return [Path(found) for found in dict.fromkeys(_SEARCHED.findall(listed))]
+
+
+def _searched_hint() -> str:
+    listed = ", ".join(map(str, searched_dirs()))
+    return f"Name one of the directories that the loader searches with --libdir: {listed}."
 
 
 def _run_ldconfig() -> None:

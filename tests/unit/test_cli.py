@@ -92,9 +92,14 @@ def test_wrong_flag_value_is_one_message_and_starts_nothing(capsys, tmp_path, mo
     assert not (tmp_path / "started").exists()
 
 
-def test_flags_are_not_abbreviated(runner):
-    with pytest.raises(SystemExit):
+def test_flags_are_not_abbreviated(runner, capsys):
+    with pytest.raises(SystemExit) as raised:
         cli.main(["run", "--sample", "5", "--", "prog"])
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "usage: gst-pyro-shim run [options] -- COMMAND [ARGUMENT ...]",
+        "gst-pyro-shim run: error: unrecognized arguments: --sample",
+    ]
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

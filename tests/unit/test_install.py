@@ -96,6 +96,11 @@ def test_directory_that_the_loader_does_not_search_is_refused(libdir, tmp_path):
     with pytest.raises(InstallError, match="does not find") as raised:
         install.install(elsewhere)
     assert str(libdir) in raised.value.hint
+    assert tree(elsewhere) == []
+    with pytest.raises(InstallError, match="is no directory") as raised:
+        install.install(tmp_path / "missing")
+    assert str(libdir) in raised.value.hint
+    assert not (tmp_path / "missing").exists()
 
 
 def test_real_loader_searches_something():

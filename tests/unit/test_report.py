@@ -196,6 +196,8 @@ def _none(**facts):
     ("facts", "says"),
     [
         ({}, "The tracer was not loaded: prog is no GStreamer program"),
+        # The copy of a registry that knew the tracer already says nothing of this program.
+        ({"registry_has_tracer": True}, "The tracer was not loaded: prog is no GStreamer program"),
         ({"registry_update_off": True}, "GST_REGISTRY_UPDATE=no keeps GStreamer from finding"),
         ({"registry_written": True}, "the tracer's plugin could not be loaded"),
         ({"registry_written": True, "registry_has_tracer": True}, "no agent reported"),
