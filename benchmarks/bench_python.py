@@ -11,14 +11,16 @@ import subprocess
 from functools import partial
 
 from benchmarks.measuring import HERE, Row, by_turns, environment, profiled, spread
+from benchmarks.turns import rates
 
+HOST = HERE / "appsink_host.py"
 THROUGHPUT_GOAL = 0.99
 P99_GOAL = 1.05  # two runs of the same program differ by as much
 
 
 def numbers(mode: str, size: float, environ: dict[str, str]) -> list[float]:
     run = subprocess.run(
-        ["/usr/bin/python3", str(HERE / "appsink_host.py"), mode, str(size)],
+        ["/usr/bin/python3", str(HOST), mode, str(size)],
         env=environ,
         capture_output=True,
         text=True,
@@ -34,10 +36,7 @@ def p99_ms(seconds: float, environ: dict[str, str]) -> float:
 def rows(*, rounds: int, quick: bool) -> list[Row]:
     seconds = 2 if quick else 10
     both = {"plain": environment(), "ours": profiled(sample_rate="100")}
-    rate = by_turns(
-        {name: partial(_first, "throughput", seconds, environ) for name, environ in both.items()},
-        rounds,
-    )
+    rate = rates(["/usr/bin/python3", str(HOST), "throughput"], both, 20 if quick else 40 * rounds)
     late = by_turns({name: partial(p99_ms, seconds, one) for name, one in both.items()}, rounds)
     entry = by_turns(
         {name: partial(_first, "entries", seconds / 2, one) for name, one in both.items()}, rounds
