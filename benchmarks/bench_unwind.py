@@ -2,7 +2,7 @@
 """What a walk up the stack costs: ours beside libgcc's and libunwind's.
 
 Warm and with emptied caches on a stack made for it (unwind_warm.c); and as met in running pipelines, in runs of their
-own (unwind_met.c). libunwind is left out where its headers are missing.
+own (unwind_met.c); and at its bounds (unwind_worst.c). libunwind is left out where its headers are missing.
 
 Context: benchmark; run by bench.py.
 """
@@ -99,6 +99,26 @@ def warm_rows(rounds: int) -> list[Row]:
     return out
 
 
+def worst_rows() -> list[Row]:
+    """Walks at their bounds (csrc/unwind_scan.h, GP_MAX_FRAMES): nothing that a host does makes one dearer."""
+    program = build("unwind_worst.c", SCRATCH / "unwind_worst")
+    run = subprocess.run([program], capture_output=True, text=True, check=True)
+    names = {
+        "deepest": "8,192 frames, the most",
+        "candidates": "scan of false return addresses to its bounds",
+        "pointers": "scan of pointers into libc to its bounds",
+    }
+    return [
+        Row(
+            f"worst by design: {names[what]}",
+            "",
+            f"{int(first) / 1000:.0f} µs",
+            f"warm {int(warm) / 1000:.0f} µs",
+        )
+        for what, _, first, warm in map(str.split, run.stdout.splitlines())
+    ]
+
+
 def library() -> Path:
     """What is preloaded to walk each sample."""
     return build("unwind_met.c", SCRATCH / "unwind_met.so", "-shared", "-fPIC")
@@ -162,7 +182,7 @@ def met_rows(preload: Path, codec: str, buffers: int) -> list[Row]:
 
 
 def rows(*, rounds: int, quick: bool) -> list[Row]:
-    out = warm_rows(rounds)
+    out = warm_rows(rounds) + worst_rows()
     preload = library()
     for codec, buffers in CODECS.items():
         out += met_rows(preload, codec, buffers if quick else 5 * buffers)
