@@ -60,7 +60,7 @@ PACKAGE = ROOT / "gst_pyro_shim"
 AGENT_MODULE = "_gstpyro_agent"
 AGENT_SOURCE = CSRC / "agent_embed.c"
 AGENT_HEADER = CSRC / "agent_embed.h"
-NATIVE_SOURCES = (CSRC / "reader.c", *sorted(CSRC.glob("symbolizer*.c")))
+NATIVE_SOURCES = (*sorted(CSRC.glob("reader*.c")), *sorted(CSRC.glob("symbolizer*.c")))
 NATIVE_HEADERS = (CSRC / "abi.h", CSRC / "reader.h", CSRC / "symbolizer.h")
 
 COMMON_FLAGS = ("-std=gnu11", "-g", "-fPIC", "-fvisibility=hidden", "-fno-omit-frame-pointer")

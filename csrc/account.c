@@ -6,15 +6,9 @@
 #define _GNU_SOURCE
 #include "account.h"
 
-#include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include "segment.h"
-#include "thread.h"
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
+#include "account_rows.h"
+#include "cycles.h"
 
 /* A shorter stretch goes by the counter, unless its label is known to sleep in such. */
 #define SHORT_NS 50000
@@ -29,163 +23,16 @@
 /* One that slept is measured at every entry until so many in a row did not. */
 #define CALM_ENTRIES 64
 
-#if defined(__x86_64__)
-static bool g_counter_invariant;
-#endif
-static uint64_t g_start_cycles, g_start_ns;
-static uint64_t g_ns_per_cycle; /* 32.32 fixed point; written by the poller, read by all */
-static uint64_t g_short_cycles, g_unread_cycles;
-static uint32_t g_free_hint; /* where to look for a free row next; races are harmless */
-
-static inline uint64_t
-read_cycles (void)
-{
-#if defined(__x86_64__)
-  if (__builtin_expect (g_counter_invariant, 1))
-    return __builtin_ia32_rdtsc ();
-#elif defined(__aarch64__)
-  uint64_t cycles;
-  __asm__ volatile ("mrs %0, cntvct_el0" : "=r"(cycles));
-  return cycles;
-#endif
-  return gp_clock_ns (CLOCK_MONOTONIC);
-}
-
-static inline uint64_t
-cycles_to_ns (uint64_t cycles)
-{
-  return (uint64_t) (((unsigned __int128) cycles * gp_load (&g_ns_per_cycle)) >> 32);
-}
-
-static void
-set_rate (uint64_t cycles, uint64_t ns)
-{
-  if (cycles == 0 || ns == 0)
-    return;
-  uint64_t rate = (uint64_t) (((unsigned __int128) ns << 32) / cycles);
-  if (rate == 0)
-    return;
-  gp_store (&g_ns_per_cycle, rate);
-  gp_store (&g_short_cycles, ((uint64_t) SHORT_NS << 32) / rate);
-  gp_store (&g_unread_cycles, ((uint64_t) UNREAD_NS << 32) / rate);
-}
-
-/* Both clocks at one moment: of several tries the one in which the thread was interrupted least. */
-static void
-read_both (uint64_t *cycles, uint64_t *ns)
-{
-  uint64_t shortest = UINT64_MAX;
-  for (int i = 0; i < 16; i++) {
-    uint64_t before = read_cycles ();
-    uint64_t now = gp_clock_ns (CLOCK_MONOTONIC);
-    uint64_t took = read_cycles () - before;
-    if (took < shortest) {
-      shortest = took;
-      *cycles = before + took / 2;
-      *ns = now;
-    }
-  }
-}
+static uint64_t g_short_cycles, g_unread_cycles; /* written by the poller, read by all */
 
 void
 gp_account_calibrate (void)
 {
-  uint64_t cycles = 0, ns = 0;
-  if (g_start_ns == 0) {
-#if defined(__x86_64__)
-    unsigned eax, ebx, ecx, edx;
-    g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
-#endif
-    read_both (&g_start_cycles, &g_start_ns);
-    do
-      read_both (&cycles, &ns);
-    while (ns - g_start_ns < 1000000);
-  } else {
-    read_both (&cycles, &ns);
-  }
-  set_rate (cycles - g_start_cycles, ns - g_start_ns);
-}
-
-/* Takes a free row; its label is 0, which readers pass over, until the row is filled. */
-static struct gp_account *
-claim_account (struct gp_thread *thread, uint32_t label, uint32_t index)
-{
-  struct gp_account *account = &g_segment->accounts[index];
-  uint32_t expected = GP_SLOT_FREE;
-  if (gp_load (&account->state) != GP_SLOT_FREE /* cheaper, where the table is full */
-      || !__atomic_compare_exchange_n (
-          &account->state, &expected, GP_SLOT_LIVE, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-    return NULL;
-  account->thread = gp_thread_slot (thread);
-  account->serial = g_segment->threads[account->thread].serial;
-  gp_store (&account->ns, 0);
-  gp_store (&account->closed_ns, 0);
-  gp_store_release (&account->label, label); /* publishes the row; pairs with the agent's acquire */
-  return account;
-}
-
-/* A row, or NULL. Rows come back from the agent, those of one thread side by side: look near the last one found first,
- * everywhere only when the table is full. */
-static struct gp_account *
-take_account (struct gp_thread *thread, uint32_t label)
-{
-  struct gp_account *account = NULL;
-  uint32_t used = gp_load (&g_segment->accounts_used);
-  uint32_t start = gp_load (&g_free_hint);
-  uint32_t tries = used < GP_ACCOUNTS ? (used < 64 ? used : 64) : GP_ACCOUNTS;
-  for (uint32_t i = 0; i < tries && account == NULL; i++) {
-    account = claim_account (thread, label, (start + i) % used);
-    gp_store (&g_free_hint, (start + i + 1) % used);
-  }
-  while (account == NULL && used < GP_ACCOUNTS)
-    if (__atomic_compare_exchange_n (
-            &g_segment->accounts_used, &used, used + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-      account = claim_account (thread, label, used++);
-  if (account == NULL)
-    gp_count (GP_COUNTER_ACCOUNTS_FULL);
-  return account;
-}
-
-static struct gp_tally *
-take_tally (struct gp_thread *thread)
-{
-  struct gp_slab *slab = thread->slabs;
-  while (slab->used == GP_SLAB_TALLIES && slab->next != NULL)
-    slab = slab->next;
-  if (slab->used == GP_SLAB_TALLIES) {
-    void *larger = mmap (NULL, sizeof *slab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (larger == MAP_FAILED)
-      return NULL;
-    slab = slab->next = larger;
-  }
-  struct gp_tally *tally = &slab->tallies[slab->used++];
-  memset (tally, 0, sizeof *tally);
-  return tally;
-}
-
-/* The thread's tally of a label it has none of yet. */
-static struct gp_tally *
-make_tally (struct gp_thread *thread, uint32_t label)
-{
-  struct gp_tally **bucket = &thread->meter.buckets[label % GP_TALLY_BUCKETS];
-  struct gp_tally *tally = take_tally (thread);
-  if (tally == NULL)
-    return thread->meter.current; /* out of memory: the time stays where it is */
-  tally->label = label;
-  tally->account = take_account (thread, label);
-  tally->next = *bucket;
-  __atomic_store_n (bucket, tally, __ATOMIC_RELEASE); /* pairs with the acquire in look_at() */
-  return tally;
-}
-
-static inline struct gp_tally *
-find_tally (struct gp_thread *thread, uint32_t label)
-{
-  struct gp_tally *tally = thread->meter.buckets[label % GP_TALLY_BUCKETS];
-  for (; tally != NULL; tally = tally->next)
-    if (tally->label == label)
-      return tally;
-  return make_tally (thread, label);
+  gp_cycles_calibrate ();
+  if (g_ns_per_cycle == 0)
+    return;
+  gp_store (&g_short_cycles, gp_cycles_from_ns (SHORT_NS));
+  gp_store (&g_unread_cycles, gp_cycles_from_ns (UNREAD_NS));
 }
 
 /* The one place where time is added. A row has one writer; the overflow of a label has many. */
@@ -205,7 +52,7 @@ settle_estimates (struct gp_meter *meter, uint64_t estimated_ns, uint64_t true_n
 {
   uint64_t added_ns = 0;
   for (struct gp_tally *tally = meter->estimated; tally != NULL; tally = tally->next_estimated) {
-    uint64_t ns = cycles_to_ns (tally->estimate_cycles);
+    uint64_t ns = gp_cycles_to_ns (tally->estimate_cycles);
     if (true_ns < estimated_ns)
       ns = (uint64_t) ((unsigned __int128) ns * true_ns / estimated_ns);
     /* In this order: whoever looks meanwhile sees the estimate in one place or in none. */
@@ -242,8 +89,8 @@ close_exactly (struct gp_meter *meter, uint64_t cycles)
 {
   uint64_t cpu_ns = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
   uint64_t true_ns = cpu_ns > meter->cpu_ns ? cpu_ns - meter->cpu_ns : 0;
-  uint64_t estimated_ns = cycles_to_ns (meter->unread_cycles - cycles);
-  bool slept = cycles_to_ns (meter->unread_cycles) > true_ns + SLEPT_NS;
+  uint64_t estimated_ns = gp_cycles_to_ns (meter->unread_cycles - cycles);
+  bool slept = gp_cycles_to_ns (meter->unread_cycles) > true_ns + SLEPT_NS;
   gp_store (&meter->sequence, meter->sequence + 1);
   atomic_thread_fence (memory_order_release); /* pairs with the poller's acquire in gp_account_close() */
   if (meter->is_checked)
@@ -271,9 +118,9 @@ void
 gp_account_switch (struct gp_thread *thread, uint32_t label)
 {
   struct gp_meter *meter = &thread->meter;
-  struct gp_tally *next = meter->current->label == label ? meter->current : find_tally (thread, label);
+  struct gp_tally *next = meter->current->label == label ? meter->current : gp_tally_find (thread, label);
   bool checks_next = next->trust == 0;
-  uint64_t now = read_cycles ();
+  uint64_t now = gp_cycles_read ();
   uint64_t cycles = now - meter->cycles;
   meter->cycles = now;
   meter->unread_cycles += cycles;
@@ -293,13 +140,13 @@ gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uin
 {
   struct gp_meter *meter = &thread->meter;
   meter->current = &meter->nowhere;
-  meter->current = find_tally (thread, cpu_ns != 0 ? before : label);
+  meter->current = gp_tally_find (thread, cpu_ns != 0 ? before : label);
   if (cpu_ns != 0) {
     add_ns (meter->current, cpu_ns);
     meter->cpu_ns = cpu_ns;
-    meter->current = find_tally (thread, label);
+    meter->current = gp_tally_find (thread, label);
   }
-  meter->cycles = read_cycles ();
+  meter->cycles = gp_cycles_read ();
 }
 
 /* One look at a thread that runs on: publishes its accounts with what is estimated and, for the open one, with what the
@@ -316,7 +163,7 @@ look_at (struct gp_thread *thread)
     for (const struct gp_tally *tally = __atomic_load_n (&meter->buckets[i], __ATOMIC_ACQUIRE); tally != NULL;
         tally = tally->next) {
       uint64_t ns = tally->account != NULL ? gp_load_acquire (&tally->account->ns) : 0;
-      uint64_t estimate_ns = cycles_to_ns (gp_load (&tally->estimate_cycles));
+      uint64_t estimate_ns = gp_cycles_to_ns (gp_load (&tally->estimate_cycles));
       counted_ns += estimate_ns;
       if (tally->account == NULL)
         continue;

@@ -110,6 +110,12 @@ GP_INTERNAL int gp_files_find_debuginfo (Dwfl_Module *module, void **userdata, c
 GP_INTERNAL void gp_fde_open (struct gp_fde_table *table, Elf *elf);
 GP_INTERNAL bool gp_fde_find (const struct gp_fde_table *table, uint64_t address, struct gp_range *range);
 
+/* symbolizer_functions.c: known: what gp_fde_find() said of the address. NULL: no symbol is known to be its function's.
+ * start answers, where no symbol is, with the last sign of a function's beginning, gap_start where there is none. */
+GP_INTERNAL const struct gp_function *gp_functions_find (
+    struct gp_elf *elf, uint64_t address, const struct gp_range *known);
+GP_INTERNAL uint64_t gp_functions_start (struct gp_elf *elf, uint64_t address, uint64_t gap_start);
+
 /* symbolizer_entries.c: find answers with the last entry at or before the address, least where that is greater. */
 GP_INTERNAL void gp_entries_read (struct gp_entries *entries, Elf *file);
 GP_INTERNAL uint64_t gp_entries_find (const struct gp_entries *entries, uint64_t address, uint64_t least);

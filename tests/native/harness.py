@@ -2,8 +2,8 @@
 """Builds C test programs around the shim's own objects, and runs them.
 
 A program is one file of core/ linked with all of csrc/ that the shim is made of, but for what the loader would run by
-itself (preload.c) and what is GStreamer's to call (tracer.c), and with csrc/reader.c, the agent's side. The objects are
-compiled once a session for each set of flags: as the product has them, or with a sanitizer.
+itself (preload.c) and what is GStreamer's to call (tracer.c), and with csrc/reader*.c, the agent's side. The objects
+are compiled once a session for each set of flags: as the product has them, or with a sanitizer.
 
 Each TEST (name) of a file runs in a process of its own. Exit status 77 skips, with the last line as the reason.
 
@@ -71,7 +71,7 @@ def toolchain(
 def shim_objects(sanitize: str | None) -> tuple[Path, ...]:
     files = [path for path in build_shim.sources() if path.name not in NOT_OURS_TO_RUN]
     tools = toolchain(sanitize)
-    return tuple(build_shim.shim_objects(tools, [*files, build_shim.CSRC / "reader.c"]))
+    return tuple(build_shim.shim_objects(tools, [*files, *build_shim.CSRC.glob("reader*.c")]))
 
 
 @functools.cache

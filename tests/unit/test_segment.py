@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""segment.py, native.py, reader.c: what the agent reads of a segment, and how it survives what a dead host left.
+"""segment.py, native.py, reader*.c: what the agent reads of a segment, and how it survives what a dead host left.
 
 Context: test. The shim's side is fake_shim.py.
 """
