@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim import native
 from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame, element_frame
+from gst_pyro_shim.paths import SHIM_NAME
 from gst_pyro_shim.symbolize import is_named
 
 if TYPE_CHECKING:
@@ -35,6 +36,23 @@ _CUT_MARK: Final = struct.pack("=Q", _TAGGED | _TAG_TRUNCATED << 56)
 _LIBC: Final = ("libc.", "libc-", "libpthread", "ld-linux")
 _LIBC_ENTRY_FRAMES: Final = 2
 _SHIM: Final = "libgstpyro"
+# Functions of the shim that stand around the host's own: calls that it redirects and passes on. What they do themselves
+# stands on the leaf's side of them, in functions of other names.
+_PASSING_ON: Final = frozenset(
+    {
+        "thread_main",
+        "run_pool_call",
+        "open_here",
+        "gp_imports_dlclose",
+        "gp_names_orc_take_code",
+        "gp_pool_new",
+        "gp_pool_new_full",
+        "gp_pool_push",
+        "gp_pthread_create",
+        "gp_python_ensure",
+        "gp_python_restore",
+    }
+)
 
 _MAX_STACKS: Final = 20_000
 
@@ -121,7 +139,8 @@ class Stacks:
         for at, word in enumerate(words):
             if word < _TAGGED:
                 # A return address is that of the next instruction, maybe of the next function.
-                frames += look_up(word if at == 0 else word - 1, generation)
+                met = look_up(word if at == 0 else word - 1, generation)
+                frames += met if at == 0 else (one for one in met if not _passes_on(one))
                 continue
             tag, operand = word >> 56 & 0x7F, word & _OPERAND
             if tag == _TAG_LABEL:
@@ -136,6 +155,11 @@ class Stacks:
             at = len(frames) if is_main else entry_index(frames)
             frames.insert(at, self.label_frame(label))
         return frames
+
+
+def _passes_on(frame: Frame) -> bool:
+    """Whether a caller is the shim's, and no more than in between. Of a stripped shim nobody can say."""
+    return frame.name in _PASSING_ON and frame.module.endswith(f"/{SHIM_NAME}")
 
 
 def stack_key(data: bytes, at: int, depth: int) -> bytes:

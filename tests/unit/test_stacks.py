@@ -5,17 +5,19 @@ Context: test.
 """
 
 import struct
+from pathlib import Path
 
 import pytest
 
 from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame
 from gst_pyro_shim.segment import Label
-from gst_pyro_shim.stacks import Stacks, cut_key, entry_index
+from gst_pyro_shim.stacks import _PASSING_ON, Stacks, cut_key, entry_index
 from tests import fake_shim as fake
 
+CSRC = Path(__file__).parents[2] / "csrc"
 LIBC, SHIM, PLUGIN = "/lib/libc.so.6", "/x/libgstpyro.so", "/lib/gstreamer-1.0/libgstx.so"
-START = {0x10: "clone3", 0x11: "start_thread", 0x12: "gp_thread_main"}
-NAMES = {**{pc: (name, SHIM if "gp_" in name else LIBC) for pc, name in START.items()}}
+START = {0x10: "clone3", 0x11: "start_thread", 0x12: "own_main"}
+NAMES = {**{pc: (name, SHIM if "own" in name else LIBC) for pc, name in START.items()}}
 LABELS = {
     1: Label("x264enc0", "x264enc", "/pipeline0/x264enc0", "pipeline0"),
     2: Label("queue0", "queue", "/pipeline0/queue0", "pipeline0"),
@@ -80,8 +82,34 @@ def test_element_frames_stand_where_their_tags_stand(stacks):
 def test_a_label_without_a_tag_stands_right_after_the_threads_entry(stacks):
     stack = stacks.resolve(1, key(0x100, 0x201, *root(0x12, 0x11, 0x10)))
     assert names(stack) == [
-        "f100", "f200", "x264enc0", "gp_thread_main", "start_thread", "clone3",
+        "f100", "f200", "x264enc0", "own_main", "start_thread", "clone3",
     ]  # fmt: skip
+
+
+def test_functions_of_ours_around_the_hosts_are_left_out(stacks):
+    NAMES[0x13] = ("thread_main", SHIM)
+    NAMES[0x14] = ("run_pool_call", SHIM)
+    NAMES[0x15] = ("thread_main", PLUGIN)
+    stack = stacks.resolve(
+        1, key(0x100, *root(0x14, 0x15), 0x201, *root(0x13), fake.label_tag(1), *root(0x11, 0x10))
+    )
+    assert names(stack) == ["f100", "thread_main", "f200", "x264enc0", "start_thread", "clone3"]
+    stack = stacks.resolve(1, key(0x100, *root(0x13, 0x11, 0x10)))
+    assert names(stack) == ["f100", "x264enc0", "start_thread", "clone3"]
+
+
+def test_time_of_our_own_is_shown(stacks):
+    NAMES[0x13] = ("thread_main", SHIM)
+    NAMES[0x16] = ("gp_imports_pass", SHIM)
+    stack = stacks.resolve(1, key(0x13, *root(0x11, 0x10)))
+    assert "thread_main" in names(stack)
+    assert names(stacks.resolve(1, key(0x16, *root(0x14, 0x11))))[0] == "gp_imports_pass"
+
+
+def test_what_is_left_out_is_in_the_shim():
+    defined = "".join(path.read_text(encoding="utf-8") for path in CSRC.glob("*.c"))
+    for name in _PASSING_ON:
+        assert f"\n{name} (" in defined, name
 
 
 def test_the_main_threads_label_is_the_root(stacks):
