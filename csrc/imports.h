@@ -26,7 +26,7 @@ enum
 struct gp_import
 {
   const char *name;
-  void *replacement;
+  void *replacement;       /* NULL: none, only real is asked for */
   void **real;             /* set before the first slot is redirected, NULL until some module defines the name */
   const char *const *only; /* beginnings of the file names of modules that it is for, NULL behind the last; NULL: all */
 };

@@ -28,8 +28,8 @@ static bool
 is_for (const struct gp_import *row, const char *path)
 {
   const char *slash = strrchr (path, '/'), *file = slash != NULL ? slash + 1 : path;
-  if (row->only == NULL)
-    return true;
+  if (row->replacement == NULL || row->only == NULL)
+    return row->replacement != NULL;
   for (const char *const *name = row->only; *name != NULL; name++)
     if (strncmp (file, *name, strlen (*name)) == 0)
       return true;

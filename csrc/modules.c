@@ -86,6 +86,18 @@ append (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uin
   pass->changed = true;
 }
 
+const struct gp_module *
+gp_modules_listed (uintptr_t address)
+{
+  uint32_t count = gp_load_acquire (&g_segment->module_count); /* pairs with the release in append() */
+  for (uint32_t i = count; i > 0; i--) {
+    const struct gp_module *module = &g_segment->modules[i - 1];
+    if (address >= module->start && address < module->end && gp_load (&module->removed) == 0)
+      return module;
+  }
+  return NULL;
+}
+
 static void
 note_for_handler (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
 {

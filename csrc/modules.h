@@ -29,6 +29,10 @@ struct gp_code
  * and dlclose. */
 GP_INTERNAL void gp_modules_refresh (void);
 
+/* The module in whose code an address is, as of the last refresh; NULL: none. Waits for nobody, unlike dladdr, which
+ * takes the loader's lock. MT-Safe */
+GP_INTERNAL const struct gp_module *gp_modules_listed (uintptr_t address);
+
 /* Of the segment's list. MT-Safe | AS-Safe */
 static inline uint32_t
 gp_modules_generation (void)

@@ -124,18 +124,6 @@ gp_names_add (uintptr_t start, uint32_t bytes, const char *text)
   pthread_mutex_unlock (&g_lock);
 }
 
-bool
-gp_names_is_module_code (uintptr_t address)
-{
-  uint32_t count = gp_load_acquire (&g_segment->module_count);
-  for (uint32_t i = count; i > 0; i--) {
-    const struct gp_module *module = &g_segment->modules[i - 1];
-    if (address >= module->start && address < module->end && gp_load (&module->removed) == 0)
-      return true;
-  }
-  return false;
-}
-
 /* The identifier in what GST_DEBUG_FUNCPTR was given, which may hold a cast; NULL: no name, but an address. */
 static const char *
 identifier (const char *registered)
@@ -211,7 +199,7 @@ name_class (GType type)
     memcpy (&function, class_struct + at, sizeof function);
     if (at + sizeof parents <= parent_query.class_size)
       memcpy (&parents, parent + at, sizeof parents);
-    if (function == parents || !gp_names_is_module_code (function))
+    if (function == parents || gp_modules_listed (function) == NULL)
       continue;
     meet (&g_functions, function);
     if (!is_new_function (function))
@@ -271,7 +259,7 @@ gp_names_refresh (void)
       continue;
     uintptr_t function = atomic_load_explicit (&g_functions.rows[i], memory_order_relaxed);
     g_functions.state[i] = DONE;
-    const char *name = gp_names_is_module_code (function) ? registered_name (function) : NULL;
+    const char *name = gp_modules_listed (function) != NULL ? registered_name (function) : NULL;
     if (name != NULL)
       gp_names_add (function, 0, name);
   }

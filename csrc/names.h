@@ -16,16 +16,13 @@
 GP_INTERNAL void gp_names_meet_element (GstElement *element);
 GP_INTERNAL void gp_names_meet_pad (GstPad *pad);
 
-/* Names what was met since the last call; cheap where nothing was. May wait for the loader's lock (dladdr).
+/* Names what was met since the last call; cheap where nothing was. May wait for the loader's lock.
  * Poller. MT-Unsafe | AS-Unsafe lock heap */
 GP_INTERNAL void gp_names_refresh (void);
 
 /* A name for the function that begins at start (bytes: 0), or for a range of code in no file. Lifecycle.
  * MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_names_add (uintptr_t start, uint32_t bytes, const char *text);
-
-/* Whether an address is in the code of a module, as of the last refresh of the segment's list. Lifecycle. MT-Safe */
-GP_INTERNAL bool gp_names_is_module_code (uintptr_t address);
 
 /* names_slots.c: the slot at this offset of a class struct, where the slots of the class called type begin at base;
  * NULL where none is known for certain. MT-Safe | AS-Safe */
@@ -35,8 +32,10 @@ GP_INTERNAL const char *gp_names_slot (const char *type, size_t base, size_t off
  * MT-Unsafe | AS-Unsafe lock */
 GP_INTERNAL void gp_names_formats (void);
 
-/* names_orc.c: the replacement of liborc's function, to be redirected. Lifecycle, on the host's threads. */
+/* names_orc.c: the replacement of liborc's function, to be redirected, and another of its functions, both found by the
+ * pass over the modules. Lifecycle, on the host's threads. */
 GP_INTERNAL void *gp_names_orc_take_code (void *program);
 extern GP_INTERNAL void *(*g_names_real_orc_take_code) (void *program);
+extern GP_INTERNAL const char *(*g_names_orc_get_name) (void *program);
 
 #endif

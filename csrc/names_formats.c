@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+#include "modules.h"
 #include "names.h"
 
 enum
@@ -92,7 +93,7 @@ name_library (struct format_library *library)
   for (size_t i = 0; i < count; i++) {
     size_t used = strlen (g_found[i].text);
     snprintf (g_found[i].text + used, TEXT_BYTES - used, ")");
-    if (gp_names_is_module_code (g_found[i].start))
+    if (gp_modules_listed (g_found[i].start) != NULL)
       gp_names_add (g_found[i].start, 0, g_found[i].text);
   }
 }

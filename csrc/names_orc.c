@@ -6,11 +6,10 @@
  *
  * Context: lifecycle, on the host's threads, once a kernel.
  */
-#define _GNU_SOURCE
 #include "names.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
+#include "modules.h"
 
 enum
 {
@@ -29,22 +28,15 @@ struct orc_code
 };
 
 void *(*g_names_real_orc_take_code) (void *program);
+const char *(*g_names_orc_get_name) (void *program);
 
 void *
 gp_names_orc_take_code (void *program)
 {
-  /* Asked first: the program's name may go with its code. */
-  static _Atomic (const char *(*) (void *) ) name_of;
-  const char *(*get_name) (void *) = name_of;
   char text[NAME_BYTES] = "";
-  bool active = atomic_load (&g_active);
-  if (active && get_name == NULL) {
-    void *library = dlopen ("liborc-0.4.so.0", RTLD_LAZY | RTLD_NOLOAD);
-    if (library != NULL)
-      *(void **) &get_name = dlsym (library, "orc_program_get_name");
-    name_of = get_name;
-  }
-  if (active && get_name != NULL) {
+  /* Acquire: pairs with the release where it is found. Asked first: the program's name may go with its code. */
+  const char *(*get_name) (void *) = __atomic_load_n (&g_names_orc_get_name, __ATOMIC_ACQUIRE);
+  if (atomic_load (&g_active) && get_name != NULL) {
     const char *name = get_name (program);
     if (name != NULL && name[0] != '\0')
       snprintf (text, sizeof text, "orc: %s", name);
@@ -52,7 +44,7 @@ gp_names_orc_take_code (void *program)
   struct orc_code *code = g_names_real_orc_take_code (program);
   /* Where ORC could not compile it, exec is a function in some module, or none. */
   if (code != NULL && text[0] != '\0' && code->exec != NULL && code->code_size > 0 && code->code_size <= MAX_CODE_BYTES
-      && !gp_names_is_module_code ((uintptr_t) code->exec))
+      && gp_modules_listed ((uintptr_t) code->exec) == NULL)
     gp_names_add ((uintptr_t) code->exec, (uint32_t) code->code_size, text);
   return code;
 }

@@ -7,14 +7,13 @@
  *
  * Context: lifecycle, on the host's threads. g_lock is a leaf: nothing is called under it.
  */
-#define _GNU_SOURCE
 #include "pools.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include "gst.h"
 #include "label.h"
+#include "modules.h"
 
 /* Items whose pusher is remembered; one that waits while so many others are pushed counts for the pool's maker. */
 enum
@@ -142,10 +141,8 @@ run_pool_call (gpointer item, gpointer user_data)
 static bool
 is_task_pool (GFunc function)
 {
-  Dl_info info, gstreamer;
-  return dladdr ((void *) (uintptr_t) function, &info) != 0
-         && dladdr ((void *) (uintptr_t) GST (gst_tracing_register_hook), &gstreamer) != 0
-         && info.dli_fbase == gstreamer.dli_fbase;
+  const struct gp_module *gstreamer = gp_modules_listed ((uintptr_t) GST (gst_tracing_register_hook));
+  return gstreamer != NULL && gp_modules_listed ((uintptr_t) function) == gstreamer;
 }
 
 /* Leaked on purpose, one small block a pool: a pool may be freed while its workers still run. */

@@ -102,6 +102,7 @@ gp_workers_init (void)
     { "PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers },
     { "PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers },
     { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
+    { "orc_program_get_name", NULL, (void **) &g_names_orc_get_name, NULL },
   };
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }

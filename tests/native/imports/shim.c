@@ -17,6 +17,7 @@ _Atomic bool g_active;
 
 static int (*real_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 static int (*real_answer) (int);
+static void *real_join;
 static _Atomic int creates, answers, closings, refreshes;
 
 void
@@ -58,8 +59,9 @@ shim_start (void)
   static const struct gp_import table[] = {
     { "pthread_create", (void *) count_create, (void **) &real_create, NULL },
     { "answer", (void *) count_answer, (void **) &real_answer, NULL },
+    { "pthread_join", NULL, &real_join, NULL },
   };
-  gp_imports_init (table, 2);
+  gp_imports_init (table, 3);
   gp_imports_pass ();
   g_active = true;
 }
