@@ -86,9 +86,21 @@ agent_is_over (void)
 }
 
 static void
+log_redirections (void)
+{
+  static uint32_t logged;
+  uint32_t slots = gp_imports_slots ();
+  if (slots == logged)
+    return;
+  logged = slots;
+  gp_gst_log (GST_LEVEL_DEBUG, "%u import slots of %u modules redirected", slots, gp_imports_modules ());
+}
+
+static void
 look_around (void)
 {
   gp_imports_settle (); /* cheap where nothing came */
+  log_redirections ();
   gp_modules_refresh ();
   gp_names_refresh ();
   gp_threads_poll (0);
