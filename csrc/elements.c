@@ -5,6 +5,7 @@
  */
 #include "elements.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "label.h"
 #include "names.h"
@@ -30,35 +31,44 @@ prepend (char *path, char *start, const char *name)
   return start;
 }
 
-uint32_t
-gp_elements_label (GstElement *element)
+/* path: PATH_BYTES to write in. */
+static uint32_t
+find_label (GstElement *element, const char *name, char *path)
 {
-  char path[PATH_BYTES], pipeline[PATH_BYTES] = "";
-  char *start = path + sizeof path - 1;
+  char *start = path + PATH_BYTES - 1;
   *start = '\0';
-  gchar *name = GST (gst_object_get_name) (GST_OBJECT_CAST (element));
-  if (name == NULL)
-    return 0;
   start = prepend (path, start, name);
+  gchar *topmost = NULL;
   /* Each parent is held while its own parent is asked for: bins may be taken apart meanwhile. */
   GstObject *parent = GST (gst_object_get_parent) (GST_OBJECT_CAST (element));
   while (parent != NULL) {
     gchar *parent_name = GST (gst_object_get_name) (parent);
     if (parent_name != NULL) {
       start = prepend (path, start, parent_name);
-      strncpy (pipeline, parent_name, sizeof pipeline - 1);
+      GST (g_free) (topmost);
+      topmost = parent_name;
     }
-    GST (g_free) (parent_name);
     GstObject *next = GST (gst_object_get_parent) (parent);
     GST (gst_object_unref) (parent);
     parent = next;
   }
   GstElementFactory *factory = GST (gst_element_get_factory) (element); /* the class's: not ours to unref */
   bool bin = GST (g_type_check_instance_is_a) ((GTypeInstance *) element, GST (gst_bin_get_type) ());
-  if (bin && pipeline[0] == '\0')
-    strncpy (pipeline, name, sizeof pipeline - 1);
+  const char *pipeline = topmost != NULL ? topmost : bin ? name : "";
   uint32_t label = gp_label_intern (bin ? GP_LABEL_STATE_CHANGE : GP_LABEL_ELEMENT, name, start,
       factory != NULL ? GST_OBJECT_NAME (factory) : "", pipeline);
+  GST (g_free) (topmost);
+  return label;
+}
+
+/* On the heap, which names come from as well: the stacks of the host's threads may be small, and this runs deep. */
+uint32_t
+gp_elements_label (GstElement *element)
+{
+  gchar *name = GST (gst_object_get_name) (GST_OBJECT_CAST (element));
+  char *path = name != NULL ? malloc (PATH_BYTES) : NULL;
+  uint32_t label = path != NULL ? find_label (element, name, path) : 0;
+  free (path);
   GST (g_free) (name);
   return label;
 }

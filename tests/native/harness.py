@@ -29,6 +29,11 @@ import build_shim
 
 HERE = Path(__file__).parent
 CORE = HERE / "core"
+# What the host's threads come by, but for what loads Python. imports.c has a dlopen, which is the poller's.
+ON_THREADS_OF_THE_HOST = (
+    *("account*.c", "elements.c", "hooks.c", "imports_elf.c", "imports_slot.c", "imports_walk.c"),
+    *("label.c", "names.c", "names_orc.c", "pools.c", "python.c", "thread.c", "workers.c"),
+)
 NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
 SKIPPED = 77
 DEADLINE_S = 60.0
@@ -65,6 +70,13 @@ def toolchain(
     if sanitize is not None:
         tools.werror = []  # gcc warns of fences that TSan does not know; all that is shared is atomic besides
     return tools
+
+
+def run_by_host_threads() -> list[Path]:
+    """Sources of the shim."""
+    found = [sorted(build_shim.CSRC.glob(name)) for name in ON_THREADS_OF_THE_HOST]
+    assert all(found)
+    return [path for paths in found for path in paths]
 
 
 @functools.cache

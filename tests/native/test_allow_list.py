@@ -62,18 +62,11 @@ def test_the_handler_calls_nothing_outside_the_list(compiler: str) -> None:
     assert unsafe_imports(compiled(compiler)) == set()
 
 
-# What the host's threads come by, but for what loads Python. imports.c has a dlopen, which is the poller's.
-ON_THREADS_OF_THE_HOST = (
-    *("account*.c", "elements.c", "hooks.c", "imports_elf.c", "imports_slot.c", "imports_walk.c"),
-    *("label.c", "names.c", "names_orc.c", "pools.c", "python.c", "thread.c", "workers.c"),
-)
 WAIT_FOR_THE_LOADER = {"dladdr", "dladdr1", "dlclose", "dlopen", "dlsym", "dlvsym"}
 
 
 def test_threads_of_the_host_do_not_wait_for_the_loader() -> None:
-    files = [path for name in ON_THREADS_OF_THE_HOST for path in build_shim.CSRC.glob(name)]
-    assert len(files) >= len(ON_THREADS_OF_THE_HOST)
-    objects = build_shim.shim_objects(harness.toolchain(), sorted(files))
+    objects = build_shim.shim_objects(harness.toolchain(), harness.run_by_host_threads())
     assert symbols(objects, "-u") & WAIT_FOR_THE_LOADER == set()
 
 

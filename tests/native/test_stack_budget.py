@@ -1,17 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""The handler's use of stack stays within what csrc/thread.h allows it (GP_UNWIND_STACK_BYTES)."""
+"""What the handler and the hooks take of the stacks of the host's threads, which may be small."""
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import pytest
 
+import build_shim
 from tests.native import harness
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.native
 
 SOURCE = "stack_budget.c"
+# Of one function; a thread's stack may be PTHREAD_STACK_MIN, 16 KiB, in all.
+LARGEST_FRAME_BYTES = 512
+# Called while a thread enters Python, which takes more.
+LARGER = {"make_pair"}
 
 
 @pytest.mark.parametrize("name", harness.tests_in(SOURCE))
-def test_stack_budget(name: str) -> None:
+def test_the_handler_keeps_its_stack_budget(name: str) -> None:
     harness.run(harness.program(SOURCE), name)
+
+
+def test_functions_on_the_hosts_threads_have_small_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CFLAGS", f"{os.environ.get('CFLAGS', '')} -fstack-usage")
+    tools = build_shim.Toolchain(tmp_path)
+    objects = build_shim.shim_objects(tools, harness.run_by_host_threads())
+    usages = [path.with_suffix(".su") for path in objects]
+    if not all(path.exists() for path in usages):
+        pytest.skip("this compiler does not tell what functions take of the stack")
+    rows = [line.split("\t") for path in usages for line in path.read_text().splitlines()]
+    frames = {row[0].rpartition(":")[2]: int(row[1]) for row in rows}
+    assert "gp_label_push" in frames
+    large = {name: size for name, size in frames.items() if size > LARGEST_FRAME_BYTES}
+    assert large.keys() <= LARGER, large
