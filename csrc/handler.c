@@ -32,18 +32,45 @@ read_registers (const ucontext_t *context, struct gp_regs *regs)
   regs->context = context;
 }
 
-/* Whether a timer's tick fell into the kernel, as seen from the registers it returns to. */
+static bool
+is_system_call (const struct gp_code *code, uintptr_t at)
+{
+#if defined(__x86_64__)
+  return at >= code->start && at < code->end - 1 && ((const uint8_t *) at)[0] == 0x0f
+         && ((const uint8_t *) at)[1] == 0x05;
+#else
+  return at % 4 == 0 && at >= code->start && at < code->end && *(const uint32_t *) at == 0xd4000001; /* svc #0 */
+#endif
+}
+
+/* Whether a timer's tick fell into the kernel, as seen from where it returns to: behind the instruction, or at it, to
+ * make the call again. In code that no module has, nobody looks. */
 static bool
 in_system_call (const ucontext_t *context)
 {
+  struct gp_regs regs;
+  struct gp_code code;
+  read_registers (context, &regs);
 #if defined(__x86_64__)
-  /* The instruction itself leaves the return address in rcx. */
-  return context->uc_mcontext.gregs[REG_RCX] == context->uc_mcontext.gregs[REG_RIP];
+  enum
+  {
+    CALL_BYTES = 2
+  };
+  /* The instruction leaves its return address in rcx; a processor with FRED does not. */
+  if ((uintptr_t) context->uc_mcontext.gregs[REG_RCX] == regs.pc)
+    return true;
 #else
-  /* Behind "svc #0". Code of the page before may be gone: a system call at the very end of a page goes unseen. */
-  uintptr_t pc = context->uc_mcontext.pc;
-  return (pc & 4095) >= 4 && *(const uint32_t *) (pc - 4) == 0xd4000001;
+  enum
+  {
+    CALL_BYTES = 4
+  };
 #endif
+  if (!gp_modules_enter ())
+    return false;
+  bool found = gp_modules_find (regs.pc, &code)
+               && (is_system_call (&code, regs.pc - CALL_BYTES) || is_system_call (&code, regs.pc));
+  gp_modules_leave ();
+  return found;
 }
 
 /* The thread's own stack and, where a handler of the host's was interrupted on one, its alternate stack. */

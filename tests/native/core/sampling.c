@@ -7,6 +7,7 @@
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <ucontext.h>
 #include "core.h"
 
 enum
@@ -137,6 +138,47 @@ send_foreign (int number)
   kill (getpid (), number);
   raise (number);
   sigqueue (getpid (), number, value);
+}
+
+/* A timer's tick beside a perf event, at pc. Whether it was taken for the kernel's time. */
+static bool
+tick_at (const void *pc, uintptr_t rcx)
+{
+  ucontext_t context;
+  siginfo_t info = { .si_code = SI_TIMER };
+  uint64_t left = counter (GP_COUNTER_TICKS_LEFT_TO_PERF);
+  info.si_value.sival_ptr = gp_thread_known ();
+  getcontext (&context);
+#if defined(__x86_64__)
+  context.uc_mcontext.gregs[REG_RIP] = (greg_t) (uintptr_t) pc;
+  context.uc_mcontext.gregs[REG_RCX] = (greg_t) rcx;
+#else
+  (void) rcx;
+  context.uc_mcontext.pc = (uintptr_t) pc;
+#endif
+  gp_handler (SIGURG, &info, &context);
+  return counter (GP_COUNTER_TICKS_LEFT_TO_PERF) == left;
+}
+
+TEST (a_system_call_is_known_by_its_instruction)
+{
+  start_with (GP_CLOCK_PERF, 1);
+#if defined(__x86_64__)
+  static const unsigned char instruction[] = { 0x0f, 0x05 };
+#else
+  static const unsigned char instruction[] = { 0x01, 0x00, 0x00, 0xd4 };
+#endif
+  const char *call = memmem ((const void *) (uintptr_t) syscall, 64, instruction, sizeof instruction);
+  if (call == NULL)
+    skip ("this libc's syscall() looks otherwise");
+  CHECK (tick_at (call + sizeof instruction, 0)); /* as with FRED */
+  CHECK (tick_at (call, 0));                      /* to be made again */
+  CHECK (!tick_at ((const void *) (uintptr_t) syscall, 0));
+#if defined(__x86_64__)
+  CHECK (tick_at ((const void *) (uintptr_t) syscall, (uintptr_t) syscall)); /* as without */
+#endif
+  /* In no module: nothing is read there. */
+  CHECK (!tick_at ((const void *) 8, 0));
 }
 
 TEST (a_foreign_signal_is_counted_and_samples_nothing)
