@@ -20,7 +20,6 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 #if __has_include(<libunwind.h>)
 #define UNW_LOCAL_ONLY
@@ -28,7 +27,7 @@
 #define HAS_LIBUNWIND 1
 #endif
 #include "modules.h"
-#include "unwind.h"
+#include "unwind_regs.h"
 
 enum
 {
@@ -84,17 +83,7 @@ thread_pointer (void)
 static uint32_t
 walk_ours (const ucontext_t *context, uint8_t *end)
 {
-  struct gp_regs regs = { .context = context };
-#if defined(__x86_64__)
-  regs.pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
-  regs.sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
-  regs.bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
-#else
-  regs.pc = context->uc_mcontext.pc;
-  regs.sp = context->uc_mcontext.sp;
-  regs.bp = context->uc_mcontext.regs[29];
-  regs.lr = context->uc_mcontext.regs[30];
-#endif
+  struct gp_regs regs = gp_regs_of (context);
   bool main_thread = getpid () == (pid_t) syscall (SYS_gettid);
   struct gp_stack stack = { .lo = regs.sp & ~(uintptr_t) 4095,
     .hi = main_thread ? (uintptr_t) __libc_stack_end : thread_pointer () };

@@ -11,14 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <ucontext.h>
 #if __has_include(<libunwind.h>)
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 #define HAS_LIBUNWIND 1
 #endif
 #include "modules.h"
-#include "unwind.h"
+#include "unwind_regs.h"
 
 enum
 {
@@ -45,18 +44,8 @@ now_ns (void)
 static uint32_t
 walk_ours (const ucontext_t *context)
 {
-  struct gp_regs regs = { .context = context };
+  struct gp_regs regs = gp_regs_of (context);
   struct gp_walk_result result;
-#if defined(__x86_64__)
-  regs.pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
-  regs.sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
-  regs.bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
-#else
-  regs.pc = context->uc_mcontext.pc;
-  regs.sp = context->uc_mcontext.sp;
-  regs.bp = context->uc_mcontext.regs[29];
-  regs.lr = context->uc_mcontext.regs[30];
-#endif
   gp_unwind (&regs, &g_stack, NULL, 0, NULL, g_frames, FRAMES_MAX, &result);
   return result.depth;
 }

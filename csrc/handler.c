@@ -9,28 +9,11 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
-#include <ucontext.h>
 #include "label.h"
 #include "modules.h"
 #include "ring.h"
 #include "sampler.h"
-
-static void
-read_registers (const ucontext_t *context, struct gp_regs *regs)
-{
-#if defined(__x86_64__)
-  regs->pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
-  regs->sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
-  regs->bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
-  regs->lr = 0;
-#else
-  regs->pc = context->uc_mcontext.pc;
-  regs->sp = context->uc_mcontext.sp;
-  regs->bp = context->uc_mcontext.regs[29];
-  regs->lr = context->uc_mcontext.regs[30];
-#endif
-  regs->context = context;
-}
+#include "unwind_regs.h"
 
 static bool
 is_system_call (const struct gp_code *code, uintptr_t at)
@@ -48,9 +31,8 @@ is_system_call (const struct gp_code *code, uintptr_t at)
 static bool
 in_system_call (const ucontext_t *context)
 {
-  struct gp_regs regs;
+  struct gp_regs regs = gp_regs_of (context);
   struct gp_code code;
-  read_registers (context, &regs);
 #if defined(__x86_64__)
   enum
   {
@@ -131,8 +113,7 @@ count_stack (enum gp_stack_end end)
 static void
 take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weight)
 {
-  struct gp_regs regs;
-  read_registers (context, &regs);
+  struct gp_regs regs = gp_regs_of (context);
   struct gp_stack stack = find_stack (thread, context);
   /* Armed from outside: the poller finds the rest of the stack by this (on the main thread it needs no help). */
   if (stack.hi == 0 && !is_main (thread))

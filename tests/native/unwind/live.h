@@ -10,10 +10,9 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/time.h>
-#include <ucontext.h>
 #include "check.h"
 #include "modules.h"
-#include "unwind.h"
+#include "unwind_regs.h"
 
 enum
 {
@@ -29,17 +28,7 @@ live_handler (int number, siginfo_t *info, void *data)
 {
   (void) number, (void) info;
   const ucontext_t *context = data;
-  struct gp_regs regs = { .context = context };
-#if defined(__x86_64__)
-  regs.pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
-  regs.sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
-  regs.bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
-#else
-  regs.pc = context->uc_mcontext.pc;
-  regs.sp = context->uc_mcontext.sp;
-  regs.bp = context->uc_mcontext.regs[29];
-  regs.lr = context->uc_mcontext.regs[30];
-#endif
+  struct gp_regs regs = gp_regs_of (context);
   void (*on_sample) (const struct gp_regs *, const ucontext_t *) = atomic_load (&g_on_sample);
   if (on_sample != NULL && t_stack.hi != 0)
     on_sample (&regs, context);
