@@ -29,13 +29,18 @@
 
 enum
 {
-  STOP_MS = 1000
-}; /* the longest that the host's end may wait for us */
+  STOP_MS = 1000, /* the longest that the host's end may wait for us */
+  /* where the profile goes to `run` or into a file, and the agent dies with the host: somebody waits for it, no server
+   * can hang, and a busy machine may need more than a second to bring an interpreter up */
+  STOP_HERE_MS = 5000
+};
 
 static _Atomic bool g_ending;
 static _Atomic bool g_started;
-static _Atomic uint64_t g_deadline_ns; /* CLOCK_MONOTONIC; 0: nobody asked for the end yet */
-static uint32_t g_poller_over;         /* futex: the poller has seen the agent's end */
+static _Atomic bool g_said_lost;
+static bool g_stays_here;            /* `run` or a file takes the profile */
+static _Atomic uint64_t g_ending_ns; /* CLOCK_MONOTONIC; 0: nobody asked for the end yet */
+static uint32_t g_poller_over;       /* futex: the poller has seen the agent's end */
 
 /* The child of a fork has neither poller nor agent, and its parent's segment: it goes on unprofiled. */
 static void
@@ -50,18 +55,40 @@ gp_lifecycle_is_ending (void)
   return atomic_load (&g_ending);
 }
 
+/* The home may be chosen while the host's end waits already. */
+static uint64_t
+deadline_ns (void)
+{
+  bool prolonged = g_stays_here && gp_load (&g_segment->agent_home) != GP_HOME_PROCESS;
+  return atomic_load (&g_ending_ns) + (prolonged ? STOP_HERE_MS : STOP_MS) * 1000000ull;
+}
+
+/* In a process of its own the agent goes on without the host. */
+static void
+say_lost (void)
+{
+  static const char text[] =
+      "gst-pyro: the program ended before the agent in it was done, and the last profile is lost: "
+      "the machine is busy, or the run was too short. GST_PYROSCOPE_AGENT=process outlives it\n";
+  if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED && !atomic_exchange (&g_said_lost, true)
+      && write (STDERR_FILENO, text, sizeof text - 1) < 0)
+    return; /* nowhere left to say it */
+}
+
 void
 gp_lifecycle_stop (void)
 {
   if ((!atomic_load (&g_active) && !atomic_load (&g_ending)) || g_segment->host_pid != getpid ())
     return;
-  /* One second in all, however many ways out the host takes (gst_deinit, exit handlers, a signal). */
-  uint64_t now = gp_clock_ns (CLOCK_MONOTONIC), unset = 0;
-  atomic_compare_exchange_strong (&g_deadline_ns, &unset, now + STOP_MS * 1000000ull);
+  /* Once in all, however many ways out the host takes (gst_deinit, exit handlers, a signal). */
+  uint64_t now = gp_clock_ns (CLOCK_MONOTONIC), unset = 0, deadline;
+  atomic_compare_exchange_strong (&g_ending_ns, &unset, now);
   atomic_store (&g_ending, true);
   gp_segment_signal (&g_segment->poll);
-  while (gp_load_acquire (&g_poller_over) == 0 && (now = gp_clock_ns (CLOCK_MONOTONIC)) < atomic_load (&g_deadline_ns))
-    gp_segment_wait (&g_poller_over, 0, (unsigned) ((atomic_load (&g_deadline_ns) - now) / 1000000 + 1));
+  while (gp_load_acquire (&g_poller_over) == 0 && (now = gp_clock_ns (CLOCK_MONOTONIC)) < (deadline = deadline_ns ()))
+    gp_segment_wait (&g_poller_over, 0, (unsigned) ((deadline - now) / 1000000 + 1));
+  if (gp_load_acquire (&g_poller_over) == 0)
+    say_lost ();
 }
 
 /* SIGINT or SIGTERM with nobody else to handle it: the last window goes out, then the host dies as it would have. */
@@ -159,6 +186,8 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   strncpy (g_segment->program, program_invocation_short_name, sizeof g_segment->program - 1);
   g_segment->sample_rate_hz = gp_settings_sample_rate ();
   g_segment->stop_on_dispose = gp_settings_stop_on_dispose ();
+  const char *file = gp_settings_get ("output");
+  g_stays_here = secure_getenv ("GST_PYROSCOPE_COLLECTOR") != NULL || (file != NULL && *file != '\0');
   gp_spawn_read_environment ();
   gp_account_calibrate ();
   error = gp_threads_init ();

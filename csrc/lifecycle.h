@@ -3,7 +3,7 @@
  *
  * Start, in this order: segment, labels, accounts, signal, this thread; g_active; hooks; import slots; the other
  * threads; poller, which starts the agent. Stop, in this order: last close of all accounts; g_active off; disarm; the
- * agent flushes; at most a second in all.
+ * agent flushes; at most a second in all, or five where the profile stays on the machine and the agent in the host.
  *
  * Context: lifecycle, on the host's threads.
  */
@@ -19,7 +19,8 @@ GP_INTERNAL void gp_lifecycle_start (GstTracer *tracer, const char *params);
 /* The tracer goes (gst_deinit): stops, unless it was set not to. */
 GP_INTERNAL void gp_lifecycle_dispose (void);
 
-/* Asks the poller for the last close and waits until the agent has delivered; all calls together wait a second at most.
+/* Asks the poller for the last close and waits until the agent has delivered, all calls together for as long as said
+ * above; says so where that was not enough.
  * MT-Safe | AS-Safe */
 GP_INTERNAL void gp_lifecycle_stop (void);
 

@@ -37,6 +37,8 @@ MEMORY_NAME: Final = "memory"
 
 _COLLECTOR_S: Final = 0.1
 """Of the last second, what is left for the controller: it is on this machine and answers at once."""
+_COLLECTOR_LEAST_S: Final = 1.0
+"""What it gets though nothing is left: on a busy machine names and encoding may take the second."""
 _WRITE_SHARE: Final = 0.005
 """Of the time that passes, what rewriting the file may take: it grows with the run."""
 
@@ -131,7 +133,7 @@ class Delivery:
         if self._collector is not None:
             if self._server is not None:
                 self._collector.submit(encode(last_word()), start_ns=time.time_ns())
-            self._collector.close(max(0.05, end - time.monotonic()))
+            self._collector.close(max(_COLLECTOR_LEAST_S, end - time.monotonic()))
 
 
 def _collector_settings(settings: Settings, url: str, token: str) -> Settings:

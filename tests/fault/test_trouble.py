@@ -27,7 +27,9 @@ from tests.hosts import (
     environment,
     gst_launch,
     profile,
+    report,
     run,
+    wait_for,
 )
 from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
 
@@ -147,6 +149,40 @@ def test_dead_server_delays_the_exit_by_a_second_at_most(
     spooled = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
     assert spooled
     assert all(path.stat().st_mode & 0o077 == 0 for path in spooled)
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_host("late.c", tmp_path_factory.mktemp("late"), "-shared", "-fPIC")
+
+
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("way", ["run", "preload"])
+def test_late_agent_of_a_short_run(late: Path, home: str, way: str, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nsleep 2\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    output = tmp_path / "x.pb.gz"
+    env = environment(way if way == "preload" else "none", home, output=str(output))
+    env["LD_PRELOAD"] = f"{late}:{env.get('LD_PRELOAD', '')}".rstrip(":")
+    if home == "process":
+        env["GST_PYROSCOPE_PYTHON"] = str(python)
+    words = [sys.executable, "-m", "gst_pyro_shim", "run", "--agent", home, "-o", str(output), "--"]
+    done = run([*(words if way == "run" else ()), *SHORT], env)
+    assert done.status == 0
+    wait_for(output)
+    assert "lost" not in done.err
+    assert report(output).self_s("videotestsrc0") > 0
+
+
+def test_what_a_late_agent_loses_is_said(late: Path, plays: Path) -> None:
+    env = environment("preload", "embedded", server_url=f"http://127.0.0.1:{unused_port()}")
+    env["LD_PRELOAD"] = f"{late}:{env['LD_PRELOAD']}"
+    took, done = end_of(plays, env, play_ms=100)
+    assert took < EXIT_S
+    assert done.status == 0
+    assert done.err.count("gst-pyro: the program ended before the agent in it was done") == 1
+    assert "GST_PYROSCOPE_AGENT=process" in done.err
 
 
 def unused_port() -> int:

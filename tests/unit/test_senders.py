@@ -92,6 +92,13 @@ def test_a_program_that_lives_on_is_waited_for_in_bounds(collector, start):
     assert 0.3 <= seconds < 1
 
 
+def test_agents_alone_are_waited_for_longer(collector, start):
+    start(0.9, agent=True)
+    everything, seconds = _waited(collector, 0.3)
+    assert everything
+    assert 0.5 < seconds < 4
+
+
 def test_a_push_that_is_being_merged_is_waited_for(collector):
     with collector.request():
         assert not _waited(collector, 0.1)[0]
