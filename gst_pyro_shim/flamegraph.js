@@ -3,14 +3,16 @@
 //
 // Context: the reader's browser, without network. Names come from the profiled process: they go
 // into the page as text (textContent, attributes), never as markup. What is shown stands in the
-// address ("#12": zoomed on node 12; "#e3": elements only), so that the Back button goes back.
+// address ("#12": zoomed on node 12; "#e3": elements only; "#r3": hot functions first), so that the
+// Back button goes back.
 "use strict";
 
-const ROW_PX = 20, LABEL_PX = 34, LETTER_PX = 8, SHARE_PX = 60, SMALLEST_PX = 0.6, PYTHON = 6;
+const ROW_PX = 20, LABEL_PX = 34, LETTER_PX = 8, SHARE_PX = 60, SMALLEST_PX = 0.6, ROWS = 6;
 const EMPTY = "The profile holds no CPU time.";
 const HINT = "Width is CPU time; callees stand below their callers. Click to zoom, / to search.";
-const [graph, legend, tip, now, search, elements, reset] =
-  ["graph", "legend", "tip", "now", "search", "elements", "reset"]
+const HOT = "Width is CPU time of a function itself, hottest first; its callers stand below it.";
+const [graph, legend, tip, now, search, elements, hottest, reset] =
+  ["graph", "legend", "tip", "now", "search", "elements", "hottest", "reset"]
     .map((id) => document.getElementById(id));
 
 let tree = everything, zoomed = 0, current = 0, drawnPx = 0;
@@ -19,13 +21,11 @@ let query = "", picked = -1, visited = -1;
 
 const seconds = (part) => `${(Math.max(0, part) / 1e6).toFixed(3)} s`;
 const percent = (part, of = whole) => `${((100 * Math.max(0, part)) / of).toFixed(1)} %`;
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const times = (part) => `${seconds(part)}, ${percent(part)}`;
 
 /** Frame of the element that a node runs for, -1 without. */
-function ownerOf(i) {
-  const owner = tree.owners[i];
-  return owner < 0 ? -1 : tree.nodes[owner][0];
-}
+const ownerOf = (i) => tree.ownerFrames[i];
 
 /** Python functions of the element that a node is, or whose Python code it runs; else none. */
 function pythonOf(i) {
@@ -44,7 +44,8 @@ function kindOf(i) {
 
 function describe(i) {
   const [frame, , total] = tree.nodes[i];
-  return `${frames[frame][0]} (${kindOf(i)}): ${times(total)}; self ${times(tree.own[i])}`;
+  const self = tree.own ? `; self ${times(tree.own[i])}` : "";
+  return `${frames[frame][0]} (${kindOf(i)}): ${times(total)}${self}`;
 }
 
 function matches(i) {
@@ -70,7 +71,9 @@ function colour(node, owner) {
 function bar(i, left, width, above) {
   const [frame, depth, total] = tree.nodes[i];
   const [name, kind] = frames[frame];
-  const div = make("div", width < LABEL_PX ? "" : name, kind);
+  // Of a function without a name its place tells more than its library does.
+  const fitting = width < LETTER_PX * name.length ? name.replace(/^.+(?=\+0x[0-9a-f]+$)/, "") : name;
+  const div = make("div", width < LABEL_PX ? "" : fitting, kind);
   div.classList.toggle("labelled", width >= LABEL_PX);
   div.classList.toggle("above", above);
   div.classList.toggle("found",
@@ -120,27 +123,34 @@ function focusOn(i) {
   barOf(i)?.focus();
 }
 
+/** The first of [name, more, microseconds], and how many there are beyond. */
+function addRows(title, rows) {
+  if (rows.length === 0) return;
+  const table = make("table", "");
+  for (const [name, more, part] of rows.slice(0, ROWS)) {
+    const row = table.insertRow();
+    row.append(make("th", name), make("th", more));
+    row.append(make("td", seconds(part)), make("td", percent(part)));
+  }
+  tip.append(make("p", title), table);
+  if (rows.length > ROWS) tip.append(make("p", `and ${rows.length - ROWS} more`));
+}
+
 /** Beside a point of the window, all of it visible. */
 function showTip(i, x, y) {
   const [frame, , total] = tree.nodes[i];
   const table = make("table", "");
-  for (const [label, part] of [["total", total], ["self", tree.own[i]]]) {
+  for (const [label, part] of [["total", total], ["self", tree.own?.[i]]]) {
+    if (part === undefined) continue;
     const row = table.insertRow();
     row.append(make("th", label), make("td", seconds(part)), make("td", percent(part)));
     if (zoomed) row.append(make("td", `${percent(part, tree.nodes[zoomed][2] || 1)} of this view`));
   }
   tip.replaceChildren(make("b", frames[frame][0]), make("p", kindOf(i)), table);
-  const rows = pythonOf(i).slice(0, PYTHON);
-  if (rows.length) {
-    const functions = make("table", "");
-    for (const [, name, file, part] of rows) {
-      const row = functions.insertRow();
-      row.append(make("th", name), make("th", file));
-      row.append(make("td", seconds(part)), make("td", percent(part)));
-    }
-    const title = `Python functions of ${frames[ownerOf(i)][0]}, in all places:`;
-    tip.append(make("p", title), functions);
-  }
+  const runs = frames[frame][1] === "element" ? threads.filter(([of]) => of === frame) : [];
+  const owner = ownerOf(i) < 0 ? "" : `${frames[ownerOf(i)][0]}, in all places:`;
+  addRows(`Threads of ${owner}`, runs.map(([, name, count, part]) => [name, plural(count, "thread"), part]));
+  addRows(`Python functions of ${owner}`, pythonOf(i).map(([, ...row]) => row));
   tip.hidden = false;
   const { width, height } = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - width - 8))}px`;
@@ -149,7 +159,8 @@ function showTip(i, x, y) {
 
 function say() {
   if (query === "" && picked < 0) {
-    now.textContent = zoomed ? describe(zoomed) : nodes[0][2] ? HINT : EMPTY;
+    const hint = tree === leaves ? HOT : HINT;
+    now.textContent = zoomed ? describe(zoomed) : nodes[0][2] ? hint : EMPTY;
     return;
   }
   let found = 0, places = 0;
@@ -163,13 +174,14 @@ function say() {
     const functions = python.filter(([, name, file]) => has(name, file));
     now.textContent = `“${search.value.trim()}”: ${places} places, total ${times(found)}` +
       functions.map(([of, name, , part]) => `; Python ${name} in ${frames[of][0]}: ${times(part)}`)
-        .slice(0, PYTHON).join("");
+        .slice(0, ROWS).join("");
     return;
   }
   const [, own] = elementTimes().find(([frame]) => frame === picked);
   const [name, , factory, place] = frames[picked];
   const where = factory && ` (${factory}, ${place})`;
-  now.textContent = `${name}${where}: self ${times(own)}; total ${times(found)}`;
+  const total = tree === leaves ? "" : `; total ${times(found)}`;
+  now.textContent = `${name}${where}: self ${times(own)}${total}`;
 }
 
 function mark(text, frame) {
@@ -183,17 +195,18 @@ function mark(text, frame) {
 
 /** Shows what the address says. */
 function show() {
-  const [, only, number] = /^#(e?)(\d+)$/.exec(location.hash) ?? [null, "", "0"];
-  tree = only ? outline : everything;
-  elements.checked = Boolean(only);
+  const [, view, number] = /^#([er]?)(\d+)$/.exec(location.hash) ?? [null, "", "0"];
+  tree = trees.get(view);
+  elements.checked = tree === outline;
+  hottest.checked = tree === leaves;
   zoomed = current = Number(number) < tree.nodes.length ? Number(number) : 0;
   tip.hidden = true;
   draw();
   say();
 }
 
-function zoom(i) {
-  const there = `#${tree === outline ? "e" : ""}${i}`;
+function zoom(i, view = /^#[er]/.exec(location.hash)?.[0].slice(1) ?? "") {
+  const there = `#${view}${i}`;
   if (location.hash !== there) location.hash = there;
 }
 
@@ -272,7 +285,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 search.addEventListener("input", () => mark(search.value, -1));
-elements.addEventListener("change", () => { location.hash = elements.checked ? "#e0" : "#0"; });
+elements.addEventListener("change", () => zoom(0, elements.checked ? "e" : ""));
+hottest.addEventListener("change", () => zoom(0, hottest.checked ? "r" : ""));
 reset.addEventListener("click", () => zoom(0));
 addEventListener("hashchange", show);
 new ResizeObserver(() => { if (graph.clientWidth !== drawnPx) draw(); }).observe(graph);

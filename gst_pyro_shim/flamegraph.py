@@ -16,6 +16,7 @@ import html
 import json
 import re
 import sys
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -126,7 +127,21 @@ def _data(profile: Profile, summary: Summary) -> dict[str, object]:
         "frames": [[one.name, one.kind, one.factory, _place(one)] for one in frames],
         "nodes": nodes,
         "python": _python(summary, frames),
+        "threads": _threads(profile, frames),
     }
+
+
+def _threads(profile: Profile, frames: dict[Frame, int]) -> list[tuple[int, str, int, float]]:
+    """Threads by name as (frame of the element, name, how many, microseconds of its own time), largest first."""
+    threads: defaultdict[tuple[int, str], set[tuple[int, int]]] = defaultdict(set)
+    times: Counter[tuple[int, str]] = Counter()
+    for sample in profile.samples:
+        element = next((one for one in sample.frames if one.kind == "element"), None)
+        if element in frames and sample.cpu_ns:
+            key = (frames[element], dict(sample.labels).get("thread", "?"))
+            threads[key].add((sample.pid, sample.tid))
+            times[key] += sample.cpu_ns
+    return [(*key, len(threads[key]), ns / 1000) for key, ns in times.most_common()]
 
 
 def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, str, float]]:

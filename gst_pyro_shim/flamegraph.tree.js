@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The stacks of the flame graph page as trees: all of it, and elements only. Stands in the page
-// before flamegraph.js.
+// The stacks of the flame graph page as trees: all of it, elements only, hot functions first. Stands
+// in the page before flamegraph.js.
 //
 // Context: the reader's browser. Touches nothing of the page but its data.
 "use strict";
 
 // frames: [name, "native" | "element" | "marker", factory, path or library or meaning];
 // nodes, in preorder, largest sibling first: [frame, depth, microseconds];
-// python, of all stacks of an element: [its frame, function, file, microseconds].
-const { frames, nodes, python } = JSON.parse(document.getElementById("data").textContent);
+// python, of all stacks of an element: [its frame, function, file, microseconds];
+// threads, of an element's own time: [its frame, name of the threads, how many, microseconds].
+const { frames, nodes, python, threads } = JSON.parse(document.getElementById("data").textContent);
 // Degrees of oklch; without the yellow-greens, which are muddy beside the others.
 const HUES = [230, 55, 145, 300, 25, 195, 85, 265, 345, 170];
 
 /**
- * Start, parent, end of the subtree and enclosing element (a node) of each node; and its own time,
- * which is an element's when its functions have it.
+ * Start, parent, end of the subtree, enclosing element (a node) and that one's frame of each node;
+ * and its own time, which is an element's when its functions have it.
  */
 function layout(list) {
   const starts = [], parents = [], ends = [], owners = [], cursor = [0], line = [];
@@ -31,8 +32,22 @@ function layout(list) {
   });
   while (line.length) ends[line.pop()] = list.length;
   owners.forEach((owner, i) => { if (owner >= 0 && owner !== i) own[owner] += own[i]; });
-  return { nodes: list, starts, parents, ends, owners, own };
+  const ownerFrames = owners.map((owner) => owner < 0 ? -1 : list[owner][0]);
+  return { nodes: list, starts, parents, ends, owners, ownerFrames, own };
 }
+
+/** A tree of {below} as a list of its nodes in preorder, largest sibling first. */
+function flatten(root) {
+  const list = [], waiting = [root];
+  while (waiting.length) {
+    const one = waiting.pop();
+    list.push(one);
+    waiting.push(...[...one.below.values()].sort((left, right) => left.total - right.total));
+  }
+  return list;
+}
+
+const asNode = ({ frame, depth, total }) => [frame, depth, total];
 
 /** The same stacks without their functions. */
 function elementsOf(full) {
@@ -46,13 +61,28 @@ function elementsOf(full) {
     kept[i].total += total;
     if (!known) above.below.set(frame, kept[i]);
   }
-  const list = [], waiting = [root];
-  while (waiting.length) {
-    const { frame, depth, total, below } = waiting.pop();
-    list.push([frame, depth, total]);
-    waiting.push(...[...below.values()].sort((one, other) => one.total - other.total));
-  }
-  return list;
+  return flatten(root).map(asNode);
+}
+
+/** The same stacks from the leaf on: a function apart for each element, its callers below it. */
+function leavesOf(full) {
+  const [first, , whole] = full.nodes[0];
+  const root = { frame: first, owner: -1, depth: 0, total: whole, below: new Map() };
+  const self = full.nodes.map(([, , total]) => total);
+  full.nodes.forEach(([, , total], i) => { if (i) self[full.parents[i]] -= total; });
+  self.forEach((own, leaf) => {
+    if (own < 0.5) return;
+    for (let i = leaf, at = root; i > 0; i = full.parents[i]) {
+      const frame = full.nodes[i][0], owner = full.ownerFrames[i], key = `${frame} ${owner}`;
+      if (!at.below.has(key)) {
+        at.below.set(key, { frame, owner, depth: at.depth + 1, total: 0, below: new Map() });
+      }
+      at = at.below.get(key);
+      at.total += own;
+    }
+  });
+  const list = flatten(root);
+  return { ...layout(list.map(asNode)), ownerFrames: list.map(({ owner }) => owner), own: null };
 }
 
 /** CPU of each element frame: [frame, own microseconds], most first. */
@@ -83,5 +113,7 @@ function chooseHues() {
 }
 
 const everything = layout(nodes), outline = layout(elementsOf(everything));
+const leaves = leavesOf(everything);
+const trees = new Map([["", everything], ["e", outline], ["r", leaves]]);
 const whole = nodes[0][2] || 1;
 const hues = chooseHues();

@@ -111,6 +111,8 @@ def test_what_a_bar_says_of_itself(demo):
         "element, videotestsrc, /pipeline0/videotestsrc0",
         "total 2.400 s 80.0 %",
         "self 0.900 s 30.0 %",
+        "Threads of videotestsrc0, in all places:",
+        "? 1 thread 0.900 s 30.0 %",
     ]
     text = _hover(demo, demo.bar("gst_pad_push"))
     assert "function in /usr/lib/libgstreamer-1.0.so.0, for videotestsrc0" in text
@@ -186,6 +188,41 @@ def test_elements_only(demo):
     demo.until(lambda: len(demo.bars()) == 3)
     demo.one("#elements").click()
     demo.until(lambda: "gst_pad_push" in demo.texts("#graph div"))
+
+
+def test_hot_functions_first(demo):
+    demo.one("#hottest").click()
+    demo.until(lambda: demo.zoomed_on == "all" and len(demo.bars()) == 9)
+    told = [text.partition(";")[0] for text in demo.bars()]
+    in_coder = "function in /usr/lib/libgstx264.so, for x264enc0"
+    in_source = "function in /usr/lib/libgstreamer-1.0.so.0, for videotestsrc0"
+    assert told[:3] == [
+        "all (the whole profile): 3.000 s, 100.0 %",
+        f"gst_x264_enc_handle_frame ({in_coder}): 2.000 s, 66.7 %",
+        "x264enc0 (element, x264enc, /pipeline0/x264enc0): 2.000 s, 66.7 %",
+    ]
+    # One function for two elements is two bars; its callers stand below it.
+    assert told[3] == f"gst_pad_push ({in_source}): 1.500 s, 50.0 %"
+    assert f"gst_pad_push ({in_source}): 0.900 s, 30.0 %" in told
+    assert "self" not in _hover(demo, demo.bar("gst_x264_enc_handle_frame"))
+    demo.one("#legend button").click()
+    assert demo.status.endswith(": self 2.000 s, 66.7 %")
+    demo.bar("gst_x264_enc_handle_frame").click()
+    demo.until(lambda: demo.zoomed_on == "gst_x264_enc_handle_frame")
+    assert demo.one("#hottest").is_selected()
+    demo.one("#elements").click()
+    demo.until(lambda: demo.zoomed_on == "all" and len(demo.bars()) == 5)
+    assert not demo.one("#hottest").is_selected()
+
+
+def test_narrow_bars_name_the_place_of_a_function_without_name(page, tmp_path):
+    name = "libx264.so.164+0x8f39c"
+    small = Sample((Frame(name), profiles.X264), 10**8, 1, profiles.labels("x264enc0", "x264enc"))
+    page.open(_write(Profile(1, 2, 3, [small, *profiles.demo().samples]), tmp_path), width=2000)
+    assert page.bar(name).text == "+0x8f39c"
+    page.bar(name).click()
+    page.until(lambda: page.zoomed_on == name)
+    assert page.bar(name).text == name
 
 
 def test_python_functions_stand_at_their_element(page, tmp_path):
