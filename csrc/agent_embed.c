@@ -6,8 +6,10 @@
  *
  * Context: agent, on the thread that the shim has made for it.
  */
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include "agent_embed.h"
@@ -60,6 +62,26 @@ extend_path (const char *entries)
   PyErr_Clear ();
 }
 
+static bool
+is_of_python (const struct sigaction *action)
+{
+  Dl_info handler, python;
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN
+         && dladdr ((void *) (uintptr_t) action->sa_handler, &handler) != 0
+         && dladdr ((void *) (uintptr_t) Py_IsInitialized, &python) != 0 && handler.dli_fbase == python.dli_fbase;
+}
+
+/* Takes off what Python has set, and nothing else: the host sets its own meanwhile (gst-launch does, right after the
+ * tracer was made), up to the moment of the exchange. */
+static void
+give_back (int number, const struct sigaction *before)
+{
+  struct sigaction now;
+  if (sigaction (number, NULL, &now) == 0 && is_of_python (&now) && sigaction (number, before, &now) == 0
+      && !is_of_python (&now))
+    sigaction (number, &now, NULL);
+}
+
 int
 gp_agent_main (int memory_fd, const char *python, const char *entries, char *why, unsigned long why_bytes)
 {
@@ -75,12 +97,9 @@ gp_agent_main (int memory_fd, const char *python, const char *entries, char *why
     return 0;
   /* The module's own start-up takes SIGINT for Python, whoever imports it later: now, and undone. */
   PyRun_SimpleString ("import signal");
-  for (int i = 1; i < NSIG; i++) {
-    struct sigaction now;
-    if (known[i] && sigaction (i, NULL, &now) == 0 && now.sa_handler != before[i].sa_handler
-        && now.sa_handler != SIG_DFL)
-      sigaction (i, &before[i], NULL);
-  }
+  for (int i = 1; i < NSIG; i++)
+    if (known[i])
+      give_back (i, &before[i]);
   extend_path (entries);
   if (cffi_start_python () != 0) {
     snprintf (why, why_bytes, "cffi does not start");

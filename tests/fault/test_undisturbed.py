@@ -94,6 +94,18 @@ def test_terminated_host_dies_of_the_signal_and_its_profile_arrives(
     assert found.self_s("source") > 0.1
 
 
+def test_signals_that_the_host_takes_while_an_agent_comes_up_are_its_own(
+    tmp_path: Path,
+) -> None:
+    plays = compile_host("plays.c", tmp_path)
+    taker = compile_host("takes_signals.c", tmp_path, "-shared", "-fPIC")
+    env = environment("preload", "embedded", output=str(tmp_path / "x.pb.gz"))
+    env["LD_PRELOAD"] = f"{taker}:{env['LD_PRELOAD']}"
+    done = run([str(plays), "1000"], env)
+    assert done.status == 0
+    assert "signals kept" in done.err
+
+
 def test_keyboard_interrupt_reaches_python(tmp_path: Path) -> None:
     script = (
         "import gi, os, signal, time\n"
