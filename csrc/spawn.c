@@ -199,8 +199,8 @@ static void
 start_process (void)
 {
   /* -I: no PYTHON* variables, no user's or current folder on sys.path. */
-  static char script[] = "import sys; sys.path.extend(sys.argv[1].split(':')); "
-                         "from gst_pyro_shim import agent; sys.exit(agent.run(int(sys.argv[2]), 'process'))";
+  static char script[] = "import os, sys; sys.path.extend(sys.argv[1].split(':')); "
+                         "from gst_pyro_shim import agent; os._exit(agent.run(int(sys.argv[2]), 'process'))";
   char fd[] = { '0' + AGENT_FD, '\0' };
   char *const arguments[] = { g_where.python, "-I", "-c", script, g_where.entries, fd, NULL };
   g_segment->agent_home = GP_HOME_PROCESS;

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
-from gst_pyro_shim.exporter import Exporter
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.exporter import Exporter
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.outbox import Log
 
@@ -68,13 +68,13 @@ class Delivery:
         self._server_symbolizes = settings.server_symbolizes
         if collector:
             own = _collector_settings(settings, collector, environ.get(COLLECTOR_TOKEN_ENV, ""))
-            self._collector = Exporter(own, log)
+            self._collector = _exporter(own, log)
             self.places.append("the controller")
         if settings.output:
             self._file = OutputFile(settings.output.replace("%p", str(pid)), log)
             self.places.append(self._file.path)
         if settings.server_is_set or not self.places:
-            self._server = Exporter(settings, log)
+            self._server = _exporter(settings, log)
             self._server.warm_up()
             self.places.append(settings.masked()["server_url"])
 
@@ -134,6 +134,13 @@ class Delivery:
             if self._server is not None:
                 self._collector.submit(encode(last_word()), start_ns=time.time_ns())
             self._collector.close(max(_COLLECTOR_LEAST_S, end - time.monotonic()))
+
+
+def _exporter(settings: Settings, log: Log) -> Exporter:
+    # Imported here: who writes a file alone needs no network.
+    from gst_pyro_shim.exporter import Exporter
+
+    return Exporter(settings, log)
 
 
 def _collector_settings(settings: Settings, url: str, token: str) -> Settings:

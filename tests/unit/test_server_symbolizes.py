@@ -150,7 +150,7 @@ class FakeExporter:
 def test_the_server_alone_gets_addresses(
     server_symbolizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(delivery, "Exporter", FakeExporter)
+    monkeypatch.setattr("gst_pyro_shim.exporter.Exporter", FakeExporter)
     monkeypatch.setattr(FakeExporter, "sent", {}, raising=False)
     output = tmp_path / "a.pb.gz"
     settings = Settings(
