@@ -10,6 +10,7 @@ Context: controller.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,20 +219,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parse(argv)
-    verb: Verb = VERBS[arguments.verb]
+    _open_stdout()
     try:
-        return verb(arguments)
+        arguments = _parse(argv)
+        verb: Verb = VERBS[arguments.verb]
+        code = verb(arguments)
+        sys.stdout.flush()
     except GstPyroError as error:
-        print(f"{PROGRAM}: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(error.hint, file=sys.stderr)
+        _complain(error.message, *error.hint.splitlines())
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        _complain(f"The system refused{place}: {error.strerror or error}.")
+        _drop_output()
+        return GstPyroError.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
+    return code
+
+
+def _open_stdout() -> None:
+    """Where it is closed there is no stream. Where it is one, a path goes out as the bytes that it is."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  until the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
+def _drop_output() -> None:
+    """Python itself would try again at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(message: str, *hints: str) -> None:
+    for line in (f"{PROGRAM}: {message}", *hints):
+        print(printable(line), file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -6,6 +6,7 @@ Context: controller, before the target starts. What the user has set is kept and
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import tempfile
@@ -128,6 +129,7 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _default_registry(environ: Mapping[str, str]) -> Path:
-    home = environ.get("HOME") or str(Path("~").expanduser())
+    # Not Path.expanduser, which raises for a user who has no home.
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
     folder = Path(environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "gstreamer-1.0"
     return folder / f"registry.{platform.machine()}.bin"

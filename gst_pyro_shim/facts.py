@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PREFIX: Final = "gst-pyro-run "
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "str": str,
+    "float": (int, float),
+    "bool": bool,
+    "list[str]": list,
+}
 _ELF_HEADER: Final = 64
 _PT_INTERP: Final = 3
 _MAX_PROGRAM_HEADERS: Final = 65536
@@ -57,9 +63,15 @@ class RunFacts:
         if not comment.startswith(_PREFIX):
             return None
         try:
-            return cls(**json.loads(comment[len(_PREFIX) :]))
+            facts = cls(**json.loads(comment[len(_PREFIX) :]))
         except (ValueError, TypeError):
             return None
+        return facts if facts._has_right_types() else None
+
+    def _has_right_types(self) -> bool:
+        return all(
+            isinstance(getattr(self, one.name), _TYPES[str(one.type)]) for one in fields(self)
+        ) and all(isinstance(problem, str) for problem in self.problems)
 
     def why_nothing_came(self) -> list[str]:
         """Sentences: why no agent reported, and what to do about it."""

@@ -65,7 +65,8 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
         GstPyroError: the file exists and `force` is not given.
         OSError: it cannot be written.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not named after it: that may be as long as names can be.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".gst-pyro.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -66,11 +66,12 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
     Raises:
         GstPyroError: the profile cannot be read, or the page not written.
     """
+    text = page(files.read(file), file.name)
     if output is None:
         output = file.with_name(file.name.removesuffix(_SUFFIX) + ".html")
-    text = page(files.read(file), file.name)
     try:
-        files.write_bytes(output, text.encode("utf-8"), force=force)
+        # A file's name need not be Unicode, and a program's neither.
+        files.write_bytes(output, text.encode("utf-8", "backslashreplace"), force=force)
     except OSError as error:
         raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
     sys.stdout.write(f"{output}\n")

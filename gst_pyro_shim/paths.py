@@ -2,7 +2,7 @@
 """Where the native parts are, and the record that tells the shim which Python its agent runs on.
 
 The record is the file `agent-python.txt` beside the agent library; `make`, `path`, `env`, `run` and
-`install` write it, csrc/spawn.c and csrc/agent_embed.c read it. One value a line, UTF-8:
+`install` write it, csrc/spawn.c and csrc/agent_embed.c read it. One value a line, paths as their bytes:
 
     1  absolute path of the Python executable
     2  absolute path of the shared libpython
@@ -162,7 +162,7 @@ def write_record(path: Path | None = None) -> bool:
     path = path or package_dir() / RECORD_NAME
     text = record_text(package_dir() / AGENT_NAME)
     try:
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
+        if path.is_file() and path.read_text("utf-8", "surrogateescape") == text:
             return True
         replace_file(path, text)
     except OSError:
@@ -174,7 +174,7 @@ def replace_file(path: Path, text: str) -> None:
     """Writes a world-readable text file so that a reader sees the old one or the new one, never half of it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)

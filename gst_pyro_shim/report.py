@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gst_pyro_shim import files
-from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
+from gst_pyro_shim.errors import ProfileFormatError
 from gst_pyro_shim.summary import STACK_ENDS, Summary, summarize
+from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,13 +77,7 @@ def main(file: Path, *, as_json: bool = False) -> int:
             f"`go tool pprof {file}` shows it.",
         )
     text = json.dumps(summary.as_json(), indent=2) if as_json else render(summary, sys.stdout)
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise GstPyroError(f"Cannot write the report: {error.strerror}.") from error
+    sys.stdout.write(f"{text}\n")
     return 0
 
 
@@ -112,9 +107,9 @@ def render(summary: Summary, file: TextIO) -> str:
             console.print(python)
         console.print(_footer(summary))
     for line in _explanations(summary):
-        console.print(Text(_printable(line), style="bold"))
+        console.print(Text(printable(line), style="bold"))
     for note in summary.notes:
-        console.print(Text(f"note: {_printable(note)}"))
+        console.print(Text(f"note: {printable(note)}"))
     encoding = file.encoding or "utf-8"
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
     text = re.sub(r"\n{3,}", "\n\n", text)
@@ -139,10 +134,10 @@ def _table(summary: Summary, *, compact: bool) -> Table:
     for row in summary.rows:
         shown = row.path if names.count(row.name) > 1 and row.path else row.name
         grid.add_row(
-            Text(_printable(shown), style="bold" if row.factory else "dim"),
-            Text(_printable(row.factory), style="cyan"),
+            Text(printable(shown), style="bold" if row.factory else "dim"),
+            Text(printable(row.factory), style="cyan"),
             f"{row.self_ns / _NS:.3f}",
-            f"{row.self_ns / _NS / total_s:.1%}".rstrip("%"),
+            _percent(row.self_ns, total_s * _NS),
             f"{row.total_ns / _NS:.3f}",
             str(len(row.threads)),
             str(row.samples),
@@ -165,12 +160,16 @@ def _python_table(summary: Summary) -> Table:
         functions = sorted(row.python(), key=lambda one: -one.total_ns)
         for one in functions[:_PYTHON_FUNCTIONS]:
             if one.total_ns >= least_ns:
-                share = f"{one.total_ns / row.self_ns:.1%}".rstrip("%")
+                share = _percent(one.total_ns, row.self_ns)
                 short = "/".join(one.file.rsplit("/", 2)[-2:])
                 times = (f"{one.self_ns / _NS:.3f}", f"{one.total_ns / _NS:.3f}")
                 cells = (row.name, one.name, *times, share, short)
-                grid.add_row(*(Text(_printable(cell)) for cell in cells))
+                grid.add_row(*(Text(printable(cell)) for cell in cells))
     return grid
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole if whole else 0.0:.1f}"
 
 
 def _footer(summary: Summary) -> Table:
@@ -178,7 +177,7 @@ def _footer(summary: Summary) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in _footer_lines(summary):
-        grid.add_row(name, Text(_printable(value)))
+        grid.add_row(name, Text(printable(value)))
     return grid
 
 
@@ -259,10 +258,3 @@ def _explanations(summary: Summary) -> list[str]:
     if any(not one.final for one in summary.stats):
         lines.append("The last moments are missing: a process was killed, or is still running.")
     return lines
-
-
-def _printable(text: str) -> str:
-    """`text` without what would move a terminal's cursor or break a line."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

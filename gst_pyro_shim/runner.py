@@ -26,6 +26,7 @@ from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
 from gst_pyro_shim.target import Target
+from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # An agent in a process of its own may outlive its host by up to a second.
 _LAST_PUSH_WAIT_S: Final = 1.5
+_PROGRAM_BYTES: Final = 200
+"""Of its name, in the name of the file: the whole may be as long as a name can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,14 @@ class _Output:
             GstPyroError: the file exists, or its folder takes no file.
         """
         path = Path(self.pattern or "x")
-        if self.pattern and "%p" not in self.pattern and path.exists():
-            files.refuse_existing(path, force=self.force)
         try:
+            if self.pattern and "%p" not in self.pattern and path.exists():
+                files.refuse_existing(path, force=self.force)
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as error:
             raise GstPyroError(
-                f"Cannot write into {path.parent.absolute()}: {error.strerror}.",
+                f"Cannot write into {path.absolute().parent}: {error.strerror}.",
                 "Name another place: run -o FILE.pb.gz",
             ) from error
 
@@ -71,11 +74,12 @@ class _Output:
         """The file for this run; of a name made by us one that is free."""
         if self.pattern:
             return Path(self.pattern.replace("%p", str(pid)))
-        path = Path(f"gst-pyro-{program}.{pid}.pb.gz")
+        name = os.fsdecode(os.fsencode(program)[:_PROGRAM_BYTES])
+        path = Path(f"gst-pyro-{name}.{pid}.pb.gz")
         number = 1
         while path.exists():
             number += 1
-            path = Path(f"gst-pyro-{program}.{pid}.{number}.pb.gz")
+            path = Path(f"gst-pyro-{name}.{pid}.{number}.pb.gz")
         return path
 
 
@@ -142,15 +146,15 @@ def _tell(profile: Profile, output: _Output, program: str, pid: int, end: End) -
     """Writes the file and prints everything; False where the file could not be written."""
     path = output.path(program, pid)
     is_written = True
-    _say(f"Writing profile results into {path}")
+    _say(printable(f"Writing profile results into {path}"))
     try:
         files.write(path, profile, force=output.force)
     except (OSError, GstPyroError) as error:
         is_written = False
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        _say(f"gst-pyro: {path} could not be written: {reason}")
+        _say(printable(f"gst-pyro: {path} could not be written: {reason}"))
     if end.status:
-        _say(f"{program} {end.text}.")
+        _say(printable(f"{program} {end.text}."))
     _say(report.table(profile, sys.stderr or io.StringIO()))
     if is_written and profile.samples:
         _say(_next_commands(path))

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PREFIX: Final = "gst-pyro "
+_MOST_S: Final = 1e12
+"""Nor is anything that JSON cannot say, NaN or infinity, a time."""
 
 SampleClock = Literal["", "none", "perf", "timer"]
 """What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
@@ -94,7 +96,7 @@ class RunStats:
         return cls(**kept)
 
 
-def _has_right_types(given: dict[str, object]) -> bool:
+def _has_right_types(given: dict[str, Any]) -> bool:
     counters = given.get("counters", {})
     notes = given.get("notes", [])
     numbers = ("duration_s", "process_cpu_s", "agent_cpu_s")
@@ -102,7 +104,10 @@ def _has_right_types(given: dict[str, object]) -> bool:
     return (
         {"pid", "start_ns"} <= given.keys()
         and all(type(given.get(name, 0)) is int for name in integers)
-        and all(type(given.get(name, 0)) in (int, float) for name in numbers)
+        and all(
+            type(number := given.get(name, 0)) in (int, float) and abs(number) < _MOST_S
+            for name in numbers
+        )
         and all(isinstance(given.get(name, ""), str) for name in ("program", "agent_home"))
         and isinstance(counters, dict)
         and all(type(value) is int for value in counters.values())

@@ -7,7 +7,6 @@ Context: test.
 import gzip
 import io
 import json
-import os
 import re
 import stat
 from dataclasses import replace
@@ -296,19 +295,6 @@ def test_what_cannot_be_read_is_named(tmp_path):
     for path, says in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(GstPyroError, match=says):
             report.main(path)
-
-
-def test_a_full_disk_under_stdout_is_an_error(tmp_path, monkeypatch):
-    file = tmp_path / "x.pb.gz"
-    files.write(file, profiles.demo(), force=False)
-    with Path("/dev/full").open("w") as full:
-        monkeypatch.setattr("sys.stdout", full)
-        with pytest.raises(GstPyroError, match="No space left"):
-            report.main(file)
-        monkeypatch.undo()
-        with pytest.raises(OSError, match="No space left"):
-            full.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
 def test_a_written_file_is_private_whole_and_alone(tmp_path):
