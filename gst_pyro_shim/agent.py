@@ -22,6 +22,7 @@ from gst_pyro_shim.model import Profile
 from gst_pyro_shim.openssl import keep_at_exit
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home, Segment
 from gst_pyro_shim.stats import RunStats
+from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings
@@ -51,7 +52,7 @@ class Log:
 
     def __call__(self, level: str, text: str) -> None:
         """Writes one line."""
-        line = " ".join(text.split())
+        line = printable(" ".join(text.split()))
         if self._segment is not None:
             self._segment.log(level, line)
         if _LEVELS.index(level) <= _LEVELS.index(self.level):
@@ -189,7 +190,7 @@ class Agent:
 
     def _deliver(self, *, final: bool) -> RunStats:
         profile = self._window.close(final=final)
-        stats = self._stats(profile.start_ns + profile.duration_ns, final=final)
+        stats = self._stats(final=final)
         profile.comments.append(stats.to_comment())
         self._delivery.deliver(profile, final=final)
         self._log(
@@ -199,7 +200,7 @@ class Agent:
         )
         return stats
 
-    def _stats(self, end_ns: int, *, final: bool) -> RunStats:
+    def _stats(self, *, final: bool) -> RunStats:
         segment, window = self._segment, self._window
         counters = segment.counters()
         counters["threads_seen"] = segment.threads_seen
@@ -208,7 +209,7 @@ class Agent:
             pid=segment.pid,
             start_ns=segment.start_real_ns,
             program=segment.program,
-            duration_s=(end_ns - segment.start_real_ns) / 1e9,
+            duration_s=(window.end_ns - segment.start_mono_ns) / 1e9,
             process_cpu_s=window.process_ns / 1e9,
             sample_clock=segment.sample_clock,
             sample_rate=segment.sample_rate,

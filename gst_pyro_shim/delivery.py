@@ -165,8 +165,8 @@ class OutputFile:
     """
 
     def __init__(self, path: str, log: Log) -> None:
-        """Writes nothing yet."""
-        self.path = path
+        """Writes nothing yet. What is relative is so to the working directory of now: the host may change it."""
+        self.path = os.path.abspath(path)
         self._log = log
         self._merge = Merge()
         self._next_write = 0.0
@@ -193,8 +193,12 @@ class OutputFile:
         squeezer = zlib.compressobj(wbits=31)
         data = squeezer.compress(encode(whole)) + squeezer.flush()
         temporary = Path(f"{self.path}.{os.getpid()}.part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            temporary.write_bytes(data)
+            # In a container a crash may have left one of this very pid, and in /tmp others may put one there.
+            temporary.unlink(missing_ok=True)
+            with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+                file.write(data)
             temporary.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):

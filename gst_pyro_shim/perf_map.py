@@ -10,6 +10,7 @@ Context: agent.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from bisect import bisect_right
 from pathlib import Path
@@ -51,9 +52,13 @@ class PerfMap:
 
     def _read(self) -> None:
         try:
-            with self._path.open("rb") as file:
-                # Anybody may put a file of that name there.
-                if os.fstat(file.fileno()).st_uid != os.geteuid():
+            # Anybody may put something of that name there: it is not waited for, followed, or believed.
+            descriptor = os.open(
+                self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
                     return
                 file.seek(self._read_bytes)
                 data = file.read(_MAX_BYTES - self._read_bytes)

@@ -34,6 +34,9 @@ _LABEL_KINDS: Final = native.enum_names("gp_label_kind", "GP_LABEL_")
 _MAX_LABELS: Final = native.constant("GP_LABELS")
 _MAX_MODULES: Final = native.constant("GP_MODULES")
 
+_STEP_NS: Final = 1_000_000_000
+"""Less is drift, and following it would leave gaps between windows."""
+
 # GStreamer's levels of debug log.
 _GST_LEVELS: Final = {"error": 1, "warning": 2, "info": 4, "debug": 5}
 
@@ -175,6 +178,7 @@ class Segment:
         self.program = reader.program()
         self.start_mono_ns = self._raw.start_mono_ns
         self.start_real_ns = self._raw.start_real_ns
+        self._wall_offset_ns = self.start_real_ns - self.start_mono_ns
         self.sample_rate = self._raw.sample_rate_hz
 
     @classmethod
@@ -320,8 +324,15 @@ class Segment:
         return self._raw.process_cpu_ns
 
     def wall_ns(self, mono_ns: int) -> int:
-        """A CLOCK_MONOTONIC time as ns since 1970."""
-        return self.start_real_ns + mono_ns - self.start_mono_ns
+        """A CLOCK_MONOTONIC time as ns since 1970, as the clock stands now.
+
+        It may have been set since the start (a device without a battery begins in 1970), and CLOCK_MONOTONIC stands
+        still while the machine sleeps: servers refuse what is an hour old.
+        """
+        offset = time.time_ns() - time.monotonic_ns()
+        if abs(offset - self._wall_offset_ns) > _STEP_NS:
+            self._wall_offset_ns = offset
+        return mono_ns + self._wall_offset_ns
 
     def now_mono_ns(self) -> int:
         """CLOCK_MONOTONIC, the same in host and agent."""

@@ -7,6 +7,7 @@ Context: agent. Format of records: csrc/abi.h, struct gp_record.
 from __future__ import annotations
 
 import struct
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -54,7 +55,8 @@ _PASSING_ON: Final = frozenset(
     }
 )
 
-_MAX_STACKS: Final = 20_000
+_MAX_FRAMES: Final = 1_000_000
+"""Of all remembered stacks; some 24 MB. Stacks have 30 frames as a rule, and a thousand in pipelines of hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class Stack:
 
     Attributes:
         frames: leaf first.
-        identity: equal for stacks whose frames are the same objects; cheap to hash, where frames are not.
+        identity: equal for stacks whose frames are the same objects; small, and cheap to hash, where frames are not.
         named: its leaf has a function's name.
     """
 
     frames: tuple[Frame, ...]
-    identity: tuple[int, ...]
+    identity: bytes
     named: bool
 
 
@@ -98,6 +100,7 @@ class Stacks:
         self._labels = labels
         self._symbolizer = symbolizer
         self._known: dict[tuple[int, bytes], Stack] = {}
+        self._known_frames = 0
         self._version = symbolizer.version
         self._label_frames: dict[int, Frame] = {}
 
@@ -120,16 +123,22 @@ class Stacks:
         if self._version != self._symbolizer.version:
             self._version = self._symbolizer.version
             self._known.clear()
+            self._known_frames = 0
         known = self._known.get((label, key))
         if known is None:
-            if len(self._known) >= _MAX_STACKS:
-                for old in list(self._known)[: _MAX_STACKS // 2]:
-                    del self._known[old]
             frames = tuple(self._frames(label, key))
             named = bool(frames) and is_named(frames[0])
-            known = Stack(frames, tuple(map(id, frames)), named)
+            known = Stack(frames, array("Q", map(id, frames)).tobytes(), named)
+            self._make_room(len(frames))
             self._known[label, key] = known
         return known
+
+    def _make_room(self, frames: int) -> None:
+        """Forgets the oldest half where there would be too many."""
+        self._known_frames += frames
+        if self._known_frames > _MAX_FRAMES:
+            for old in list(self._known)[: len(self._known) // 2 + 1]:
+                self._known_frames -= len(self._known.pop(old).frames)
 
     def _frames(self, label: int, key: bytes) -> list[Frame]:
         generation, *words = struct.unpack(f"=I{(len(key) - 4) // _WORD}Q", key)

@@ -58,6 +58,7 @@ class Window:
     """Gathers, and makes a profile of what was gathered, again and again.
 
     Attributes:
+        end_ns: of the last window, CLOCK_MONOTONIC; the next one begins there.
         accounted_ns: CPU time told so far, of all windows.
         process_ns: CPU time of the process at the last close; never less than what accounts know.
         weight: ticks of all samples told so far.
@@ -78,7 +79,7 @@ class Window:
         self._new_ns: defaultdict[Owner, int] = defaultdict(int)
         self._threads: dict[tuple[int, int], Thread] = {}
         self._ended: set[tuple[int, int]] = set()
-        self._begin_ns = segment.start_mono_ns
+        self.end_ns = segment.start_mono_ns
         self.accounted_ns = 0
         self.process_ns = 0
         self.weight = 0
@@ -160,7 +161,7 @@ class Window:
                 if new:
                     self._new_ns[owner] += new
         self._symbolizer.promote(self._leaf_weights())
-        sums: dict[tuple[Owner, tuple[int, ...]], _Sum] = {}
+        sums: dict[tuple[Owner, bytes], _Sum] = {}
         for owner, ns in self._new_ns.items():
             self._tell(sums, owner, ns)
         self._tell_overflows(sums)
@@ -184,14 +185,14 @@ class Window:
                     weights[frames[0].module, frames[0].build_id] += weight
         return weights
 
-    def _tell(self, sums: dict[tuple[Owner, tuple[int, ...]], _Sum], owner: Owner, ns: int) -> None:
+    def _tell(self, sums: dict[tuple[Owner, bytes], _Sum], owner: Owner, ns: int) -> None:
         """Gives an owner's new CPU time to its samples."""
         self.accounted_ns += ns
         stacks = self._pending.pop(owner, None)
         if stacks is None:
             if ns:
                 frames = (NO_SAMPLE, self._stacks.label_frame(owner.label))
-                self._sum(sums, owner, frames, (0,)).cpu_ns += ns
+                self._sum(sums, owner, frames, b"").cpu_ns += ns
         elif ns or (owner.slot, owner.serial) in self._ended:
             self._tell_stacks(sums, owner, stacks, ns)
         else:
@@ -199,7 +200,7 @@ class Window:
 
     def _tell_stacks(
         self,
-        sums: dict[tuple[Owner, tuple[int, ...]], _Sum],
+        sums: dict[tuple[Owner, bytes], _Sum],
         owner: Owner,
         stacks: dict[bytes, int],
         ns: int,
@@ -215,17 +216,17 @@ class Window:
 
     @staticmethod
     def _sum(
-        sums: dict[tuple[Owner, tuple[int, ...]], _Sum],
+        sums: dict[tuple[Owner, bytes], _Sum],
         owner: Owner,
         frames: tuple[Frame, ...],
-        identity: tuple[int, ...],
+        identity: bytes,
     ) -> _Sum:
         one = sums.get((owner, identity))
         if one is None:
             one = sums[owner, identity] = _Sum(owner, frames)
         return one
 
-    def _tell_overflows(self, sums: dict[tuple[Owner, tuple[int, ...]], _Sum]) -> None:
+    def _tell_overflows(self, sums: dict[tuple[Owner, bytes], _Sum]) -> None:
         """CPU of threads that found no account: it goes to the samples of its label that found none either."""
         for label, total_ns in self._segment.overflows().items():
             ns = self._overflow_ledger.take(label, total_ns)
@@ -243,7 +244,7 @@ class Window:
                 for owner, part in zip(owners, scale(weights, ns), strict=True):
                     self._tell(sums, owner, part)
 
-    def _tell_rest(self, sums: dict[tuple[Owner, tuple[int, ...]], _Sum], *, final: bool) -> None:
+    def _tell_rest(self, sums: dict[tuple[Owner, bytes], _Sum], *, final: bool) -> None:
         """Samples whose CPU was told before they came out of the ring, and will not grow any more."""
         for owner in list(self._pending):
             if final or (owner.slot, owner.serial) in self._ended:
@@ -259,16 +260,16 @@ class Window:
     def _profile(self, samples: list[Sample]) -> Profile:
         segment = self._segment
         end_ns = segment.close_mono_ns
-        if end_ns <= self._begin_ns:  # the shim did not close: it has died, or is stuck
+        if end_ns <= self.end_ns:  # the shim did not close: it has died, or is stuck
             end_ns = segment.now_mono_ns()
         rate = segment.sample_rate if segment.sample_clock != "none" else 0
         profile = Profile(
-            start_ns=segment.wall_ns(self._begin_ns),
-            duration_ns=end_ns - self._begin_ns,
+            start_ns=segment.wall_ns(self.end_ns),
+            duration_ns=end_ns - self.end_ns,
             period_ns=1_000_000_000 // rate if rate else 0,
             samples=samples,
         )
-        self._begin_ns = end_ns
+        self.end_ns = end_ns
         return profile
 
     def _forget(self) -> None:

@@ -231,6 +231,11 @@ def test_the_log_tells_settings_home_first_sample_and_totals_without_secrets(shi
     assert capfd.readouterr().err == ""
 
 
+def test_the_log_moves_no_cursor(capfd):
+    agent.Log(None)("warning", "a\x1b[2J\nb\x9b31m")
+    assert capfd.readouterr().err == "gst-pyro: a\\x1b[2J b\\x9b31m\n"
+
+
 @pytest.mark.parametrize("what", ["nobody there", "hangs"])
 def test_the_end_takes_less_than_a_second_whatever_the_server_does(shim, environ, what):
     import socket

@@ -6,8 +6,74 @@ Context: tests; no network.
 
 from __future__ import annotations
 
+import gzip
+import os
+import resource
+import stat
 import subprocess
 import sys
+
+import pytest
+
+from gst_pyro_shim.delivery import OutputFile
+from gst_pyro_shim.profile import decode
+from tests import profiles
+
+
+@pytest.fixture
+def said():
+    """Lines of the log."""
+    return []
+
+
+def output(path, said):
+    return OutputFile(str(path), lambda _, text: said.append(text))
+
+
+def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):
+    before = os.umask(0)
+    try:
+        output(tmp_path / "a.pb.gz", said).add(profiles.demo(), final=True)
+    finally:
+        os.umask(before)
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(decode(gzip.decompress(file.read_bytes())).samples) == 4
+
+
+def test_a_host_that_changes_its_folder_has_one_file(tmp_path, said, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = output("a.pb.gz", said)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    file.add(profiles.demo(), final=True)
+    assert (tmp_path / "a.pb.gz").exists()
+
+
+def test_what_lies_in_its_way_is_not_written_through(tmp_path, said):
+    victim = tmp_path / "victim"
+    victim.write_text("precious", "utf-8")
+    (tmp_path / f"a.pb.gz.{os.getpid()}.part").symlink_to(victim)
+    output(tmp_path / "a.pb.gz", said).add(profiles.demo(), final=True)
+    assert victim.read_text("utf-8") == "precious"
+    assert not (tmp_path / "a.pb.gz").is_symlink()
+    assert said == []
+
+
+def test_a_full_disk_is_said_once_and_leaves_the_last_whole_file(tmp_path, said):
+    file = output(tmp_path / "a.pb.gz", said)
+    file.add(profiles.demo(), final=True)
+    before = (tmp_path / "a.pb.gz").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        file.add(profiles.demo(), final=True)
+        file.add(profiles.demo(), final=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "a.pb.gz").read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["a.pb.gz"]
+    assert len(said) == 1
 
 
 def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):

@@ -157,10 +157,12 @@ def test_equal_stacks_have_equal_identities(stacks):
 
 
 def test_what_is_remembered_is_bounded(stacks, monkeypatch):
-    monkeypatch.setattr("gst_pyro_shim.stacks._MAX_STACKS", 10)
+    monkeypatch.setattr("gst_pyro_shim.stacks._MAX_FRAMES", 100)
     for pc in range(100):
-        stacks.resolve(1, key(pc))
-    assert len(stacks._known) <= 10
+        stacks.resolve(1, key(*range(pc, pc + 1 + pc % 40)))
+        frames = [len(one.frames) for one in stacks._known.values()]
+        assert sum(frames) == stacks._known_frames <= 100
+        assert frames[-1] == 2 + pc % 40
 
 
 def test_deep_stacks_are_cut_in_the_middle(stacks):

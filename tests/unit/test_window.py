@@ -4,6 +4,7 @@
 Context: test.
 """
 
+import time
 from collections import Counter
 
 import pytest
@@ -241,6 +242,17 @@ def test_windows_follow_each_other_without_gap(bench):
     bench.window.drain()
     third = bench.window.close()  # the shim has not closed
     assert third.duration_ns > 0
+
+
+def test_a_clock_that_was_set_meanwhile_counts_from_then_on(bench, monkeypatch):
+    first = bench.close()
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 1000 * MS)
+    second = bench.close()
+    begin_ns = first.start_ns + first.duration_ns
+    assert abs(second.start_ns - begin_ns - 3600 * 1000 * MS) < 1000 * MS
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
+    assert bench.close().start_ns == second.start_ns + second.duration_ns
 
 
 def test_without_a_sampling_clock_there_is_no_period(bench):
