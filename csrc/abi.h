@@ -258,7 +258,7 @@ struct gp_segment
   char log[16384];
 
   /* Python in the host: where its samples go. Both words are futexes. */
-  uint32_t python_entered;  /* shim: 1 once a thread of the host has run Python */
+  uint32_t python_entered;  /* shim: 1 once a thread of the host has run Python, 0 where its samples are void */
   uint32_t python_offered;  /* agent: 1 once python_config is written */
   char python_config[8192]; /* agent: key NUL value NUL ... NUL, for host_python.py */
 

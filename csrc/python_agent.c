@@ -9,7 +9,9 @@
 #define _GNU_SOURCE
 #include "python.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,7 @@
 enum
 {
   OFFER_MS = 10000, /* the agent may still be importing */
+  SETTLE_MS = 500,  /* pyroscope-io begins to sample on a thread of its own, 0.05 s after it was started */
   STOP_MS = 300,    /* pyroscope-io's last push stays on this machine; the interpreter's lock may be held */
   FILE_INPUT = 257, /* Py_file_input */
   RATE_PART = 4, /* of our rate: for each sample pyroscope-io reads /proc for every thread, 0.35 ms for ten of them */
@@ -91,14 +94,40 @@ load_script (void)
   return PY (PyEval_EvalCode) (code, names, names) != NULL ? names : NULL;
 }
 
+/* pyroscope-io samples one interpreter, the newest there is when it begins: of one made meanwhile it may call the
+ * functions the program's own. */
+static const char g_several[] = "pyroscope-io sees one interpreter, and the program has sub-interpreters."
+                                " The rest of the profile goes on.";
+
+static bool
+has_subinterpreters (void)
+{
+  return PY (PyInterpreterState_Head) () != PY (PyInterpreterState_Main) ();
+}
+
+/* Requires: the interpreter's lock, which is not held meanwhile. False: it is not to stop yet. */
+static bool
+wait_for_stop (int timeout_ms)
+{
+  struct pollfd stop = { .fd = g_stop_fd, .events = POLLIN };
+  void *state = PY (PyEval_SaveThread) ();
+  int ready;
+  do
+    ready = poll (&stop, 1, timeout_ms);
+  while (ready < 0 && errno == EINTR);
+  PY (PyEval_RestoreThread) (state);
+  return ready != 0;
+}
+
 static PyObject *
 start_script (PyObject *names)
 {
   PyObject *start = PY (PyDict_GetItemString) (names, "start");
   int rate_hz = (int) (g_segment->sample_rate_hz + RATE_PART - 1) / RATE_PART;
-  return start == NULL ? NULL
-                       : PY (PyObject_CallFunction) (start, "sssssii", config ("url"), config ("token"),
-                             config ("package"), config ("interval"), config ("memory"), rate_hz, g_stop_fd);
+  return start == NULL
+             ? NULL
+             : PY (PyObject_CallFunction) (start, "ssssssii", has_subinterpreters () ? g_several : "", config ("url"),
+                   config ("token"), config ("package"), config ("interval"), config ("memory"), rate_hz, g_stop_fd);
 }
 
 /* Requires: the interpreter's lock. */
@@ -116,8 +145,15 @@ serve (void)
   /* All of it is kept for ever: add and remove are the host's business too, the rest is small. */
   gp_python_tags_set (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
   gp_gst_log (GST_LEVEL_INFO, "pyroscope-io samples the host's Python");
-  if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "wait"), NULL) == NULL)
-    PY (PyErr_Clear) ();
+  bool ours = PY (PyObject_IsTrue) (PY (PyTuple_GetItem) (result, 2)) == 1;
+  if (!wait_for_stop (SETTLE_MS)) {
+    if (ours && has_subinterpreters ()) {
+      gp_say ("Python functions are not profiled: %s", g_several);
+      gp_store (&g_segment->python_entered, 0);
+    } else {
+      wait_for_stop (-1);
+    }
+  }
   gp_python_tags_set (NULL, NULL);
   if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "finish"), NULL) == NULL)
     PY (PyErr_Clear) ();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* python_api.h: the host's CPython without linking against it, and without its headers: one shim for every version.
  *
- * All of it is part of the stable ABI but PyInterpreterState_Main, which every CPython since 3.7 exports.
+ * All of it is part of the stable ABI but PyInterpreterState_Main and _Head, which every CPython since 3.7 exports.
  *
  * Context: lifecycle; calls need the interpreter's lock.
  */
@@ -19,6 +19,9 @@ typedef struct gp_py_object PyObject; /* opaque */
   X (void, PyGILState_Release, (int state))                                                                            \
   X (void *, PyInterpreterState_Get, (void) )                                                                          \
   X (void *, PyInterpreterState_Main, (void) )                                                                         \
+  X (void *, PyInterpreterState_Head, (void) )                                                                         \
+  X (void *, PyEval_SaveThread, (void) )                                                                               \
+  X (void, PyEval_RestoreThread, (void *state))                                                                        \
   X (void, PyErr_Fetch, (PyObject **, PyObject **, PyObject **) )                                                      \
   X (void, PyErr_Restore, (PyObject *, PyObject *, PyObject *) )                                                       \
   X (void, PyErr_Clear, (void) )                                                                                       \
@@ -29,7 +32,7 @@ typedef struct gp_py_object PyObject; /* opaque */
   X (PyObject *, PyUnicode_DecodeUTF8, (const char *text, ptrdiff_t bytes, const char *errors))                        \
   X (const char *, PyUnicode_AsUTF8AndSize, (PyObject *, ptrdiff_t *bytes))                                            \
   X (PyObject *, PyTuple_GetItem, (PyObject *, ptrdiff_t) )                                                            \
-  X (ptrdiff_t, PyTuple_Size, (PyObject *) )                                                                           \
+  X (int, PyObject_IsTrue, (PyObject *) )                                                                              \
   X (PyObject *, PyDict_New, (void) )                                                                                  \
   X (int, PyDict_SetItemString, (PyObject *, const char *key, PyObject *value))                                        \
   X (PyObject *, PyDict_GetItemString, (PyObject *, const char *key))                                                  \

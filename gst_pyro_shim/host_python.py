@@ -31,11 +31,19 @@ _shutdown: Callable[[], object] | None = None
 
 
 def start(  # noqa: PLR0917  called from C
-    url: str, token: str, package: str, interval: str, memory: str, rate: int, stop_fd: int
-) -> tuple[Any, Any] | str:
+    obstacle: str,
+    url: str,
+    token: str,
+    package: str,
+    interval: str,
+    memory: str,
+    rate: int,
+    stop_fd: int,
+) -> tuple[Any, Any, bool] | str:
     """Starts pyroscope-io, unless the host has it in use itself: then it is only asked for tags.
 
     Args:
+        obstacle: a sentence, where pyroscope-io must not be started; else "".
         url: of the agent's collector, on this machine.
         token: that the collector wants to see.
         package: folder of the agent's own pyroscope-io, "" where it has none.
@@ -45,7 +53,8 @@ def start(  # noqa: PLR0917  called from C
         stop_fd: eventfd that says when to stop.
 
     Returns:
-        Functions (key, value) that set and take off a tag of the calling thread; a sentence where that cannot be.
+        Functions (key, value) that set and take off a tag of the calling thread, and whether it was started here; a
+        sentence where that cannot be.
     """
     global _stop_fd
     _stop_fd = stop_fd
@@ -61,7 +70,7 @@ def start(  # noqa: PLR0917  called from C
             "mem_enabled": bool(memory),
             "sample_rate": rate,
         }
-        found = _take(package, settings)
+        found = _take(obstacle, package, settings)
     except Exception as error:  # noqa: BLE001  the host goes on
         found = f"pyroscope-io could not be started ({type(error).__name__}: {error})."
     if isinstance(found, str):
@@ -70,12 +79,15 @@ def start(  # noqa: PLR0917  called from C
     return found
 
 
-def _take(package: str, settings: dict[str, Any]) -> tuple[Any, Any] | str:
+def _take(obstacle: str, package: str, settings: dict[str, Any]) -> tuple[Any, Any, bool] | str:
     """As `start`."""
     if "t" in sys.abiflags:
         return "pyroscope-io does not know free-threaded Python. The rest of the profile goes on."
     module = sys.modules.get(_PACKAGE)
+    ours = module is None
     if module is None:
+        if obstacle:
+            return obstacle
         module = _import(package)
         if module is None:
             python = sys.executable or "python3"
@@ -85,12 +97,7 @@ def _take(package: str, settings: dict[str, Any]) -> tuple[Any, Any] | str:
             )
         _configure(module, settings)
     # Its builtins: a Python function would run the host's signal handlers at any callback.
-    return module.lib.add_thread_tag, module.lib.remove_thread_tag
-
-
-def wait() -> None:
-    """Until the host ends, or the shim wants to stop. Holds no lock meanwhile."""
-    os.read(_stop_fd, 8)
+    return module.lib.add_thread_tag, module.lib.remove_thread_tag, ours
 
 
 def finish() -> None:

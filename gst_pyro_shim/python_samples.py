@@ -48,6 +48,7 @@ class PythonSamples:
             OSError: no socket could be had.
         """
         self._log = log
+        self._segment = segment
         self._delivery = delivery
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=_MAX_WAITING)
         self._collector = Collector(lambda *profile: self._waiting.append(profile))
@@ -65,7 +66,9 @@ class PythonSamples:
         log("info", f"the host runs Python; its samples are taken at {self._collector.url}")
 
     def deliver(self) -> None:
-        """Passes on what has come since the last call."""
+        """Passes on what has come since the last call, unless it is void."""
+        if not self._segment.has_entered_python:
+            self._waiting.clear()
         while self._waiting:
             name, raw = self._waiting.popleft()
             try:

@@ -368,7 +368,7 @@ class Segment:
 
     @property
     def has_entered_python(self) -> bool:
-        """A thread of the host has run Python."""
+        """A thread of the host has run Python, and its samples are of use."""
         return bool(self._raw.python_entered)
 
     def offer_python(self, config: dict[str, str]) -> None:

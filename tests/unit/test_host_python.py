@@ -36,21 +36,28 @@ def host(monkeypatch):
     return names
 
 
-def start(host, package=""):
+def start(host, package="", obstacle=""):
     fd = os.eventfd(0)
-    return fd, host["start"]("http://127.0.0.1:9", "token", package, "10", "", 100, fd)
+    return fd, host["start"](obstacle, "http://127.0.0.1:9", "token", package, "10", "", 100, fd)
 
 
 def test_a_host_that_has_it_in_use_keeps_it(host, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroscope", FakePyroscope)
-    fd, found = start(host)
-    assert found == (FakePyroscope.lib.add_thread_tag, FakePyroscope.lib.remove_thread_tag)
+    fd, found = start(host, obstacle="Not here.")
+    assert found == (FakePyroscope.lib.add_thread_tag, FakePyroscope.lib.remove_thread_tag, False)
     assert host["_shutdown"] is None
-    os.eventfd_write(fd, 1)
-    host["wait"]()
     host["finish"]()
     host["registered"][0]()
+    assert os.eventfd_read(fd) == 1
     os.close(fd)
+
+
+def test_nothing_is_imported_where_something_speaks_against_it(host):
+    fd, said = start(host, obstacle="Not here.")
+    os.close(fd)
+    assert said == "Not here."
+    assert "pyroscope" not in sys.modules
+    assert host["registered"] == []
 
 
 @pytest.mark.parametrize("files", [(), ("__init__.py",), ("__init__.py", "_native.cpython-27.so")])

@@ -86,6 +86,22 @@ def test_the_host_is_told_and_its_profiles_are_taken():
     assert [level for level, _ in said if level == "warning"] == ["warning"]
 
 
+def test_what_is_void_is_not_passed_on():
+    with FakeShim() as shim:
+        segment = Segment.from_fd(shim.fd)
+        shim.raw.python_entered = 1
+        delivery = FakeDelivery()
+        samples = PythonSamples(segment, Settings(), delivery, lambda *_: None)
+        words = bytes(ffi.buffer(shim.raw.python_config)).split(b"\0")
+        config = dict(zip(words[::2], words[1::2], strict=False))
+        shim.raw.python_entered = 0
+        url, token = config[b"url"].decode(), config[b"token"].decode()
+        push(url, token, encode(Profile(1, 2, 10, [seen(50)])))
+        samples.close()
+        segment.close()
+    assert delivery.python == []
+
+
 def test_strangers_are_not_let_in():
     taken = []
     with Collector(lambda *given: taken.append(given)) as collector:
