@@ -97,18 +97,31 @@ class Report:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The file, and its form."""
+        parser.usage = "%(prog)s [--by thread|factory|pipeline] [--all] [--json] FILE"
         parser.add_argument(
             "file", metavar="FILE", type=Path, help="a .pb.gz that run, or the agent, has written"
         )
         parser.add_argument(
             "--json", action="store_true", help="for machines: all figures as one JSON object"
         )
+        parser.add_argument(
+            "--by",
+            metavar="LABEL",
+            choices=("element", "thread", "factory", "pipeline"),
+            default="element",
+            help="add CPU up by thread, factory or pipeline, and name the elements behind each",
+        )
+        parser.add_argument(
+            "--all", action="store_true", help="a row for each element, however many there are"
+        )
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Hands over to report.py."""
-        from gst_pyro_shim import report
+        """Hands over to report.py, or groups.py."""
+        from gst_pyro_shim import groups, report
 
-        return report.main(arguments.file, as_json=arguments.json)
+        if arguments.by in groups.LABELS and not arguments.json:
+            return groups.main(arguments.file, arguments.by)
+        return report.main(arguments.file, as_json=arguments.json, every_row=arguments.all)
 
 
 class Flamegraph:

@@ -12,6 +12,8 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim import paths
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -80,7 +82,7 @@ class RunFacts:
             why = f"{name} {self.preload_ignored}: the loader ignores LD_PRELOAD for it."
             do = (
                 "Load the tracer as a plugin: GST_TRACERS=pyroscope"
-                " GST_PLUGIN_PATH=$(python -m gst_pyro_shim path --plugin-dir)."
+                f" GST_PLUGIN_PATH=$({paths.command()} path --plugin-dir)."
             )
         elif self.registry_written and self.registry_has_tracer:
             why = (

@@ -17,6 +17,8 @@ Context: controller, build. Standard library only.
 import contextlib
 import os
 import re
+import shlex
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -92,6 +94,15 @@ def preload(existing: str) -> str:
 def python_path() -> str:
     """The running Python. Not resolved: a virtual environment is known by the path of its own bin/python."""
     return os.path.abspath(sys.executable)
+
+
+def command() -> str:
+    """What the user's shell takes to run this package again: `python` by name only where that is this Python."""
+    python = python_path()
+    if shutil.which("python") == python:
+        return "python -m gst_pyro_shim"
+    here = f"{Path.cwd()}/"
+    return f"{shlex.quote(python.removeprefix(here))} -m gst_pyro_shim"
 
 
 def libpython_path() -> Path | None:

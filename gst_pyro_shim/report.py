@@ -23,16 +23,21 @@ from gst_pyro_shim.summary import STACK_ENDS, Summary, summarize
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from rich.console import RenderableType
 
     from gst_pyro_shim.model import Profile
 
 _NS: Final = 1e9
 _WIDE: Final = 10_000
 _NARROW: Final = 78
-_NAME_WIDTH: Final = 12
+NAME_WIDTH: Final = 12
 _COMPACT: Final = 100
 """Columns of a terminal below which the headings are short, so that the names need not be folded."""
+_ROWS: Final = 60
+"""Of the table; the rest is one line, unless all are asked for."""
 _PYTHON_FUNCTIONS: Final = 8
 """Of one element; `--json` has all of them."""
 _LEAST_PYTHON: Final = 0.002
@@ -64,8 +69,13 @@ _WARNINGS: Final = {
 }
 
 
-def main(file: Path, *, as_json: bool = False) -> int:
+def main(file: Path, *, as_json: bool = False, every_row: bool = False) -> int:
     """Prints the table, or the numbers as JSON, on stdout.
+
+    Args:
+        file: a profile.
+        as_json: for machines.
+        every_row: however many elements there are.
 
     Raises:
         GstPyroError: the file cannot be read, is no profile, or none of ours.
@@ -76,7 +86,11 @@ def main(file: Path, *, as_json: bool = False) -> int:
             f"{file} is a pprof profile, but none of gst-pyro: it says nothing of elements.",
             f"`go tool pprof {file}` shows it.",
         )
-    text = json.dumps(summary.as_json(), indent=2) if as_json else render(summary, sys.stdout)
+    text = (
+        json.dumps(summary.as_json(), indent=2)
+        if as_json
+        else render(summary, sys.stdout, every_row=every_row)
+    )
     sys.stdout.write(f"{text}\n")
     return 0
 
@@ -86,7 +100,25 @@ def table(profile: Profile, file: TextIO) -> str:
     return render(summarize(profile), file)
 
 
-def render(summary: Summary, file: TextIO) -> str:
+def render(summary: Summary, file: TextIO, *, every_row: bool = False) -> str:
+    """Table, footer, and what there is to explain."""
+    return as_text(file, lambda width: _parts(summary, width, every_row=every_row))
+
+
+def _parts(summary: Summary, width: int, *, every_row: bool) -> Iterator[RenderableType]:
+    if any(row.self_ns for row in summary.rows):
+        yield _table(summary, compact=width < _COMPACT, most=sys.maxsize if every_row else _ROWS)
+        python = _python_table(summary)
+        if python.row_count:
+            yield python
+        yield _footer(summary)
+    for line in _explanations(summary):
+        yield Text(printable(line), style="bold")
+    for note in summary.notes:
+        yield Text(f"note: {printable(note)}")
+
+
+def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> str:
     """Text for `file`: colours and folded lines on a terminal; else plain, names in full length."""
     is_terminal = file.isatty()
     out = StringIO()
@@ -100,16 +132,8 @@ def render(summary: Summary, file: TextIO) -> str:
         emoji=False,
         legacy_windows=False,
     )
-    if any(row.self_ns for row in summary.rows):
-        console.print(_table(summary, compact=console.width < _COMPACT))
-        python = _python_table(summary)
-        if python.row_count:
-            console.print(python)
-        console.print(_footer(summary))
-    for line in _explanations(summary):
-        console.print(Text(printable(line), style="bold"))
-    for note in summary.notes:
-        console.print(Text(f"note: {printable(note)}"))
+    for part in parts(console.width):
+        console.print(part)
     encoding = file.encoding or "utf-8"
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
     text = re.sub(r"\n{3,}", "\n\n", text)
@@ -118,12 +142,12 @@ def render(summary: Summary, file: TextIO) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _table(summary: Summary, *, compact: bool) -> Table:
+def _table(summary: Summary, *, compact: bool, most: int) -> Table:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_footer=True)
     total_s = summary.accounted_s
     threads = set().union(*(row.threads for row in summary.rows))
-    grid.add_column("ELEMENT", "total", overflow="fold", min_width=_NAME_WIDTH)
-    grid.add_column("FACTORY", "", overflow="fold", min_width=_NAME_WIDTH)
+    grid.add_column("ELEMENT", "total", overflow="fold", min_width=NAME_WIDTH)
+    grid.add_column("FACTORY", "", overflow="fold", min_width=NAME_WIDTH)
     cpu = "" if compact else "CPU "
     grid.add_column(f"SELF {cpu}s", f"{total_s:.3f}", justify="right", no_wrap=True)
     grid.add_column("%", "100.0", justify="right", no_wrap=True)
@@ -131,7 +155,9 @@ def _table(summary: Summary, *, compact: bool) -> Table:
     grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
     grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
     names = [row.name for row in summary.rows]
-    for row in summary.rows:
+    # One line for one row would save nothing.
+    rest = summary.rows[most:] if len(summary.rows) > most + 1 else []
+    for row in summary.rows[: len(summary.rows) - len(rest)]:
         shown = row.path if names.count(row.name) > 1 and row.path else row.name
         grid.add_row(
             Text(printable(shown), style="bold" if row.factory else "dim"),
@@ -142,18 +168,29 @@ def _table(summary: Summary, *, compact: bool) -> Table:
             str(len(row.threads)),
             str(row.samples),
         )
+    if rest:
+        self_s = sum(row.self_ns for row in rest) / _NS
+        grid.add_row(
+            Text(f"{len(rest)} more: report --all", style="dim"),
+            "",
+            f"{self_s:.3f}",
+            f"{self_s / total_s:.1%}".rstrip("%"),
+            "",
+            str(len(set().union(*(row.threads for row in rest)))),
+            str(sum(row.samples for row in rest)),
+        )
     return grid
 
 
 def _python_table(summary: Summary) -> Table:
     """Where in the elements' Python code the CPU went; all of it is in the table above already."""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    grid.add_column("ELEMENT", overflow="fold", min_width=_NAME_WIDTH)
-    grid.add_column("PYTHON FUNCTION", overflow="fold", min_width=_NAME_WIDTH)
+    grid.add_column("ELEMENT", overflow="fold", min_width=NAME_WIDTH)
+    grid.add_column("PYTHON FUNCTION", overflow="fold", min_width=NAME_WIDTH)
     grid.add_column("SELF s", justify="right", no_wrap=True)
     grid.add_column("TOTAL s", justify="right", no_wrap=True)
     grid.add_column("% OF ELEMENT", justify="right", no_wrap=True)
-    grid.add_column("FILE", overflow="fold", min_width=_NAME_WIDTH)
+    grid.add_column("FILE", overflow="fold", min_width=NAME_WIDTH)
     least_ns = summary.accounted_s * _NS * _LEAST_PYTHON
     for row in summary.rows:
         # Callers first: one's own functions are there, whatever library they spend their time in.

@@ -169,9 +169,9 @@ def _say(text: str) -> None:
 
 
 def _next_commands(path: Path) -> str:
-    file = shlex.quote(str(path))
+    file, us = shlex.quote(str(path)), paths.command()
     return (
-        f"\nThis table again:   python -m gst_pyro_shim report {file}"
-        f"\nFlame graph:        python -m gst_pyro_shim flamegraph {file}"
+        f"\nThis table again:   {us} report {file}"
+        f"\nFlame graph:        {us} flamegraph {file}"
         f"\nIn other tools:     go tool pprof {file}  (or drop it on speedscope)"
     )

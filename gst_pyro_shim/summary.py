@@ -231,7 +231,7 @@ def summarize(profile: Profile) -> Summary:
     stats = profile.stats()
     lone_pid = stats[0].pid if len(stats) == 1 else 0
     for sample in profile.samples:
-        keys = _elements(sample)
+        keys = elements_of(sample)
         for key in keys:
             if key not in rows:
                 rows[key] = Row(*key)
@@ -244,7 +244,7 @@ def summarize(profile: Profile) -> Summary:
         if sample.cpu_ns:
             own.threads.add((sample.pid or lone_pid, sample.tid))
     for sample in profile.python:
-        found = rows.get(_elements(sample)[0]) or rows.get(_UNTAGGED)
+        found = rows.get(elements_of(sample)[0]) or rows.get(_UNTAGGED)
         if found is not None and sample.frames:
             leaf = sample.frames[0]
             found.functions[leaf.name, leaf.file] += sample.cpu_ns
@@ -260,7 +260,7 @@ def summarize(profile: Profile) -> Summary:
     )
 
 
-def _elements(sample: Sample) -> list[tuple[str, str, str]]:
+def elements_of(sample: Sample) -> list[tuple[str, str, str]]:
     """(name, path, factory) of the elements in a stack, innermost first; at least one."""
     found = [(one.name, one.path, one.factory) for one in sample.frames if one.kind == "element"]
     if found:

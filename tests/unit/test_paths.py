@@ -111,3 +111,16 @@ def test_missing_part_says_how_to_build_it(tmp_path, monkeypatch):
     with pytest.raises(NotBuiltError, match=r"libgstpyro\.so is not there") as raised:
         paths.shim_path()
     assert "make build" in raised.value.hint
+
+
+def test_the_command_that_is_shown_can_be_run(tmp_path, monkeypatch):
+    python = tmp_path / "a venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert paths.command() == f"'{python}' -m gst_pyro_shim"
+    monkeypatch.chdir(tmp_path)
+    assert paths.command() == "'a venv/bin/python' -m gst_pyro_shim"
+    monkeypatch.setenv("PATH", str(python.parent))
+    assert paths.command() == "python -m gst_pyro_shim"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import files, report, summary
+from gst_pyro_shim import cli, files, report, summary
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Merge
@@ -185,6 +185,44 @@ def test_a_terminal_that_knows_no_unicode(monkeypatch):
     assert "\\u540d\\u524d" in text
     assert "─" not in text
     file.write(text)
+
+
+def test_many_elements_are_a_few_rows_and_a_sum():
+    frames = [element_frame(f"identity{i}", "identity", f"/p/identity{i}") for i in range(70)]
+    many = [Sample((one,), (71 - i) * 10**7, 1, tid=7) for i, one in enumerate(frames)]
+    text = _render(replace(profiles.demo(), samples=many))
+    lines = text.splitlines()
+    assert lines[61].split()[0] == "identity59"
+    assert lines[62].split() == ["10", "more:", "report", "--all", "0.650", "2.5", "1", "10"]
+    assert lines[64].split() == ["total", "25.550", "100.0", "1", "70"]
+    whole = report.render(
+        summary.summarize(replace(profiles.demo(), samples=many)), io.StringIO(), every_row=True
+    )
+    assert "identity69" in whole
+    assert "more:" not in whole
+    assert "more:" not in _render(replace(profiles.demo(), samples=many[:61]))
+
+
+def test_by_another_label(tmp_path, capsys):
+    demo = profiles.demo()
+    threads = ["src", "worker", "src", ""]
+    samples = [
+        replace(one, labels=(*one.labels, ("thread", name)) if name else one.labels)
+        for one, name in zip(demo.samples, threads, strict=True)
+    ]
+    file = tmp_path / "x.pb.gz"
+    files.write(file, replace(demo, samples=samples), force=False)
+    assert cli.main(["report", "--by", "thread", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in lines if line and "─" not in line] == [
+        "THREAD CPU s % THREADS ELEMENTS, % OF ALL",
+        "src 2.400 80.0 1 x264enc0 50.0, videotestsrc0 30.0",
+        "worker 0.500 16.7 1 x264enc0 16.7",
+        "[not known] 0.100 3.3 1 [main thread] 3.3",
+        "total 3.000 100.0",
+    ]
+    assert cli.main(["report", "--by", "factory", str(file)]) == 0
+    assert "[no factory]  0.100 " in capsys.readouterr().out
 
 
 def _none(**facts):
