@@ -277,11 +277,12 @@ def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
     keep_at_exit()
     _without_plugins()
     from gst_pyro_shim.config import Settings, unknown_variables
-    from gst_pyro_shim.delivery import Delivery
+    from gst_pyro_shim.delivery import COLLECTOR_ENV, Delivery
 
     settings = Settings.load(segment.params(), os.environ)
     log.level = settings.log_level
-    for name in unknown_variables(os.environ):
+    # A controller has said so already.
+    for name in () if COLLECTOR_ENV in os.environ else unknown_variables(os.environ):
         log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
     delivery = Delivery(settings, os.environ, segment.pid, log)
     shown = " ".join(f"{name}={value}" for name, value in settings.masked().items() if value)

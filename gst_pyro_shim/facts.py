@@ -12,11 +12,10 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import paths
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+IS_STATIC: Final = "is linked statically"
 _PREFIX: Final = "gst-pyro-run "
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "str": str,
@@ -81,8 +80,9 @@ class RunFacts:
         if self.preload_ignored:
             why = f"{name} {self.preload_ignored}: the loader ignores LD_PRELOAD for it."
             do = (
-                "Load the tracer as a plugin: GST_TRACERS=pyroscope"
-                f" GST_PLUGIN_PATH=$({paths.command()} path --plugin-dir)."
+                "Profile a build that is linked dynamically."
+                if self.preload_ignored == IS_STATIC
+                else "Profile a copy of it without these rights, as the user that it becomes."
             )
         elif self.registry_written and self.registry_has_tracer:
             why = (
@@ -126,7 +126,7 @@ def why_preload_is_ignored(program: Path) -> str:
     if os.geteuid() != 0 and "security.capability" in _attributes(program):
         return "has file capabilities"
     kinds = {int.from_bytes(headers[at : at + 4], "little") for at in range(0, len(headers), size)}
-    return "" if _PT_INTERP in kinds else "is linked statically"
+    return "" if _PT_INTERP in kinds else IS_STATIC
 
 
 def _attributes(path: Path) -> list[str]:

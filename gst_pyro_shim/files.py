@@ -48,7 +48,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         GstPyroError: it is a directory, or it exists and `force` is not given.
     """
     if path.is_dir():
-        raise GstPyroError(f"{path} is a directory.", "Name a file: run -o FILE.pb.gz")
+        raise GstPyroError(f"{path} is a directory.", "Name a file with -o.")
     if not force:
         raise GstPyroError(f"File already exists, will not overwrite without --force: {path}")
 

@@ -101,8 +101,9 @@ def command() -> str:
     python = python_path()
     if shutil.which("python") == python:
         return "python -m gst_pyro_shim"
-    here = f"{Path.cwd()}/"
-    return f"{shlex.quote(python.removeprefix(here))} -m gst_pyro_shim"
+    with contextlib.suppress(OSError):  # the working directory may be gone
+        python = python.removeprefix(f"{Path.cwd()}/")
+    return f"{shlex.quote(python)} -m gst_pyro_shim"
 
 
 def libpython_path() -> Path | None:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _NS: Final = 1e9
 _WIDE: Final = 10_000
+_LEAST: Final = 56
 _NARROW: Final = 78
+"""Columns below which threads and samples are left out, so that names and times have room."""
 NAME_WIDTH: Final = 12
 _COMPACT: Final = 100
 """Columns of a terminal below which the headings are short, so that the names need not be folded."""
@@ -54,7 +56,7 @@ _CLOCKS: Final = {
 _ENDS: Final = {
     "cfi": "by CFI",
     "scan": "by verified scan",
-    "guessed": "guessed",
+    "guessed": "with a guessed frame",
     "boundary": "resumed at an element's boundary",
     "truncated": "truncated",
     "leaf_only": "leaf only",
@@ -107,7 +109,7 @@ def render(summary: Summary, file: TextIO, *, every_row: bool = False) -> str:
 
 def _parts(summary: Summary, width: int, *, every_row: bool) -> Iterator[RenderableType]:
     if any(row.self_ns for row in summary.rows):
-        yield _table(summary, compact=width < _COMPACT, most=sys.maxsize if every_row else _ROWS)
+        yield _table(summary, width=width, most=sys.maxsize if every_row else _ROWS)
         python = _python_table(summary)
         if python.row_count:
             yield python
@@ -125,7 +127,7 @@ def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> s
     console = Console(
         file=out,
         force_terminal=is_terminal,
-        width=max(_NARROW, Console(file=file).width) if is_terminal else _WIDE,
+        width=max(_LEAST, Console(file=file).width) if is_terminal else _WIDE,
         no_color=None if is_terminal else True,
         highlight=False,
         markup=False,
@@ -142,24 +144,25 @@ def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> s
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _table(summary: Summary, *, compact: bool, most: int) -> Table:
+def _table(summary: Summary, *, width: int, most: int) -> Table:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_footer=True)
     total_s = summary.accounted_s
     threads = set().union(*(row.threads for row in summary.rows))
     grid.add_column("ELEMENT", "total", overflow="fold", min_width=NAME_WIDTH)
     grid.add_column("FACTORY", "", overflow="fold", min_width=NAME_WIDTH)
-    cpu = "" if compact else "CPU "
+    cpu = "" if width < _COMPACT else "CPU "
     grid.add_column(f"SELF {cpu}s", f"{total_s:.3f}", justify="right", no_wrap=True)
     grid.add_column("%", "100.0", justify="right", no_wrap=True)
     grid.add_column(f"TOTAL {cpu}s", "", justify="right", no_wrap=True)
-    grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
-    grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
+    if width >= _NARROW:
+        grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
+        grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
     names = [row.name for row in summary.rows]
     # One line for one row would save nothing.
     rest = summary.rows[most:] if len(summary.rows) > most + 1 else []
     for row in summary.rows[: len(summary.rows) - len(rest)]:
         shown = row.path if names.count(row.name) > 1 and row.path else row.name
-        grid.add_row(
+        cells = (
             Text(printable(shown), style="bold" if row.factory else "dim"),
             Text(printable(row.factory), style="cyan"),
             f"{row.self_ns / _NS:.3f}",
@@ -168,17 +171,19 @@ def _table(summary: Summary, *, compact: bool, most: int) -> Table:
             str(len(row.threads)),
             str(row.samples),
         )
+        grid.add_row(*cells[: len(grid.columns)])
     if rest:
         self_s = sum(row.self_ns for row in rest) / _NS
-        grid.add_row(
+        cells = (
             Text(f"{len(rest)} more: report --all", style="dim"),
-            "",
+            Text(""),
             f"{self_s:.3f}",
             f"{self_s / total_s:.1%}".rstrip("%"),
             "",
             str(len(set().union(*(row.threads for row in rest)))),
             str(sum(row.samples for row in rest)),
         )
+        grid.add_row(*cells[: len(grid.columns)])
     return grid
 
 
@@ -234,7 +239,7 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("CPU accounted", text))
     stacks = summary.stacks
     if any(stacks.values()):
-        lines.append(("stacks complete", _stacks_text(stacks)))
+        lines.append(("stacks to the root", _stacks_text(stacks)))
     if summary.named_fraction is not None:
         lines.append(("leaf frames named", f"{summary.named_fraction * 100:.1f} % of samples"))
     lines += _pushes(summary, profiles)
@@ -254,9 +259,9 @@ def _reasons(counts: dict[str, int]) -> str:
 
 def _stacks_text(stacks: dict[str, int]) -> str:
     whole = sum(stacks.values())
-    complete = stacks["cfi"] + stacks["scan"]
+    reached = stacks["cfi"] + stacks["scan"] + stacks["guessed"]
     parts = [f"{_ENDS[end]} {stacks[end]}" for end in STACK_ENDS if stacks[end]]
-    return f"{complete / whole * 100:.1f} % of {whole} ({', '.join(parts)})"
+    return f"{reached / whole * 100:.1f} % of {whole} ({', '.join(parts)})"
 
 
 def _pushes(summary: Summary, dropped: dict[str, int]) -> list[tuple[str, str]]:

@@ -122,5 +122,11 @@ def test_the_command_that_is_shown_can_be_run(tmp_path, monkeypatch):
     assert paths.command() == f"'{python}' -m gst_pyro_shim"
     monkeypatch.chdir(tmp_path)
     assert paths.command() == "'a venv/bin/python' -m gst_pyro_shim"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert paths.command() == f"'{python}' -m gst_pyro_shim"
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(python.parent))
     assert paths.command() == "python -m gst_pyro_shim"

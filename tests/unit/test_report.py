@@ -91,11 +91,11 @@ def test_the_table():
         "",
         " total                             3.000  100.0                     3      290",
         "",
-        f"samples            290 at 100 Hz of CPU time, clock: {report._CLOCKS['perf']}",
-        "dropped            0",
-        "CPU accounted      100.0 % of 3.000 s, the process's user + system time",
-        "stacks complete    98.3 % of 290 (by CFI 280, by verified scan 5, guessed 5)",
-        "leaf frames named  90.0 % of samples",
+        f"samples             290 at 100 Hz of CPU time, clock: {report._CLOCKS['perf']}",
+        "dropped             0",
+        "CPU accounted       100.0 % of 3.000 s, the process's user + system time",
+        "stacks to the root  100.0 % of 290 (by CFI 280, by verified scan 5, with a guessed frame 5)",
+        "leaf frames named   90.0 % of samples",
     ]
 
 
@@ -111,10 +111,10 @@ def test_what_the_footer_has_to_say_in_other_cases():
         "signal_taken": 6,
     }
     text = _render(profiles.demo(counters=counters, agent_cpu_s=0.25, notes=["look: here"]))
-    assert "dropped            4 (ring full 3, nested 1)" in text
-    assert "stacks complete    0.0 % of 4 (leaf only 4)" in text
+    assert "dropped             4 (ring full 3, nested 1)" in text
+    assert "stacks to the root  0.0 % of 4 (leaf only 4)" in text
     assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
-    assert "agent              0.250 s CPU in a process of its own" in text
+    assert "agent               0.250 s CPU in a process of its own" in text
     assert "took the sampling signal over in 6 windows" in text
     assert "note: look: here" in text
 
@@ -154,7 +154,9 @@ def test_a_terminal_gets_colour_and_folded_names(monkeypatch):
     assert names.startswith(name)
 
 
-@pytest.mark.parametrize(("columns", "heading"), [(80, "SELF s"), (100, "SELF CPU s")])
+@pytest.mark.parametrize(
+    ("columns", "heading"), [(64, "TOTAL s"), (80, "SAMPLES"), (80, "SELF s"), (100, "SELF CPU s")]
+)
 def test_usual_names_are_not_folded(monkeypatch, columns, heading):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
@@ -162,7 +164,8 @@ def test_usual_names_are_not_folded(monkeypatch, columns, heading):
     samples = [Sample((element_frame(name, "videoconvert"),), 10**9, 1) for name in names]
     text = _render(replace(profiles.demo(), samples=samples), _Terminal())
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
-    assert f" {heading} " in lines[0]
+    assert f" {heading} " in f"{lines[0]} "
+    assert ("SAMPLES" in lines[0]) == (columns > 64)
     assert all(any(line.startswith(f" {name} ") for line in lines) for name in names)
     assert max(map(len, lines)) <= columns
 
@@ -239,6 +242,8 @@ def _none(**facts):
         ({"registry_written": True}, "the tracer's plugin could not be loaded"),
         ({"registry_written": True, "registry_has_tracer": True}, "no agent reported"),
         ({"preload_ignored": "is linked statically"}, "prog is linked statically: the loader"),
+        ({"preload_ignored": "is linked statically"}, "a build that is linked dynamically"),
+        ({"preload_ignored": "has file capabilities"}, "a copy of it without these rights"),
         ({"problems": ["a push was cut off"]}, "note: a push was cut off"),
     ],
 )
