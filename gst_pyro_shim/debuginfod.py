@@ -182,9 +182,10 @@ class Debuginfod:
                         raise TimeoutError("the download takes too long")
                     out.write(chunk)
         except HTTPError as error:
-            if error.code == 404:
-                return False
-            raise
+            with error:  # an answer as well
+                if error.code == 404:
+                    return False
+                raise
         except HTTPException as error:
             raise OSError(f"no HTTP answer: {error!r}") from error
         return size > 0

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -102,7 +103,9 @@ class _Server:
             try:
                 with urllib.request.urlopen(f"{self.url}/buildid/{plugin.build_id}/debuginfo"):
                     return
-            except OSError:
+            except OSError as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
                 assert time.monotonic() < end, "debuginfod does not serve the file"
                 time.sleep(0.1)
 

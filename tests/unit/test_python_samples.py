@@ -6,6 +6,7 @@ Context: test.
 
 import importlib.util
 import re
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -106,8 +107,9 @@ def test_strangers_are_not_let_in():
     taken = []
     with Collector(lambda *given: taken.append(given)) as collector:
         collector.start()
-        with pytest.raises(urllib.request.HTTPError):
+        with pytest.raises(urllib.error.HTTPError) as refused:
             push(collector.url, "guessed", encode(Profile(1, 2, 10, [seen(50)])))
+        refused.value.close()
     assert taken == []
 
 
