@@ -263,7 +263,8 @@ def run(fd: int, home: Home) -> int:
         agent.run()
     except Exception as error:  # noqa: BLE001  the host must not see a traceback, and must not wait for us
         if isinstance(error, GstPyroError):
-            log("error", f"{error} Not profiling.")
+            # One line of what the command line says in two.
+            log("error", f"{error.message.rstrip('.')}. {error.hint} Not profiling.")
         else:
             log("error", _where(error))
         if segment is not None:

@@ -124,7 +124,7 @@ class Settings(BaseModel):
         Literal["error", "warning", "info", "debug"], BeforeValidator(values.lowered)
     ] = _setting(
         "warning",
-        "What the agent says on stderr. GStreamer's own log (`GST_DEBUG=pyro:5`) has all of it.",
+        "What the agent says on stderr. GStreamer's own log (`GST_DEBUG=pyroscope:5`) has all of it.",
         "error, warning, info or debug",
     )
     output: Annotated[str | None, BeforeValidator(values.output)] = _setting(

@@ -89,7 +89,7 @@ class RunFacts:
                 f"GStreamer found the tracer in {name}, but no agent reported: it refused its"
                 " settings or could not start."
             )
-            do = "Its messages stand above; GST_DEBUG=GST_TRACER:5,pyro:5 shows more."
+            do = "Its messages stand above; GST_DEBUG=GST_TRACER:5,pyroscope:5 shows more."
         elif self.registry_update_off:
             why = "GST_REGISTRY_UPDATE=no keeps GStreamer from finding the tracer."
             do = "Run once without GST_REGISTRY_UPDATE."

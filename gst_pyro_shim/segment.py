@@ -378,5 +378,5 @@ class Segment:
         self._reader.offer_python(raw)
 
     def log(self, level: str, text: str) -> None:
-        """A line for GStreamer's debug log (`GST_DEBUG=pyro:5`). MT-safe."""
+        """A line for GStreamer's debug log (`GST_DEBUG=pyroscope:5`). MT-safe."""
         self._reader.log(_GST_LEVELS[level], text)

@@ -47,6 +47,21 @@ def test_relative_links_lead_somewhere(document, link):
         assert anchor in _anchors(target)
 
 
+def test_debug_categories_exist():
+    """A category that GStreamer does not know is taken without a word, and shows nothing."""
+    texts = [*DOCUMENTS, *ROOT.glob("csrc/*.[ch]"), *ROOT.glob("gst_pyro_shim/*.py")]
+    named = {
+        category
+        for path in texts
+        for levels in re.findall(r"GST_DEBUG=([\w:,]+)", path.read_text("utf-8"))
+        for category in re.findall(r"(\w+):\d", levels)
+    }
+    gstreamers = {"GST_TRACER", "GST_REGISTRY", "GST_PLUGIN_LOADING"}
+    (ours,) = re.findall(r'new_category \("(\w+)"', (ROOT / "csrc" / "gst.c").read_text("utf-8"))
+    assert ours in named
+    assert named <= {ours, *gstreamers}
+
+
 def test_readme_stays_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 200
 
