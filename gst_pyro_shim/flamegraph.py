@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from gst_pyro_shim import files
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
+from gst_pyro_shim.places import settled
 from gst_pyro_shim.summary import summarize
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
 
 def page(profile: Profile, title: str) -> str:
     """The page for `profile`."""
+    profile = settled(profile)
     summary = summarize(profile)
     style, script = _part("css"), _part("tree.js") + _part("js")
     parts = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import PYTHON
+from gst_pyro_shim.places import settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -227,6 +228,7 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 def summarize(profile: Profile) -> Summary:
     """Adds a profile up by element."""
+    profile = settled(profile)
     rows: dict[tuple[str, str, str], Row] = {}
     stats = profile.stats()
     lone_pid = stats[0].pid if len(stats) == 1 else 0

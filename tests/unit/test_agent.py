@@ -183,7 +183,9 @@ def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
     assert shim.raw.agent_state == AGENT_REFUSED
     assert done.status not in {0, AGENT_DONE}
     (line,) = capfd.readouterr().err.splitlines()
-    assert re.match(r"gst-pyro: .*GST_PYROSCOPE_SAMPLE_RATE.*fast.*1000\. Correct it, .*Not profiling\.$", line)
+    assert re.match(
+        r"gst-pyro: .*GST_PYROSCOPE_SAMPLE_RATE.*fast.*1000\. Correct it, .*Not profiling\.$", line
+    )
 
 
 def test_tracer_parameters_count(environ, capfd):
