@@ -196,7 +196,7 @@ function mark(text, frame) {
 /** Shows what the address says. */
 function show() {
   const [, view, number] = /^#([er]?)(\d+)$/.exec(location.hash) ?? [null, "", "0"];
-  tree = trees.get(view);
+  tree = treeOf(view);
   elements.checked = tree === outline;
   hottest.checked = tree === leaves;
   zoomed = current = Number(number) < tree.nodes.length ? Number(number) : 0;

@@ -113,7 +113,9 @@ function chooseHues() {
 }
 
 const everything = layout(nodes), outline = layout(elementsOf(everything));
-const leaves = leavesOf(everything);
-const trees = new Map([["", everything], ["e", outline], ["r", leaves]]);
+// Made when it is first looked at: on the largest pages it takes half a second.
+let leaves = null;
+const treeOf = (view) =>
+  view === "e" ? outline : view === "r" ? leaves ??= leavesOf(everything) : everything;
 const whole = nodes[0][2] || 1;
 const hues = chooseHues();
