@@ -97,9 +97,8 @@ def _table(groups: list[Group], label: str) -> Table:
 def _elements(one: Group, total_ns: int) -> str:
     shown = [
         f"{name} {ns / total_ns * 100:.1f}"
-        for name, ns in one.elements.most_common(_ELEMENTS)
-        if ns >= total_ns * _LEAST
+        for at, (name, ns) in enumerate(one.elements.most_common(_ELEMENTS))
+        if at == 0 or ns >= total_ns * _LEAST
     ]
     beyond = len(one.elements) - len(shown)
-    more = [f"{beyond} more" if shown else f"{beyond}, each less than 0.1"] if beyond else []
-    return ", ".join(shown + more)
+    return ", ".join([*shown, *([f"{beyond} more"] if beyond else [])])

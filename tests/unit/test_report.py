@@ -208,7 +208,10 @@ def test_many_elements_are_a_few_rows_and_a_sum():
 
 def test_by_another_label(tmp_path, capsys):
     demo = profiles.demo()
-    threads = ["src", "worker", "src", ""]
+    # What would be 0.0 % is counted, but for the one that leads.
+    tiny = replace(demo.samples[3], frames=(element_frame("sink0", "sink", "/p/sink0"),), cpu_ns=1)
+    demo = replace(demo, samples=[*demo.samples, tiny, replace(tiny, tid=9)])
+    threads = ["src", "worker", "src", "", "src", "other"]
     samples = [
         replace(one, labels=(*one.labels, ("thread", name)) if name else one.labels)
         for one, name in zip(demo.samples, threads, strict=True)
@@ -219,9 +222,10 @@ def test_by_another_label(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [" ".join(line.split()) for line in lines if line and "─" not in line] == [
         "THREAD CPU s % THREADS ELEMENTS, % OF ALL",
-        "src 2.400 80.0 1 x264enc0 50.0, videotestsrc0 30.0",
+        "src 2.400 80.0 2 x264enc0 50.0, videotestsrc0 30.0, 1 more",
         "worker 0.500 16.7 1 x264enc0 16.7",
         "[not known] 0.100 3.3 1 [main thread] 3.3",
+        "other 0.000 0.0 1 sink0 0.0",
         "total 3.000 100.0",
     ]
     assert cli.main(["report", "--by", "factory", str(file)]) == 0
