@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gst_pyro_shim import cli, environment, files, flamegraph, paths, profile, report, summary
+from gst_pyro_shim import cli, environment, files, flamegraph, paths, report, summary
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.facts import RunFacts
+from gst_pyro_shim.profile import encode
 from gst_pyro_shim.schema import PprofProfile
 from gst_pyro_shim.stats import RunStats
 from tests import profiles
@@ -27,7 +29,7 @@ from tests import profiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHOLE = profile.encode(profiles.demo())
+WHOLE = encode(profiles.demo())
 
 
 @pytest.fixture
@@ -120,15 +122,15 @@ class Plain(io.StringIO):
 
 def show(data: bytes) -> None:
     """All that can be done with a profile's bytes."""
-    found = profile.decode(data)
+    found = decode(data)
     numbers = summary.summarize(found)
     report.render(numbers, Plain())
     json.dumps(numbers.as_json(), allow_nan=False)
     flamegraph.page(found, "x")
-    profile.encode(found)
+    encode(found)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=6))
 def test_damaged_bytes_are_shown_or_refused(changes: list[tuple[int, int]]) -> None:
     data = bytearray(WHOLE)
@@ -145,7 +147,7 @@ JSON = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(
         [

@@ -279,7 +279,7 @@ _STEP = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(_STEP, max_size=60))
 def test_whatever_happens_time_and_ticks_add_up(steps):
     bench = Bench()
