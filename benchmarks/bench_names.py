@@ -18,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.measuring import SCRATCH, Row, environment, progress
-from gst_pyro_shim.profile import decode
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.symbolize import is_named
 
 if TYPE_CHECKING:

@@ -99,7 +99,7 @@ is_nested (const char *path)
   return depth > 2;
 }
 
-/* The same names as the native samples have (segment.py, window.py; tests hold them against each other). */
+/* The same names as the native samples have (segment_rows.py, window.py; tests hold them against each other). */
 static PyObject **
 pairs_of (uint32_t label)
 {

@@ -20,8 +20,8 @@ enum
 
 _Static_assert (sizeof (struct gp_record) % 8 == 0, "records are whole words");
 _Static_assert ((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
-_Static_assert (sizeof (struct gp_account_row) == 24, "segment.py unpacks these");
-_Static_assert (sizeof (struct gp_thread_row) == 32, "segment.py unpacks these");
+_Static_assert (sizeof (struct gp_account_row) == 24, "native.py unpacks these");
+_Static_assert (sizeof (struct gp_thread_row) == 32, "native.py unpacks these");
 
 uint64_t
 gp_reader_head (const struct gp_segment *segment)

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import ProfileFormatError
 from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.profile import decode
 from gst_pyro_shim.schema import PushRequest
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.backoff import Backoff
 from gst_pyro_shim.endpoint import SPY_NAME, Endpoint
-from gst_pyro_shim.outbox import Item, Outbox
+from gst_pyro_shim.item import Item
+from gst_pyro_shim.outbox import Outbox
 from gst_pyro_shim.push import Answer, Attempt, Fate, Pusher
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
-from gst_pyro_shim.profile import decode, encode
+from gst_pyro_shim.profile import encode
 
 if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile

@@ -14,12 +14,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.push import encode_push
-from gst_pyro_shim.spool import Claim, Spool, SpoolError
-from gst_pyro_shim.spool_entry import Entry, is_too_old
+from gst_pyro_shim.item import Item
+from gst_pyro_shim.spool import Spool, SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from gst_pyro_shim.spool import Claim
+    from gst_pyro_shim.spool_entry import Entry
 
     Log = Callable[[str, str], None]
     """Takes a level (error, warning, info, debug) and a line."""
@@ -27,85 +29,6 @@ if TYPE_CHECKING:
 QUEUE_BYTES: Final = 16 * 1024 * 1024
 SPOOL_REST_S: Final = 60.0
 """How long a disk that failed is left alone."""
-
-
-class Item:
-    """A profile on its way; belongs to the outbox, or to the thread that took it.
-
-    Attributes:
-        unconfirmed: it was sent once without an answer.
-        hopeless: it was so twice, and is not to be sent again.
-        errors: answers that left open whose fault it was.
-        claim: its place in the spool, where it has one.
-        insured: that place is for the case only that the last push does not succeed.
-        settled: its fate is decided by the thread that pushed it.
-        abandoned: its fate is decided by `Exporter.close`; that thread has no say any more.
-    """
-
-    __slots__ = (
-        "_body",
-        "_labels",
-        "_profile",
-        "abandoned",
-        "claim",
-        "errors",
-        "hopeless",
-        "insured",
-        "settled",
-        "size",
-        "start_ns",
-        "unconfirmed",
-    )
-
-    def __init__(self, start_ns: int, labels: Mapping[str, str], profile: bytes) -> None:
-        self.start_ns = start_ns
-        self.size = len(profile)
-        self.unconfirmed = False
-        self.errors = 0
-        self.claim: Claim | None = None
-        self.hopeless = False
-        self.insured = False
-        self.settled = False
-        self.abandoned = False
-        self._labels = labels
-        self._profile = profile
-        self._body = b""
-
-    @classmethod
-    def of_claim(cls, claim: Claim) -> Item:
-        """A profile that waited in the spool."""
-        item = cls(claim.entry.start_ns, {}, b"")
-        item._body = claim.body
-        item.unconfirmed = claim.entry.unconfirmed
-        item.errors = claim.entry.errors
-        item.claim = claim
-        return item
-
-    def again(self) -> Item:
-        """The same profile for another attempt; threads that know this object have no claim to that one."""
-        item = Item(self.start_ns, self._labels, self._profile)
-        item._body = self._body
-        item.size = self.size
-        item.unconfirmed = self.unconfirmed
-        item.errors = self.errors
-        return item
-
-    def body(self) -> bytes:
-        """As it goes on the wire; made when first asked for, since whoever hands a profile in must not wait."""
-        if not self._body:
-            self._body = encode_push(self._labels, self._profile)
-            self._profile = b""
-        return self._body
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        """Order of delivery: what met the fewest troubles, then the oldest; a poisoned profile holds up nobody."""
-        return (self.errors + self.unconfirmed, self.start_ns)
-
-    @property
-    def too_old(self) -> bool:
-        """Whether the server would refuse it for its age."""
-        return is_too_old(self.start_ns)
 
 
 def _rank(entry: Entry) -> tuple[int, int]:

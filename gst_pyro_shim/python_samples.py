@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.collector import PROFILE_NAME, Collector
+from gst_pyro_shim.decode import decode, plain
 from gst_pyro_shim.errors import ProfileFormatError
-from gst_pyro_shim.profile import decode, plain
 
 if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings

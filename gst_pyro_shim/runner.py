@@ -31,7 +31,7 @@ from gst_pyro_shim.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gst_pyro_shim.profile import Profile
+    from gst_pyro_shim.model import Profile
     from gst_pyro_shim.target import End
 
 # An agent in a process of its own may outlive its host by up to a second.

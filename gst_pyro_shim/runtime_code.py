@@ -18,7 +18,7 @@ from gst_pyro_shim.model import JIT, ORC, Frame
 from gst_pyro_shim.perf_map import PerfMap
 
 if TYPE_CHECKING:
-    from gst_pyro_shim.segment import HostName
+    from gst_pyro_shim.segment_rows import HostName
 
 _PAUSE_S: Final = 1.0
 _ORC_FILE: Final = "orcexec."

@@ -7,12 +7,21 @@ Context: agent, one thread (`log`: any). Nothing here needs the host to be alive
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from gst_pyro_shim import native
 from gst_pyro_shim.errors import SegmentError
 from gst_pyro_shim.native import Reader
+from gst_pyro_shim.segment_rows import (
+    FIXED_NAMES,
+    UNLABELLED,
+    Account,
+    Drained,
+    HostName,
+    Label,
+    Module,
+    Thread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +35,6 @@ HOST_INERT: Final = native.constant("GP_HOST_INERT")
 AGENT_RUNNING: Final = native.constant("GP_AGENT_RUNNING")
 AGENT_DONE: Final = native.constant("GP_AGENT_DONE")
 AGENT_REFUSED: Final = native.constant("GP_AGENT_REFUSED")
-SLOT_ENDED: Final = native.constant("GP_SLOT_ENDED")
 
 _COUNTER_NAMES: Final = native.enum_names("gp_counter", "GP_COUNTER_")
 _CLOCK_NAMES: Final = native.enum_names("gp_clock", "GP_CLOCK_")
@@ -39,122 +47,6 @@ _STEP_NS: Final = 1_000_000_000
 
 # GStreamer's levels of debug log.
 _GST_LEVELS: Final = {"error": 1, "warning": 2, "info": 4, "debug": 5}
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """Who was running.
-
-    Attributes:
-        name: as shown: the element's name, or words in brackets for CPU of no element.
-        factory: "" for CPU of no element.
-        path: "/pipeline0/bin0/x264enc0"; "" for CPU of no element.
-        pipeline: name of the topmost bin; "" where there is none.
-        kind: enum gp_label_kind, lowered: element, state_change, main, pool, task, thread, agent, before, unseen,
-            overflow.
-    """
-
-    name: str
-    factory: str = ""
-    path: str = ""
-    pipeline: str = ""
-    kind: str = "element"
-
-
-_FIXED_NAMES: Final = {
-    "main": "[main thread]",
-    "pool": "[GLib pool]",
-    "task": "[GStreamer task]",
-    "thread": "[other threads]",
-    "agent": "[gst-pyro agent]",
-    "before": "[before the tracer]",
-    "unseen": "[unseen threads]",
-    "overflow": "[too many labels]",
-}
-UNSEEN: Final = Label(_FIXED_NAMES["unseen"], kind="unseen")
-UNLABELLED: Final = Label(_FIXED_NAMES["thread"], kind="thread")
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """A thread of the host. `slot` and `serial` name it; a kernel's `tid` is reused."""
-
-    slot: int
-    serial: int
-    tid: int
-    comm: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """CPU time of one thread under one label, ns since the thread's birth."""
-
-    slot: int
-    serial: int
-    label: int
-    total_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """An ELF object, where it was loaded and in which generations of the module list.
-
-    Attributes:
-        start: first run-time address of its code.
-        end: first address behind it.
-        bias: run-time address minus ELF address.
-        path: of its file.
-        build_id: hex, "" where it has none.
-        added: generation in which it came.
-        removed: generation in which it went; 0: still there.
-    """
-
-    start: int
-    end: int
-    bias: int
-    path: str
-    build_id: str
-    added: int
-    removed: int
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What tells files apart: path and build id."""
-        return self.path, self.build_id
-
-
-@dataclass(frozen=True, slots=True)
-class HostName:
-    """A function's name that the host has and no file.
-
-    Attributes:
-        address: run-time address at which the function, or the range, begins.
-        bytes: of code in no file; 0: a function in a module.
-        text: its name.
-        generation: of the module list, when it was named.
-    """
-
-    address: int
-    bytes: int
-    text: str
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """What left the ring.
-
-    Attributes:
-        data: whole records (struct gp_record), one behind the other.
-        records: their number.
-        unfinished: records skipped because nobody will ever finish them.
-        corrupt_words: thrown away.
-    """
-
-    data: bytes
-    records: int
-    unfinished: int
-    corrupt_words: int
 
 
 class Segment:
@@ -222,7 +114,7 @@ class Segment:
         elif kind == "state_change":
             label = Label(f"[state change of {name}]", "", "", text(row.pipeline), kind)
         else:
-            label = Label(_FIXED_NAMES[kind], kind=kind)
+            label = Label(FIXED_NAMES[kind], kind=kind)
         self._labels[number] = label
         return label
 

@@ -19,7 +19,7 @@ from gst_pyro_shim.symbolize import is_named
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gst_pyro_shim.segment import Label
+    from gst_pyro_shim.segment_rows import Label
 
 _TAGGED: Final = 1 << 63
 _OPERAND: Final = (1 << 56) - 1

@@ -23,7 +23,7 @@ from gst_pyro_shim.runtime_code import RuntimeCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gst_pyro_shim.segment import HostName, Module
+    from gst_pyro_shim.segment_rows import HostName, Module
 
 _PYTHON_LOOPS: Final = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx", "_TAIL_CALL_")
 """Also in parts where the compiler split it (.cold, .lto_priv); in 3.14 it may be a function an opcode."""

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gst_pyro_shim.accounts import Ledger, Unseen, scale
 from gst_pyro_shim.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.segment import UNSEEN, Thread
+from gst_pyro_shim.segment_rows import UNSEEN, Thread
 from gst_pyro_shim.stacks import Stacks, cut_key, stack_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gst_pyro_shim.segment import Label, Segment
+    from gst_pyro_shim.segment import Segment
+    from gst_pyro_shim.segment_rows import Label
     from gst_pyro_shim.symbolize import Symbolizer
 
 _HEADER: Final = struct.Struct("=7I2H")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.profile import decode
+from gst_pyro_shim.decode import decode
 from tests.hosts import TARGETS, gst_launch, profile
 
 if TYPE_CHECKING:

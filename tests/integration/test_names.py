@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.profile import decode
+from gst_pyro_shim.decode import decode
 from tests.hosts import gst_launch, needs_gstreamer, profile
 
 if TYPE_CHECKING:

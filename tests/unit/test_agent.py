@@ -17,10 +17,11 @@ import pytest
 
 from gst_pyro_shim import agent, delivery
 from gst_pyro_shim.collector import TOKEN_HEADER, Collector
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.environment import COLLECTOR, COLLECTOR_TOKEN
-from gst_pyro_shim.profile import decode
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
+from tests.waiting import wait_for
 
 MS = 1_000_000
 
@@ -64,13 +65,6 @@ def running(shim, home="embedded"):
             shim.stop()
         thread.join(5.0)
         assert not thread.is_alive()
-
-
-def wait_for(holds, deadline_s=5.0):
-    end = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def burn(shim, ms=100, name="x264enc0"):

@@ -15,8 +15,8 @@ import sys
 
 import pytest
 
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import OutputFile
-from gst_pyro_shim.profile import decode
 from tests import profiles
 
 

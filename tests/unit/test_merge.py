@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample
-from gst_pyro_shim.profile import decode, encode, split
+from gst_pyro_shim.profile import encode, split
 from gst_pyro_shim.stats import RunStats, latest
 from tests import profiles
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""profile.py, model.py, schema.py: pprof out and in, judged by a reader of its own and by go tool pprof.
+"""profile.py, decode.py, model.py, schema.py: pprof out and in, judged by a reader of its own and by go tool pprof.
 
 Context: test.
 """
@@ -13,18 +13,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import ProfileFormatError
-from gst_pyro_shim.profile import (
-    NO_SAMPLE,
-    TRUNCATED,
-    Frame,
-    Profile,
-    Sample,
-    decode,
-    element_frame,
-    encode,
-    split,
-)
+from gst_pyro_shim.model import NO_SAMPLE, TRUNCATED, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.profile import encode, split
 from gst_pyro_shim.schema import PprofProfile, PushRequest
 from tests import profiles
 from tests.pprof_reader import parse_pprof

@@ -14,12 +14,14 @@ import pytest
 
 from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER, Collector
 from gst_pyro_shim.config import Settings
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.profile import decode, encode
+from gst_pyro_shim.profile import encode
 from gst_pyro_shim.python_samples import PythonSamples
 from gst_pyro_shim.schema import PushRequest
-from gst_pyro_shim.segment import _FIXED_NAMES, Segment
+from gst_pyro_shim.segment import Segment
+from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.summary import summarize
 from tests.fake_shim import FakeShim, ffi
 
@@ -168,7 +170,7 @@ def test_untagged_is_the_main_threads():
 def test_both_sides_use_the_same_names():
     text = (CSRC / "python.c").read_text()
     table = re.findall(r'\[GP_LABEL_(\w+)\] = "([^"]+)"', text)
-    assert {kind.lower(): name for kind, name in table} == _FIXED_NAMES
+    assert {kind.lower(): name for kind, name in table} == FIXED_NAMES
 
 
 def test_the_hosts_module_needs_nothing_of_ours():

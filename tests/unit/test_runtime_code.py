@@ -12,7 +12,7 @@ import pytest
 
 from gst_pyro_shim.model import JIT, ORC, Frame
 from gst_pyro_shim.runtime_code import RuntimeCode
-from gst_pyro_shim.segment import HostName
+from gst_pyro_shim.segment_rows import HostName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

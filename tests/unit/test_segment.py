@@ -13,7 +13,8 @@ import time
 import pytest
 
 from gst_pyro_shim.errors import SegmentError
-from gst_pyro_shim.segment import AGENT_DONE, Account, Segment, Thread
+from gst_pyro_shim.segment import AGENT_DONE, Segment
+from gst_pyro_shim.segment_rows import Account, Thread
 from tests.fake_shim import RING_WORDS, FakeShim, ffi, lib
 
 

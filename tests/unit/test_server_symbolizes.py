@@ -14,8 +14,9 @@ from hypothesis import given, strategies as st
 
 from gst_pyro_shim import delivery
 from gst_pyro_shim.config import Settings
+from gst_pyro_shim.decode import decode
 from gst_pyro_shim.model import UNKNOWN, Frame, Profile, Sample, element_frame, identity
-from gst_pyro_shim.profile import decode, encode, split
+from gst_pyro_shim.profile import encode, split
 from gst_pyro_shim.schema import PprofProfile
 from tests import profiles
 

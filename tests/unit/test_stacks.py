@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame
-from gst_pyro_shim.segment import Label
+from gst_pyro_shim.segment_rows import Label
 from gst_pyro_shim.stacks import _PASSING_ON, Stacks, cut_key, entry_index
 from tests import fake_shim as fake
 
@@ -159,10 +159,10 @@ def test_equal_stacks_have_equal_identities(stacks):
 def test_what_is_remembered_is_bounded(stacks, monkeypatch):
     monkeypatch.setattr("gst_pyro_shim.stacks._MAX_FRAMES", 100)
     for pc in range(100):
-        stacks.resolve(1, key(*range(pc, pc + 1 + pc % 40)))
+        stacks.resolve(1, key(*range(0x1000, 0x1001 + pc % 40), pc + 0x2000))
         frames = [len(one.frames) for one in stacks._known.values()]
         assert sum(frames) == stacks._known_frames <= 100
-        assert frames[-1] == 2 + pc % 40
+        assert frames[-1] == 3 + pc % 40
 
 
 def test_deep_stacks_are_cut_in_the_middle(stacks):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.segment import HostName, Module
+from gst_pyro_shim.segment_rows import HostName, Module
 from gst_pyro_shim.symbolize import Symbolizer, is_named
 
 if TYPE_CHECKING:
