@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gst_pyro_shim import paths
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,16 +152,9 @@ def profile(
         done = run([*words, "--", *command], clean_environment())
     else:
         done = run(command, environment(way, home, output=str(output), **settings))
-        wait_for(output)
-    assert output.exists(), f"no profile; stderr: {done.err}"
+    # An agent beside its host may be later than the host's end, by a second at most.
+    wait_for(output.exists, what=f"no profile; stderr: {done.err}")
     return done, report(output)
-
-
-def wait_for(path: Path, timeout_s: float = 5.0) -> None:
-    """An agent beside its host may be later than the host's end, by a second at most."""
-    end = time.monotonic() + timeout_s
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.02)
 
 
 def report(output: Path) -> Report:

@@ -29,9 +29,9 @@ from tests.hosts import (
     profile,
     report,
     run,
-    wait_for,
 )
 from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ def test_late_agent_of_a_short_run(late: Path, home: str, way: str, tmp_path: Pa
     words = [sys.executable, "-m", "gst_pyro_shim", "run", "--agent", home, "-o", str(output), "--"]
     done = run([*(words if way == "run" else ()), *SHORT], env)
     assert done.status == 0
-    wait_for(output)
+    wait_for(output.exists)
     assert "lost" not in done.err
     assert report(output).self_s("videotestsrc0") > 0
 

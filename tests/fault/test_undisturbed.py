@@ -26,8 +26,8 @@ from tests.hosts import (
     profile,
     report,
     run,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def test_terminated_host_dies_of_the_signal_and_its_profile_arrives(
     assert status == -number
     if number == signal.SIGKILL and home == "embedded":
         return  # an agent inside the host dies with it: said in README, Limits
-    wait_for(output)
+    wait_for(output.exists)
     found = report(output)
     assert took < 1.5
     assert found.self_s("source") > 0.1

@@ -24,8 +24,8 @@ from tests.hosts import (
     profile,
     report,
     run,
-    wait_for,
 )
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def both(
     command = [SYSTEM_PYTHON, *python, HOST, *words]
     before = run(command, environment("none") | extra)
     after = run(command, environment("preload", output=str(output)) | extra)
-    wait_for(output)
+    wait_for(output.exists)
     return before, after
 
 

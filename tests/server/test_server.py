@@ -28,11 +28,11 @@ from tests.hosts import (
     gst_launch,
     needs_gstreamer,
     run,
-    wait_for,
 )
 from tests.pprof_reader import parse_pprof
 from tests.pyroscope_client import COUNT_TYPE, CPU_TYPE, Client
 from tests.pyroscope_server import PyroscopeServer
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def pushed(request, url, tmp_path_factory):
     needs_gstreamer("x264enc", "avdec_h264")
     done = execute(way, PROGRAMS[kind], settings)
     assert done.status == 0, done.err
-    wait_for(output)
+    wait_for(output.exists)
     sent = cpu_by_element(output)
     client = Client(url)
     # An agent beside its host may end up to a second later.

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import http.server
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gst_pyro_shim.debuginfod import Debuginfod, debuginfod_of
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,13 +68,6 @@ def client(server: Server, tmp_path: Path) -> Callable[..., Debuginfod]:
         return Debuginfod(base | environ, lambda _level, _text: None)
 
     return make
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
 
 
 def test_without_servers_there_is_no_client():

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""An exporter that waits for little, a server of ours, and a log.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from gst_pyro_shim import backoff, exporter
+from gst_pyro_shim.config import Settings
+from tests.exporting import Log
+from tests.pyroscope_server import PyroscopeServer
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def server():
+    with PyroscopeServer() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(server, tmp_path):
+    return Settings(server_url=server.url, spool_dir=str(tmp_path / "spool"))
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(backoff, "FIRST_S", 0.02)
+    monkeypatch.setattr(backoff, "MOST_S", 0.1)
+    monkeypatch.setattr(exporter, "IDLE_S", 0.2)
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 0.5)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What an answer, or its absence, means for a profile and for those behind it.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from gst_pyro_shim import exporter
+from gst_pyro_shim.exporter import Exporter
+from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
+from tests.pyroscope_server import Fault
+from tests.waiting import wait_for
+
+
+def test_a_refused_profile_is_dropped_at_once_and_holds_up_nobody(server, settings, log):
+    exporting = Exporter(settings, log)
+    now = time.time_ns()
+    exporting.submit(profile(sample_type=[("a-b", "count")]), start_ns=now)
+    exporting.submit(profile(time_ns=now), start_ns=now + 1)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    assert dropped(exporting) == {"dropped_invalid": 1}
+    assert "sample type contains - (invalid_argument)" in log.at("warning")[0]
+    assert len(server.requests) == 2
+    exporting.close(CLOSE_S)
+
+
+def test_what_the_server_cannot_read_is_tried_a_few_times_only(server, settings, log):
+    exporting = Exporter(settings, log)
+    now = time.time_ns()
+    exporting.submit(profile()[:-9], start_ns=now)
+    submit(exporting, 3)
+    wait_for(lambda: dropped(exporting) and exporting.counters["pushed_profiles"] == 3)
+    assert dropped(exporting) == {"dropped_server_error": 1}
+    assert exporting.counters["failed_pushes"] == exporter.MAX_ERRORS
+    exporting.close(CLOSE_S)
+
+
+def test_a_profile_above_the_burst_is_not_pushed_for_ever(server, settings, log):
+    exporting = Exporter(settings, log)
+    submit(exporting, size=2500)
+    wait_for(lambda: dropped(exporting))
+    assert dropped(exporting) == {"dropped_throttled": 1}
+    assert "push rate limit (4.0 MiB) exceeded" in " ".join(log.at("warning"))
+    exporting.close(CLOSE_S)
+
+
+def test_429_is_waited_out_as_long_as_the_server_says(server, settings, log):
+    reset = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    text = f"limit of 1 GB/day reached, next reset at {reset}"
+    body = json.dumps({"code": "resource_exhausted", "message": text})
+    server.faults.append(Fault(status=429, body=body))
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    assert server.requests[1].at - server.requests[0].at > 0.9
+    exporting.close(CLOSE_S)
+
+
+def test_a_sent_but_unanswered_profile_is_sent_once_more_at_most(server, settings, log):
+    server.always = Fault(hang=True, stores=True)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert dropped(exporting) == {"dropped_unconfirmed": 1}
+    assert exporting.counters["unconfirmed"] == 2
+    assert len(server.requests) == 2
+    exporting.close(CLOSE_S)
+
+
+def test_504_counts_as_unanswered(server, settings, log):
+    server.always = Fault(status=504)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert len(server.requests) == 2
+    exporting.close(CLOSE_S)
+
+
+def test_wrong_credentials_pause_and_are_said_once(server, settings, log):
+    server.always = Fault(status=401, body='{"code":"unauthenticated","message":"no org id"}')
+    exporting = Exporter(settings, log)
+    submit(exporting, 3)
+    wait_for(lambda: len(server.requests) >= 3)
+    exporting.close(CLOSE_S)
+    assert len(log.at("error")) == 1
+    assert "HTTP 401: no org id (unauthenticated)" in log.at("error")[0]
+    assert len(spooled_files(settings)) == 3
+
+
+@pytest.mark.parametrize("status", [301, 403, 404, 405, 413, 415, 501])
+def test_what_never_succeeds_is_not_retried(status, server, settings, log):
+    server.always = Fault(status=status, headers=(("Location", "http://127.0.0.1:1/"),))
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert len(server.requests) == 1
+    exporting.close(CLOSE_S)
+    assert f"HTTP {status}" in log.at("warning")[0]

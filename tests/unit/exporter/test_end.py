@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""The last flush ends in time, and every profile is accounted for.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from gst_pyro_shim import exporter
+from gst_pyro_shim.config import Settings
+from gst_pyro_shim.exporter import Exporter
+from tests.exporting import CLOSE_S, closed_within, dropped, spooled_files, submit
+from tests.pprof_writer import pprof
+from tests.pyroscope_server import Fault
+from tests.waiting import wait_for
+
+CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+
+
+def test_submit_does_not_wait_for_a_hanging_server(server, settings, log):
+    server.always = Fault(hang=True)
+    exporting = Exporter(settings, log)
+    begin = time.monotonic()
+    submit(exporting, 20)
+    assert time.monotonic() - begin < 0.1
+    exporting.close(0.5)
+
+
+def test_twenty_answers_of_half_a_second_take_less_than_one(server, settings, log, monkeypatch):
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+    server.always = Fault(delay_s=0.5)
+    exporting = Exporter(settings, log)
+    submit(exporting, 20, size=100)
+    assert closed_within(exporting) < 1.0
+    assert exporting.counters["pushed_profiles"] == 20
+    assert server.total(CPU_TYPE) == 20 * 1000
+    assert not spooled_files(settings)
+
+
+@pytest.mark.parametrize("how", ["hang", "refuse", "absent", "drip", "garbage", "close"])
+def test_close_ends_in_time_and_loses_nothing(how, server, tmp_path, log):
+    url = server.url
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))  # bound, not listening: refuses
+    if how == "refuse":
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    elif how == "absent":
+        url = "http://192.0.2.1:4040"  # TEST-NET-1: nobody answers
+    elif how == "hang":
+        server.always = Fault(hang=True)
+    elif how == "drip":
+        server.always = Fault(raw=b"HTTP/1.1 200 OK\r\nX: ", hang=True)
+    elif how == "garbage":
+        server.always = Fault(raw=b"\x15\x03\x01\x00\x02\x02\x50 what?\r\n\r\n")
+    else:
+        server.always = Fault(close=True)
+    settings = Settings(server_url=url, spool_dir=str(tmp_path / "spool"))
+    exporting = Exporter(settings, log)
+    submit(exporting, 20)
+    closed_within(exporting)
+    closed.close()
+    assert exporting.counters["spooled"] == 20
+    assert len(spooled_files(settings)) == 20
+    assert dropped(exporting) == {}
+
+
+@pytest.mark.parametrize("how", ["hang", "refuse"])
+def test_without_a_spool_what_is_lost_is_counted(how, server, log):
+    server.always = Fault(hang=True)
+    url = server.url if how == "hang" else "http://127.0.0.1:1"
+    exporting = Exporter(Settings(server_url=url, spool_dir=""), log)
+    submit(exporting, 20)
+    closed_within(exporting)
+    assert sum(dropped(exporting).values()) == 20
+
+
+def test_an_answer_at_the_last_moment_leaves_nothing_on_disk(server, settings, log, monkeypatch):
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+    server.always = Fault(delay_s=0.7)
+    exporting = Exporter(settings, log)
+    submit(exporting, 10)
+    closed_within(exporting)
+    assert exporting.counters["pushed_profiles"] == 10
+    assert exporting.counters["spooled"] == exporting.counters["from_spool"] == 0
+    assert not spooled_files(settings)
+
+
+def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(server, settings, log):
+    server.always = Fault(hang=True)
+    first = Exporter(settings, log)
+    submit(first)
+    wait_for(lambda: server.requests)
+    first.close(0.2)
+    assert "-u1-" in spooled_files(settings)[0].name
+    second = Exporter(settings, log)
+    wait_for(lambda: dropped(second))
+    assert dropped(second) == {"dropped_unconfirmed": 1}
+    second.close(CLOSE_S)
+
+
+def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, log):
+    server.always = Fault(hang=True)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters.get("unconfirmed"))
+    submit(exporting, 10)
+    assert closed_within(exporting) < 0.5
+    # The first may have been under way for the second time.
+    assert len(spooled_files(settings)) + sum(dropped(exporting).values()) == 11
+
+
+def test_close_twice_and_submit_after_it_are_harmless(server, settings, log):
+    exporting = Exporter(settings, log)
+    exporting.close(CLOSE_S)
+    exporting.close(CLOSE_S)
+    submit(exporting)
+    assert dropped(exporting) == {"dropped_closed": 1}
+
+
+def test_threads_end_with_close(server, settings, log):
+    # Another test's thread may still wait for its hanging server.
+    before = set(threading.enumerate())
+    exporting = Exporter(settings, log)
+    submit(exporting, 5)
+    assert {t.name for t in set(threading.enumerate()) - before} >= {"gst-pyro-push"}
+    exporting.close(CLOSE_S)
+
+    def ours():
+        new = set(threading.enumerate()) - before
+        return [t.name for t in new if t.name.startswith("gst-pyro")]
+
+    wait_for(lambda: not ours())
+
+
+def test_many_submitters_lose_and_double_nothing(server, settings, log):
+    server.faults.extend([Fault(status=503), Fault(), Fault(status=500), Fault(close=True)])
+    exporting = Exporter(settings, log)
+    threads = [threading.Thread(target=submit, args=(exporting, 10)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    exporting.close(2.0)
+    left = len(spooled_files(settings))
+    assert len(server.stored()) + left == 50
+    assert exporting.counters["pushed_profiles"] == 50 - left
+    assert dropped(exporting) == {}
+
+
+TROUBLES = [
+    *(Fault(status=status) for status in (429, 500, 502, 503)),
+    Fault(raw=b"SSH-2.0-OpenSSH\r\n"),
+    Fault(close=True),
+    Fault(close=True, stores=True),
+    Fault(status=504, stores=True),
+    Fault(delay_s=0.8),
+    *[Fault()] * 6,
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings, log):
+    """Processes that share a spool, a server in changing moods, and ends at any moment."""
+    chance = random.Random(seed)
+    submitted, counts = 0, Counter()
+    for _ in range(4):
+        exporters = [Exporter(settings, log) for _ in range(2)]
+        for _ in range(5):
+            for exporting in exporters:
+                server.faults.extend(chance.choices(TROUBLES, k=2))
+                now = time.time_ns()
+                one = {"stack": ["f"], "value": [1], "labels": {"element": f"p{submitted}"}}
+                exporting.submit(pprof([one], time_ns=now), start_ns=now)
+                submitted += 1
+            time.sleep(chance.random() / 20)
+        for exporting in exporters:
+            closed_within(exporting, chance.choice([0.1, 0.3, 1.0]))
+            counts.update(exporting.counters)
+        server.faults.clear()
+    last = Exporter(settings, log)
+    wait_for(lambda: not spooled_files(settings), 10)
+    last.close(CLOSE_S)
+    counts.update(last.counters)
+    stored = Counter(profile.label("element") for profile in server.stored())
+    lost = submitted - len(stored)
+    assert lost <= sum(count for name, count in counts.items() if name.startswith("dropped_"))
+    assert max(stored.values()) <= 2
+    assert counts["pushed_profiles"] <= sum(stored.values())

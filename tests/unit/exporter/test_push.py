@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""One push: what is sent, to whom, and how it is read that it was taken.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gst_pyro_shim import exporter
+from gst_pyro_shim.config import Settings
+from gst_pyro_shim.errors import ConfigError
+from gst_pyro_shim.exporter import Exporter
+from tests.exporting import CLOSE_S, closed_within, dropped, profile, spooled_files, submit
+from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
+from tests.waiting import wait_for
+
+CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+
+
+def test_a_profile_arrives_with_its_labels(server, tmp_path, log):
+    settings = Settings(
+        server_url=server.url + "/", tracer_name="cam", tags={"site": "north"}, spool_dir=""
+    )
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    exporting.submit(profile(7), name="python_cpu", start_ns=time.time_ns())
+    exporting.close(CLOSE_S)
+    assert server.total(CPU_TYPE, service_name="cam", site="north", element="e") == 1000
+    assert server.total("python_cpu:cpu:nanoseconds:cpu:nanoseconds", service_name="cam") == 7
+    assert server.stored()[0].label("pyroscope_spy") == "gst-pyro-shim"
+    assert exporting.counters["pushed_profiles"] == 2
+    assert exporting.counters["pushed_bytes"] > 200
+    assert len(log.at("debug")) == 2
+
+
+def test_one_profile_a_request_gzipped(server, settings, log):
+    exporting = Exporter(settings, log)
+    submit(exporting, 3)
+    exporting.close(CLOSE_S)
+    assert [len(each.series) for each in server.requests] == [1, 1, 1]
+    assert [len(each.series[0].samples) for each in server.requests] == [1, 1, 1]
+    assert {each.headers["Content-Encoding"] for each in server.requests} == {"gzip"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"basic_auth_user": "u", "basic_auth_password": "geheim"}, "Basic dTpnZWhlaW0="),
+        ({"bearer_token": "geheim"}, "Bearer geheim"),
+        ({"url": "http://u:geheim@"}, "Basic dTpnZWhlaW0="),
+        ({"http_headers": "X-Key=geheim"}, "geheim"),
+    ],
+)
+def test_credentials_are_sent_and_never_said(given, expected, server, tmp_path, log):
+    server.always = Fault(status=401)
+    url = server.url.replace("http://", given.pop("url", "http://"))
+    settings = Settings(server_url=url, spool_dir=str(tmp_path / "geheim-not"), **given)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: server.requests)
+    exporting.close(CLOSE_S)
+    headers = server.requests[0].headers
+    assert expected in {headers.get("Authorization"), headers.get("X-Key")}
+    everything = " ".join(text for _, text in log.lines) + repr(exporting._pusher.endpoint)
+    assert "geheim" not in everything.replace("geheim-not", "")
+    assert all(b"geheim" not in file.read_bytes() for file in spooled_files(settings))
+
+
+def test_tenant_is_sent(server, log):
+    exporting = Exporter(Settings(server_url=server.url, tenant_id="team", spool_dir=""), log)
+    submit(exporting)
+    exporting.close(CLOSE_S)
+    assert server.requests[0].headers["X-Scope-OrgID"] == "team"
+
+
+def test_a_url_that_cannot_be_used_is_a_config_error(log):
+    for url in ("ftp://x", "http://", "http://x:port", "4040"):
+        with pytest.raises(ConfigError):
+            Exporter(Settings.model_construct(server_url=url), log)
+
+
+def test_ipv6(log):
+    try:
+        server = PyroscopeServer(host="::1")
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
+    with server:
+        exporting = Exporter(Settings(server_url=server.url, spool_dir=""), log)
+        submit(exporting)
+        exporting.close(CLOSE_S)
+        assert len(server.stored()) == 1
+        assert server.requests[0].headers["Host"] == server.url.removeprefix("http://")
+
+
+def test_https(tmp_path, log, monkeypatch):
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+    certificate = make_certificate(tmp_path)
+    with PyroscopeServer(certificate=certificate) as server:
+        settings = Settings(server_url=server.url, spool_dir=str(tmp_path / "spool"))
+        strange = Exporter(settings, log)
+        submit(strange)
+        wait_for(lambda: strange.counters.get("failed_pushes"))
+        strange.close(CLOSE_S)
+        assert "certificate verify failed" in log.at("warning")[0]
+        assert not server.requests
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        server.always = Fault(delay_s=0.5)
+        trusting = Exporter(settings, log)
+        trusting.warm_up()
+        wait_for(lambda: server.requests)
+        submit(trusting, 19)
+        closed_within(trusting)
+        assert trusting.counters["pushed_profiles"] == 20
+        assert trusting.counters["from_spool"] == 1
+
+
+def test_nothing_of_openssl_is_loaded_for_http():
+    code = (
+        "import sys, gst_pyro_shim.exporter, gst_pyro_shim.push as p;"
+        "print([m for m in ('ssl', '_ssl', 'hashlib', 'http.client', 'email') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_web_page_is_not_taken_for_a_stored_profile(server, settings, log):
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>Please log in</html>"
+    server.always = Fault(raw=page)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters.get("failed_pushes"))
+    exporting.close(CLOSE_S)
+    assert exporting.counters["pushed_profiles"] == 0
+    assert len(spooled_files(settings)) == 1
+
+
+def test_chunked_answers_are_read(server, settings, log):
+    text = b'{"code":"invalid_argument","message":"because"}'
+    answer = b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer += b"%x\r\n%s\r\n%x;a=b\r\n%s\r\n0\r\n\r\n" % (9, text[:9], len(text) - 9, text[9:])
+    server.always = Fault(raw=answer)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert "because (invalid_argument)" in log.at("warning")[0]
+    exporting.close(CLOSE_S)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Profiles that wait, on disk or in memory, for a server that is away.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gst_pyro_shim import outbox
+from gst_pyro_shim.config import Settings
+from gst_pyro_shim.exporter import Exporter
+from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
+from tests.pprof_writer import SECOND_NS
+from tests.pyroscope_server import Fault, PyroscopeServer
+from tests.waiting import wait_for
+
+CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+
+
+def test_the_spool_is_delivered_when_the_server_is_back(server, settings, log):
+    server.faults.extend([Fault(status=503)] * 3)
+    exporting = Exporter(settings, log)
+    submit(exporting, 5)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 5)
+    assert server.total(CPU_TYPE) == 5000
+    assert exporting.counters["failed_pushes"] == 3
+    assert exporting.counters["from_spool"] >= 1
+    assert not spooled_files(settings)
+    assert len(log.at("warning")) == 1
+    assert len(log.at("info")) == 1
+    exporting.close(CLOSE_S)
+
+
+def test_the_spool_is_delivered_at_the_next_start(server, settings, log):
+    server.always = Fault(status=503)
+    first = Exporter(settings, log)
+    submit(first, 3)
+    first.close(CLOSE_S)
+    assert len(spooled_files(settings)) == 3
+    server.always = None
+    second = Exporter(settings, log)
+    wait_for(lambda: second.counters["pushed_profiles"] == 3)
+    second.close(CLOSE_S)
+    assert server.total(CPU_TYPE) == 3000
+    assert not spooled_files(settings)
+
+
+def test_a_spool_is_never_delivered_to_another_server(server, settings, log):
+    server.always = Fault(status=503)
+    first = Exporter(settings, log)
+    submit(first, 3)
+    first.close(CLOSE_S)
+    with PyroscopeServer() as other:
+        for changed in ({"server_url": other.url}, {"tenant_id": "team"}):
+            server.always = None
+            second = Exporter(settings.model_copy(update=changed), log)
+            submit(second)
+            wait_for(lambda second=second: second.counters["pushed_profiles"] == 1)
+            second.close(CLOSE_S)
+        assert len(other.stored()) == 1
+    assert len(spooled_files(settings)) == 3
+
+
+def test_without_a_spool_profiles_wait_in_memory(server, log):
+    server.faults.extend([Fault(status=502), Fault(status=500), Fault(status=429)])
+    exporting = Exporter(Settings(server_url=server.url, spool_dir=""), log)
+    submit(exporting, 4)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 4)
+    assert server.total(CPU_TYPE) == 4000
+    exporting.close(CLOSE_S)
+
+
+def test_an_old_profile_is_dropped_unsent(server, settings, log):
+    exporting = Exporter(settings, log)
+    exporting.submit(profile(), start_ns=time.time_ns() - 56 * 60 * SECOND_NS)
+    wait_for(lambda: dropped(exporting))
+    assert dropped(exporting) == {"dropped_too_old": 1}
+    assert not server.requests
+    exporting.close(CLOSE_S)
+
+
+def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
+    monkeypatch.setattr(outbox, "QUEUE_BYTES", 5 * len(profile()))
+    server.always = Fault(status=503)
+    exporting = Exporter(Settings(server_url=server.url, spool_dir=""), log)
+    exporting._backoff._resume_at = time.monotonic() + 1
+    begin = time.time_ns()
+    for each in range(8):
+        exporting.submit(profile(), start_ns=begin + each)
+    assert dropped(exporting) == {"dropped_queue_full": 3}
+    assert [item.start_ns - begin for item in exporting._box.queue] == [3, 4, 5, 6, 7]
+    exporting.close(0.1)
+
+
+@pytest.mark.parametrize("place", ["/proc/no/such", "/dev/null/spool", "/sys"])
+def test_an_unusable_spool_is_said_once(place, server, log):
+    server.always = Fault(status=503)
+    exporting = Exporter(Settings(server_url=server.url, spool_dir=place), log)
+    submit(exporting, 3)
+    exporting.close(CLOSE_S)
+    assert len([line for line in log.at("warning") if line.startswith("no spool")]) == 1
+    assert dropped(exporting) == {"dropped_not_delivered": 3}
+
+
+def test_the_worker_outlives_an_error_of_its_own(server, settings, log, monkeypatch):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._box, "next_on_disk", lambda before: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: log.at("error"))
+    monkeypatch.undo()
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    exporting.close(CLOSE_S)
+    assert "ZeroDivisionError" in log.at("error")[0]
