@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.hosts import compile_plugin
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "tests" / "targets" / "gstcpuburn.c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,7 @@ class Furnace:
         self._runs = 0
         plugins = folder / "plugins"
         plugins.mkdir()
-        flags = subprocess.run(
-            ["pkg-config", "--cflags", "--libs", "gstreamer-base-1.0"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()
-        compiler = os.environ.get("CC", "cc")
-        warnings = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
-        product = ["-shared", "-fPIC", "-o", plugins / "libgstcpuburn.so", SOURCE]
-        define = '-DPACKAGE="gst-pyro-shim"'
-        subprocess.run(
-            [compiler, "-std=gnu11", "-O1", "-g", *warnings, define, *product, *flags], check=True
-        )
+        compile_plugin("gstcpuburn.c", plugins)
         unwanted = ("LD_PRELOAD", "GST_TRACERS", "GST_DEBUG")
         self._environ = {
             name: value

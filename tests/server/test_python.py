@@ -7,7 +7,6 @@ Context: tests.
 from __future__ import annotations
 
 import ast
-import os
 import secrets
 import time
 
@@ -15,7 +14,6 @@ import pytest
 
 from tests.hosts import SYSTEM_PYTHON, TARGETS, environment, near_share, needs_gstreamer, run
 from tests.pyroscope_client import Client
-from tests.pyroscope_server import PyroscopeServer
 from tests.python.test_host import fits_this_python
 
 pytestmark = [
@@ -27,16 +25,6 @@ pytestmark = [
 
 PYTHON_TYPE = "python_cpu:cpu:nanoseconds:cpu:nanoseconds"
 RATE_HZ = 500
-
-
-@pytest.fixture(scope="module")
-def url():
-    given = os.environ.get("GP_TEST_SERVER_URL")
-    if given:
-        yield given
-        return
-    with PyroscopeServer() as server:
-        yield server.url
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ from tests.hosts import (
 )
 from tests.pprof_reader import parse_pprof
 from tests.pyroscope_client import COUNT_TYPE, CPU_TYPE, Client
-from tests.pyroscope_server import PyroscopeServer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -49,16 +48,6 @@ PROGRAMS = {
     "pygobject": [SYSTEM_PYTHON, str(TARGETS / "pipeline_app.py"), PIPELINE],
 }
 SAMPLE_RATE_HZ = 250
-
-
-@pytest.fixture(scope="module")
-def url():
-    given = os.environ.get("GP_TEST_SERVER_URL")
-    if given:
-        yield given
-        return
-    with PyroscopeServer() as server:
-        yield server.url
 
 
 def execute(way: str, program: list[str], settings: dict[str, str]) -> Done:
