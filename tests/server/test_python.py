@@ -15,6 +15,7 @@ import pytest
 from tests.hosts import SYSTEM_PYTHON, TARGETS, environment, near_share, needs_gstreamer, run
 from tests.pyroscope_client import Client
 from tests.python.test_host import fits_this_python
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.server,
@@ -90,8 +91,11 @@ def test_allocations_where_they_are_asked_for(url, tmp_path):
     }
     program = [SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "2", "numpy"]
     assert run(program, environment("preload", **settings)).status == 0
-    time.sleep(2)
     client = Client(url)
-    kinds = [kind for kind in client.profile_types() if kind.startswith("memory:alloc_space:")]
-    assert kinds
-    assert any("brighten" in path for path in client.flame(kinds[0], service_name=service).paths)
+
+    def has_arrived():
+        kinds = [kind for kind in client.profile_types() if kind.startswith("memory:alloc_space:")]
+        paths = client.flame(kinds[0], service_name=service).paths if kinds else ()
+        return any("brighten" in path for path in paths)
+
+    wait_for(has_arrived, 10.0)
