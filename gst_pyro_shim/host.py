@@ -21,13 +21,16 @@ class Host:
     def __init__(self, pid: int, home: Home) -> None:
         """Watches it where it can end without us."""
         self._pid = pid
+        self._is_beside = home == "process"
         self._poll: select.poll | None = None
         self._ended = False
-        if home == "process":
+        if self._is_beside:
             try:
                 descriptor = os.pidfd_open(pid)
             except ProcessLookupError:
                 self._ended = True
+            except OSError:  # older containers forbid what they do not know
+                return
             else:
                 self._poll = select.poll()
                 self._poll.register(descriptor, select.POLLIN)
@@ -37,6 +40,8 @@ class Host:
         """It has exited, or was killed."""
         if not self._ended and self._poll is not None:
             self._ended = bool(self._poll.poll(0))
+        elif not self._ended and self._is_beside:
+            self._ended = not Path(f"/proc/{self._pid}").exists()
         return self._ended
 
     def has_left(self) -> bool:
