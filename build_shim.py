@@ -21,8 +21,6 @@ import io
 import logging
 import os
 import shlex
-import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -47,6 +45,7 @@ from setuptools.build_meta import (  # noqa: F401
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
+from build_requirements import check_requirements, compiler_command, pkg_config
 from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import BuildError, GstPyroError
 
@@ -107,106 +106,10 @@ class Products:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """Something of the system that the build needs."""
-
-    what: str
-    apt: str
-    dnf: str
-    pacman: str
-
-
-COMPILER = Requirement("a C compiler (cc)", "build-essential", "gcc", "gcc")
-PKG_CONFIG = Requirement("pkg-config", "pkg-config", "pkgconf-pkg-config", "pkgconf")
-GSTREAMER = Requirement(
-    "the GStreamer headers", "libgstreamer1.0-dev", "gstreamer1-devel", "gstreamer"
-)
-LIBDW = Requirement("the libdw headers (elfutils)", "libdw-dev", "elfutils-devel", "elfutils")
-PYTHON_HEADERS = Requirement("the Python headers", "python3-dev", "python3-devel", "python")
-LIBPYTHON = Requirement("a shared libpython", "libpython3-dev", "python3-devel", "python")
-MANAGERS = {"apt": "apt-get install -y", "dnf": "dnf install -y", "pacman": "pacman -S --needed"}
-
-
 def sources() -> list[Path]:
     """The shim's own C files: all of csrc/ but the agent's side."""
     other = {AGENT_SOURCE, *NATIVE_SOURCES}
     return sorted(path for path in CSRC.glob("*.c") if path not in other)
-
-
-def missing_requirements() -> list[Requirement]:
-    """What the system lacks for a build, in the order in which the build would meet it."""
-    include = Path(sysconfig.get_path("include"))
-    have = {
-        COMPILER: shutil.which(_compiler_command()[0]) is not None,
-        PKG_CONFIG: shutil.which("pkg-config") is not None,
-        GSTREAMER: _pkg_config("--exists", "gstreamer-1.0") is not None,
-        LIBDW: _pkg_config("--exists", "libdw") is not None,
-        PYTHON_HEADERS: (include / "Python.h").is_file(),
-        LIBPYTHON: paths.libpython_path() is not None,
-    }
-    return [requirement for requirement, found in have.items() if not found]
-
-
-def check_requirements() -> None:
-    """Refuses a build that cannot succeed.
-
-    Raises:
-        BuildError: names everything that is missing, with the command that installs it.
-    """
-    missing = missing_requirements()
-    if not missing:
-        return
-    hints = []
-    # A Python that no distribution package brought (pyenv, a build of one's own) has its headers and its
-    # libpython from where it came from.
-    foreign = {PYTHON_HEADERS, LIBPYTHON} if not _is_distribution_python() else set()
-    packages = [requirement for requirement in missing if requirement not in foreign]
-    if packages:
-        hints.append(_install_command(packages))
-    if foreign.intersection(missing):
-        hints.append(_python_command())
-    message = "cannot build the native parts without " + ", ".join(item.what for item in missing)
-    raise BuildError(message, "\n".join(hints))
-
-
-def _is_distribution_python() -> bool:
-    return Path(sys.base_prefix) == Path("/usr")
-
-
-def _install_command(packages: list[Requirement]) -> str:
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    present = [name for name in MANAGERS if shutil.which(MANAGERS[name].split()[0])]
-    lines = []
-    for manager in present or MANAGERS:
-        names = " ".join(dict.fromkeys(getattr(item, manager) for item in packages))
-        lines.append(f"install them: {sudo}{MANAGERS[manager]} {names}")
-    return "\n".join(lines)
-
-
-def _python_command() -> str:
-    version = sysconfig.get_python_version()
-    full = sys.version.split()[0]
-    if ".pyenv" in sys.base_prefix:
-        remedy = f"PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install --force {full}"
-    else:
-        remedy = f"configure --enable-shared, or take another Python: uv python install {version}"
-    return f"{sys.base_prefix} has no shared libpython{version}; build it with one: {remedy}"
-
-
-def _compiler_command() -> list[str]:
-    return shlex.split(os.environ.get("CC", "")) or ["cc"]
-
-
-def _pkg_config(*arguments: str) -> list[str] | None:
-    """The words pkg-config answers; None where it fails or is not there."""
-    try:
-        done = subprocess.run(
-            ["pkg-config", *arguments], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return shlex.split(done.stdout)
 
 
 class Toolchain:
@@ -222,7 +125,7 @@ class Toolchain:
         from distutils.ccompiler import new_compiler
 
         self.work_dir = work_dir
-        command = _compiler_command()
+        command = compiler_command()
         self.flags = [*COMMON_FLAGS, "-O1" if sanitize else "-O2"]
         self.sanitize = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"] if sanitize else []
         self.werror = ["-Werror"] if os.environ.get("GP_WERROR") == "1" else []
@@ -291,7 +194,7 @@ class Toolchain:
 
 def shim_objects(tools: Toolchain, files: Sequence[Path] | None = None) -> list[Path]:
     """Objects of the shim, or of some of its files, exactly as the product has them."""
-    headers = _pkg_config("--cflags-only-I", "gstreamer-1.0") or []
+    headers = pkg_config("--cflags-only-I", "gstreamer-1.0") or []
     # System headers: their warnings are not ours to mend.
     headers = [word.replace("-I", "-isystem", 1) for word in headers]
     return tools.compile(files or sources(), flags=[*SHIM_FLAGS, *headers])
@@ -320,7 +223,7 @@ def _build_native(tools: Toolchain, target: Path) -> None:
         ffi.cdef(_declarations(header))
     includes = "".join(f'#include "{header.name}"\n' for header in NATIVE_HEADERS)
     ffi.set_source("gst_pyro_shim._native", includes)
-    _link_cffi(tools, ffi, target, NATIVE_SOURCES, _pkg_config("--libs", "libdw", "libelf") or [])
+    _link_cffi(tools, ffi, target, NATIVE_SOURCES, pkg_config("--libs", "libdw", "libelf") or [])
 
 
 def _link_cffi(
@@ -403,7 +306,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def get_source_files(self) -> list[str]:
         """What a source distribution needs beyond the package."""
-        extra = [*CSRC.glob("*"), ROOT / "build_shim.py"]
+        extra = [*CSRC.glob("*"), *ROOT.glob("build_*.py")]
         return [str(path.relative_to(ROOT)) for path in sorted(extra)]
 
 

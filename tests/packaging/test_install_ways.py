@@ -143,7 +143,13 @@ def test_source_distribution_builds(tree, environment, tmp_path):
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    assert {"csrc/abi.h", "csrc/agent_init.py", "build_shim.py", "LICENSE"} <= names
+    assert {
+        "csrc/abi.h",
+        "csrc/agent_init.py",
+        "build_shim.py",
+        "build_requirements.py",
+        "LICENSE",
+    } <= names
     assert not [name for name in names if name.endswith(".so")]
     # WHEN, THEN
     python = environment / "bin" / "python"
