@@ -293,7 +293,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if name == chosen:  # the arguments of `run` take pydantic to know
             verb.add_arguments(sub)
         subs[name] = sub
-    arguments, unknown = parser.parse_known_args(argv)
+    try:
+        arguments, unknown = parser.parse_known_args(argv)
+    except SystemExit:  # --help, and nobody has looked whether it went out
+        sys.stdout.flush()
+        raise
     if unknown:  # said with the usage of the verb, not of the whole program
         subs[arguments.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments

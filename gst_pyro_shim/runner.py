@@ -60,8 +60,10 @@ class _Output:
         """
         path = Path(self.pattern or "x")
         try:
-            if self.pattern and "%p" not in self.pattern and path.exists():
-                files.refuse_existing(path, force=self.force)
+            if self.pattern and "%p" not in self.pattern:
+                with contextlib.suppress(FileNotFoundError):
+                    path.stat()  # exists() would keep to itself what else is wrong, from Python 3.14 on
+                    files.refuse_existing(path, force=self.force)
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as error:
