@@ -16,13 +16,16 @@ enum
 {
   ALIGNMENT = 16, /* of functions in x86inc.asm, which x264, x265, dav1d and FFmpeg share */
   LEA = 0x8d,
-  CALL = 0xe8
+  CALL = 0xe8,
+  A64_ALIGNMENT = 4,  /* of functions in their asm.S for aarch64: that of an instruction */
+  A64_PAIR_WORDS = 8, /* adrp and its add are not farther apart, or do not belong together */
+  A64_REGISTERS = 32
 };
 
 static void
 add_entry (struct gp_entries *entries, uint64_t address)
 {
-  if (address % ALIGNMENT != 0 || address < entries->code.start || address >= entries->code.end)
+  if (address % entries->alignment != 0 || address < entries->code.start || address >= entries->code.end)
     return;
   if (entries->count == entries->capacity) {
     size_t capacity = entries->capacity ? entries->capacity * 2 : 1024;
@@ -50,6 +53,29 @@ read_code (struct gp_entries *entries, const uint8_t *bytes, size_t length, uint
       continue;
     memcpy (&offset, bytes + next - 4, 4);
     add_entry (entries, address + next + (uint64_t) (int64_t) offset);
+  }
+}
+
+/* A64: whom bl calls, and what an adrp with its add points to. Words of the file are little-endian, as we are. */
+static void
+read_code_a64 (struct gp_entries *entries, const uint8_t *bytes, size_t length, uint64_t address)
+{
+  uint64_t pages[A64_REGISTERS] = { 0 };
+  size_t set_at[A64_REGISTERS] = { 0 }; /* counted from 1; 0: never */
+  for (size_t i = 0; i < length / 4; i++) {
+    uint32_t word;
+    memcpy (&word, bytes + 4 * i, 4);
+    uint64_t pc = address + 4 * i;
+    unsigned to = word & 31, from = word >> 5 & 31;
+    if ((word & 0xfc000000) == 0x94000000) { /* bl */
+      add_entry (entries, pc + (uint64_t) ((int64_t) ((uint64_t) word << 38) >> 36));
+    } else if ((word & 0x9f000000) == 0x90000000) { /* adrp */
+      uint64_t page = (uint64_t) (word >> 5 & 0x7ffff) << 2 | (word >> 29 & 3);
+      pages[to] = (pc & ~(uint64_t) 4095) + (uint64_t) ((int64_t) (page << 43) >> 31);
+      set_at[to] = i + 1;
+    } else if ((word & 0xffc00000) == 0x91000000 && set_at[from] != 0 && i < set_at[from] + A64_PAIR_WORDS) { /* add */
+      add_entry (entries, pages[from] + (word >> 10 & 0xfff));
+    }
   }
 }
 
@@ -81,6 +107,7 @@ gp_entries_read (struct gp_entries *entries, Elf *file)
   entries->is_read = true;
   if (file == NULL || gelf_getehdr (file, &header) == NULL)
     return;
+  entries->alignment = header.e_machine == EM_AARCH64 ? A64_ALIGNMENT : ALIGNMENT;
   entries->code.start = UINT64_MAX;
   while ((section = elf_nextscn (file, section)) != NULL)
     if (gelf_getshdr (section, &shape) != NULL && (shape.sh_flags & SHF_EXECINSTR)) {
@@ -98,6 +125,8 @@ gp_entries_read (struct gp_entries *entries, Elf *file)
       read_relocations (entries, data, shape.sh_entsize, header.e_machine);
     else if ((shape.sh_flags & SHF_EXECINSTR) && header.e_machine == EM_X86_64)
       read_code (entries, data->d_buf, data->d_size, shape.sh_addr);
+    else if ((shape.sh_flags & SHF_EXECINSTR) && header.e_machine == EM_AARCH64)
+      read_code_a64 (entries, data->d_buf, data->d_size, shape.sh_addr);
   }
   if (entries->count > 1)
     qsort (entries->rows, entries->count, sizeof *entries->rows, by_address);

@@ -52,6 +52,7 @@ struct gp_fde_table
 struct gp_entries
 {
   struct gp_range code;
+  uint64_t alignment;
   uint64_t *rows; /* sorted */
   size_t count;
   size_t capacity;

@@ -209,6 +209,19 @@ def test_assembly_in_a_stripped_file_begins_where_something_points(
         assert {(one.start, one.names[0]) for one in answers} == {(at[name], "")}
 
 
+def test_assembly_for_aarch64_begins_where_something_points(bench: Bench, tmp_path: Path):
+    compiler = "aarch64-linux-gnu-gcc"
+    if shutil.which(compiler) is None:
+        pytest.skip("needs gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+    file = build(tmp_path, source="assembly_a64.c", compiler=compiler)
+    at = symbols(file)
+    stripped = tmp_path / "stripped.so"
+    sh("aarch64-linux-gnu-objcopy", "--strip-all", file, stripped)
+    for name, length in (("called", 12), ("in_table", 36), ("pointed", 36)):
+        answers = bench.ask(stripped, *range(at[name], at[name] + length, 4))
+        assert {(one.start, one.names[0]) for one in answers} == {(at[name], "")}
+
+
 def test_exported_assembly_names_itself_but_not_its_neighbours(
     bench: Bench, module: Path, tmp_path: Path
 ):
