@@ -146,7 +146,8 @@ apply_row (struct gp_frame *frame, const struct gp_stack *stack, const struct gp
 }
 
 #if defined(__aarch64__)
-static const uint32_t MOV_X8_RT_SIGRETURN = 0xd2801168, SVC = 0xd4000001;
+static const uint32_t MOV_X8_RT_SIGRETURN = 0xd2801168, SVC = 0xd4000001, BTI_C = 0xd503245f,
+                      STP_X16_X30 = 0xa9bf7bf0; /* stp x16, x30, [sp, #-16]!, in the PLT's first entry alone */
 #endif
 
 /* The kernel's signal frame where its trampoline has no CFI, as on aarch64 since Linux 5.8: known by its instructions.
@@ -176,6 +177,37 @@ step_over_signal (struct gp_frame *frame, const struct gp_stack *stack, const st
 #endif
 }
 
+/* A stub of the PLT, which has no CFI on aarch64: it leaves alone all registers that its caller relies on. */
+static bool
+step_over_stub (struct gp_frame *frame, const struct gp_code *code)
+{
+#if defined(__aarch64__)
+  /* adrp x16; ldr x17, [x16, #]; add x16, x16, #; br x17 */
+  static const uint32_t masks[] = { 0x9f00001f, 0xffc003ff, 0xffc003ff, 0xffffffff },
+                        words[] = { 0x90000010, 0xf9400211, 0x91000210, 0xd61f0220 };
+  uintptr_t pc = frame->r[GP_REG_PC];
+  if (!frame->exact || !gp_knows (frame, GP_REG_RA) || pc % 4 != 0 || pc < code->start + 16 || pc > code->end - 24)
+    return false;
+  const uint32_t *at = (const uint32_t *) pc, *first = at;
+  while (first < at + 2 && (*first == BTI_C || *first == STP_X16_X30))
+    first++;
+  while (first > at - 3 && (*first & masks[0]) != words[0])
+    first--;
+  for (int i = 0; i < 4; i++)
+    if ((first[i] & masks[i]) != words[i])
+      return false;
+  if (first <= at && first[-1] == STP_X16_X30)
+    frame->r[GP_REG_SP] += 16;
+  frame->r[GP_REG_PC] = gp_arch_code_address (frame->r[GP_REG_RA]);
+  frame->known &= ~((uint64_t) 1 << GP_REG_RA);
+  frame->exact = false;
+  return true;
+#else
+  (void) frame, (void) code;
+  return false; /* linkers write CFI for it */
+#endif
+}
+
 /* Reads CFI. Not inline: its large frame is for those who need it. */
 __attribute__ ((noinline)) static enum gp_step
 step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc, bool quick)
@@ -186,7 +218,7 @@ step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc,
   if (!gp_modules_find (pc, &code))
     return GP_STEP_NO_CFI;
   if (!gp_cfi_find (pc, &code, &fde)) {
-    if (step_over_signal (frame, stack, &code))
+    if (step_over_signal (frame, stack, &code) || step_over_stub (frame, &code))
       return GP_STEP_OK;
     if (fde.start <= pc && pc < fde.end)
       gp_cache_remember (pc, frame->exact, fde.start, fde.end, GP_SIMPLE_NONE);

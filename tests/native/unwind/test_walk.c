@@ -301,6 +301,29 @@ signal_frames_without_cfi_are_known_by_their_code (void)
 #endif
 }
 
+/* Linkers write no CFI for the PLT there. */
+static void
+stubs_return_by_register (void)
+{
+#if defined(__aarch64__)
+  static const uint32_t stub[] = { 0xd503245f, 0xa9bf7bf0, 0xf0000af0, 0xf947fe11, 0x913fe210, 0xd61f0220 };
+  for (uint32_t first = 0; first <= 2; first += 2) /* the PLT's first entry, which saves x30, and another */
+    for (uint32_t i = first; i < 6; i++) {
+      open_simple ();
+      memcpy ((void *) at_code (BARE), (const uint32_t[]) { 0xd503201f, 0xd503201f }, 8);
+      memcpy ((void *) at_code (BARE + 4 * first), stub + first, sizeof stub - 4 * first);
+      stack_frame (6, at_code (OUTER + 0x10));
+      stack_frame (8, at_code (ROOT + 0x10));
+      struct gp_regs regs = {
+        .pc = at_code (BARE + 4 * i), .sp = at_word (first == 0 && i >= 2 ? 14 : 16), .lr = at_code (MIDDLE + 0x10)
+      };
+      struct gp_stack stack = whole_stack ();
+      gp_unwind (&regs, &stack, NULL, 0, NULL, g_frames, FRAMES_MAX, &g_result);
+      CHECK_FRAMES (GP_STACK_CFI, regs.pc, at_code (MIDDLE + 0x10), at_code (OUTER + 0x10), at_code (ROOT + 0x10));
+    }
+#endif
+}
+
 static void
 rules_end_when_code_goes_away (void)
 {
@@ -337,6 +360,7 @@ main (int argc, char **argv)
     CHECK_TEST (a_walk_that_does_not_rise_ends),
     CHECK_TEST (signal_frames_lead_back_to_the_stack),
     CHECK_TEST (signal_frames_without_cfi_are_known_by_their_code),
+    CHECK_TEST (stubs_return_by_register),
     CHECK_TEST (rules_end_when_code_goes_away),
   };
   return check_main (argc, argv, tests, sizeof tests / sizeof tests[0]);
