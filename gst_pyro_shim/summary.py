@@ -6,6 +6,7 @@ Context: controller. No I/O. `as_json` is an interface for machines: keys are ad
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -41,6 +42,8 @@ STACK_ENDS: Final[tuple[str, ...]] = (
     "leaf_only",
 )
 _COMPLETE_ENDS: Final = ("cfi", "scan")
+_NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]*)?\+0x")
+"""From 3.14 on Python may be built so that each opcode is a local function: stripped, none of them has a name."""
 _UNTAGGED: Final = ("[main thread]", "", "")
 """Whose Python it is where nobody said: the program's own, before it came by PyGObject."""
 
@@ -279,7 +282,7 @@ def _runs_python(sample: Sample) -> bool:
     for frame in sample.frames:
         if frame.kind == "element":
             return False
-        if frame.name == PYTHON:
+        if frame.name == PYTHON or _NAMELESS_LOOP.match(frame.name):
             return True
     return False
 

@@ -64,11 +64,19 @@ def on_buffer(_pad, _info):
     return Gst.PadProbeReturn.OK
 
 
+def is_sampled():
+    """It is just being imported; for "after", it has been started."""
+    module = sys.modules.get("pyroscope")
+    if sys.argv[2] == "while" or module is None:
+        return module is not None
+    return hasattr(module, "lib") and module.lib.initialize_agent.__name__ == "make_way"
+
+
 def wait_for_sampler():
-    """Until pyroscope-io is there, and for "after" has had the time to choose its interpreter."""
-    if "GST_PYROSCOPE_OUTPUT" in os.environ and sys.argv[2] != "before":
+    """And, for "after", until it has chosen its interpreter, and that has been looked at."""
+    if "GST_PYROSCOPE_OUTPUT" in os.environ:
         end = time.monotonic() + 20
-        while "pyroscope" not in sys.modules and time.monotonic() < end:
+        while not is_sampled() and time.monotonic() < end:
             time.sleep(0.001)
         time.sleep(1.0 if sys.argv[2] == "after" else 0)
 

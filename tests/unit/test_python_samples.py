@@ -151,6 +151,23 @@ def test_without_native_python_there_is_nothing_to_divide():
     assert all(row.python() == [] for row in summary.rows)
 
 
+@pytest.mark.parametrize(
+    ("function", "runs"),
+    [
+        ("python3.14+0x51232d", True),
+        ("libpython3.14t.so.1.0+0x51232d", True),
+        ("python3.13+0x51232d", False),  # there the loop has a name
+        ("_PyObject_Call", False),
+        ("_gi.cpython-314-x86_64-linux-gnu.so+0x192d0", False),
+    ],
+)
+def test_a_loop_without_a_name_is_python(function, runs):
+    frames = (Frame("memcpy"), Frame(function), element_frame("sink", "appsink", PATH))
+    profile = Profile(1, 2, 10, [Sample(frames, 30, 3, SINK)], python=[seen(1)])
+    [row] = summarize(profile).rows
+    assert row.python_ns == (30 if runs else 0)
+
+
 def test_nested_elements_are_told_apart():
     deep = (*SINK, ("path", "/p/bin/sink"))
     frame = element_frame("sink", "appsink", "/p/bin/sink")
