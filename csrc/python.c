@@ -221,6 +221,7 @@ gp_python_thread_starts (void *(*function) (void *), uint32_t label)
   if (!tags_wanted () || !gp_python_api_holds ((const void *) (uintptr_t) function))
     return;
   int state = g_python_real.ensure ();
-  retag (NULL, label);
+  if (tags_wanted ()) /* not any more, perhaps: that may have been a long wait */
+    retag (NULL, label);
   PY (PyGILState_Release) (state);
 }
