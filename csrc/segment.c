@@ -17,12 +17,21 @@
 #include <unistd.h>
 
 struct gp_segment *g_segment;
-_Atomic bool g_active;
 
 enum
 {
-  HIGH_FD = 200
+  HIGH_FD = 200,
+#if defined(__x86_64__)
+  PAGE_BYTES = 4096
+#else
+  PAGE_BYTES = 65536 /* the largest there is */
+#endif
 };
+
+/* g_active has a page of its own, which the kernel gives to a forked child empty: also where no handler of
+ * pthread_atfork() runs (_Fork(), a raw clone()). The child maps the segment, and would write to its parent's rows. */
+static _Alignas (PAGE_BYTES) char g_wiped_page[PAGE_BYTES];
+extern _Atomic bool g_active __attribute__ ((alias ("g_wiped_page")));
 
 static pthread_mutex_t g_strings_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -57,6 +66,8 @@ gp_segment_create (int *fd)
     close (memory);
     return error;
   }
+  /* Where the kernel knows no such thing, and under emulators, handlers of pthread_atfork() must do. */
+  madvise (g_wiped_page, sizeof g_wiped_page, MADV_WIPEONFORK);
   memcpy (&segment->magic, "gstpyro", 8);
   segment->abi_version = GP_ABI_VERSION;
   segment->bytes = sizeof *segment;

@@ -413,6 +413,32 @@ TEST (a_host_that_closes_all_descriptors_keeps_what_it_opens_next)
   CHECK_WITHIN (fcntl (number, F_GETFD), 0, 1);
 }
 
+static uint64_t g_whole_samples;
+
+static void
+count_whole (const struct gp_record *record)
+{
+  g_whole_samples += record->depth > 1;
+}
+
+TEST (a_host_that_closes_all_descriptors_is_sampled_again)
+{
+  core_start (RATE_HZ);
+  if (g_segment->clock != GP_CLOCK_PERF)
+    skip ("perf events are not allowed here");
+  CHECK_EQUAL (close (gp_thread_known ()->perf_fd), 0);
+  gp_threads_close (true);
+  drain (false, NULL);
+  uint64_t before = cpu_ns ();
+  work (400000000);
+  drain (false, count_whole);
+  /* A quarter of what there should be. */
+  CHECK (g_whole_samples > (cpu_ns () - before) * RATE_HZ / 4 / 1000000000);
+  int fd = gp_thread_known ()->perf_fd;
+  gp_threads_close (true);
+  CHECK_EQUAL (gp_thread_known ()->perf_fd, fd);
+}
+
 static uint64_t
 pending_signals_of_user (void)
 {
@@ -558,6 +584,20 @@ TEST (a_forked_child_is_usable_and_not_profiled)
     pthread_join (ids[i], NULL);
   CHECK_EQUAL (counter (GP_COUNTER_FOREIGN_SIGNALS), 0);
   drain_to_the_end ();
+}
+
+/* As some runtimes and sandboxes fork: no handler of pthread_atfork() runs. */
+TEST (a_child_of_a_raw_clone_is_not_profiled)
+{
+  core_start (RATE_HZ);
+  fflush (stdout);
+  pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
+  if (child == 0)
+    _exit (use_child (NULL));
+  int status = -1;
+  waitpid (child, &status, 0);
+  CHECK_EQUAL (status, 0);
+  CHECK (atomic_load (&g_active));
 }
 
 /* The harness runs this many times: the status must be the host's own. */
