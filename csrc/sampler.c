@@ -154,6 +154,17 @@ gp_sampler_disarm (struct gp_thread *thread)
   }
 }
 
+void
+gp_sampler_renew (struct gp_thread *thread)
+{
+  uint64_t id;
+  if (thread->perf_fd < 0 || ioctl (thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0)
+    return;
+  /* The number is the host's now. */
+  gp_thread_set_perf_fd (thread, -1);
+  arm_perf (thread);
+}
+
 static enum gp_clock
 find_clock (void)
 {

@@ -24,6 +24,10 @@ GP_INTERNAL void gp_sampler_stop (void);
 GP_INTERNAL void gp_sampler_arm (struct gp_thread *thread);
 GP_INTERNAL void gp_sampler_disarm (struct gp_thread *thread);
 
+/* A thread whose event is gone, since the host closed all descriptors, gets another: as long as it was thought to have
+ * one, its timer's ticks in user code would be left to that. Requires: the registry lock. AS-Unsafe */
+GP_INTERNAL void gp_sampler_renew (struct gp_thread *thread);
+
 /* Whether threads can be armed. Requires: the registry lock. */
 GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
 
