@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +34,8 @@ enum
   STOP_MS = 1000, /* the longest that the host's end may wait for us */
   /* where the profile goes to `run` or into a file, and the agent dies with the host: somebody waits for it, no server
    * can hang, and a busy machine may need more than a second to bring an interpreter up */
-  STOP_HERE_MS = 5000
+  STOP_HERE_MS = 5000,
+  SPACE_MB = 512 /* what we map, an embedded Python and its threads; most of it is never touched */
 };
 
 static _Atomic bool g_ending;
@@ -161,6 +164,37 @@ gp_lifecycle_dispose (void)
   gp_gst_close_log ();
 }
 
+/* Under RLIMIT_AS or RLIMIT_DATA our mappings would be missing where the host wants memory or threads. */
+static bool
+has_space (void)
+{
+  static const struct
+  {
+    int resource, column; /* in /proc/self/statm */
+  } limits[] = { { RLIMIT_AS, 0 }, { RLIMIT_DATA, 5 } };
+  unsigned long pages[6] = { 0 };
+  FILE *file = fopen ("/proc/self/statm", "re");
+  for (int i = 0; file != NULL && i < 6; i++)
+    if (fscanf (file, "%lu", &pages[i]) != 1)
+      break;
+  if (file != NULL)
+    fclose (file);
+  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    struct rlimit limit;
+    uint64_t used = (uint64_t) pages[limits[i].column] * (uint64_t) sysconf (_SC_PAGESIZE);
+    if (getrlimit (limits[i].resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
+        && limit.rlim_cur < used + ((uint64_t) SPACE_MB << 20))
+      return false;
+  }
+  return true;
+}
+
+bool
+gp_lifecycle_started (void)
+{
+  return atomic_load (&g_started);
+}
+
 static void
 give_up (const char *what, int error)
 {
@@ -173,6 +207,10 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   /* One profile a process: a second tracer (GST_TRACERS names it twice) has nothing to add. */
   if (getauxval (AT_SECURE) != 0 || atomic_exchange (&g_started, true))
     return;
+  if (!has_space ()) {
+    gp_say ("cannot profile: ulimit -v or -d leaves less than %d MB", SPACE_MB);
+    return;
+  }
   int memory = -1, error = gp_segment_create (&memory);
   if (error != 0) {
     give_up ("no shared memory", error);

@@ -16,6 +16,9 @@
 /* The tracer was made. On failure one line is said and everything stays inert. */
 GP_INTERNAL void gp_lifecycle_start (GstTracer *tracer, const char *params);
 
+/* Whether that was called. */
+GP_INTERNAL bool gp_lifecycle_started (void);
+
 /* The tracer goes (gst_deinit): stops, unless it was set not to. */
 GP_INTERNAL void gp_lifecycle_dispose (void);
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include "gst.h"
-#include "segment.h"
+#include "lifecycle.h"
 
 static bool g_preloaded;
 
@@ -68,7 +68,7 @@ on_load (void)
 static __attribute__ ((destructor)) void
 on_unload (void)
 {
-  if (!g_preloaded || g_segment != NULL)
+  if (!g_preloaded || gp_lifecycle_started ())
     return;
   void *gstreamer = dlopen ("libgstreamer-1.0.so.0", RTLD_LAZY | RTLD_NOLOAD);
   gboolean (*is_initialized) (void) = NULL;

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Hosts that may do little, or that change what they are: they go on as without us, and are profiled as far as it goes.
+
+Context: tests.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hosts import (
+    HOMES,
+    clean_environment,
+    compile_host,
+    environment,
+    gst_launch,
+    profile,
+    run,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+HOST = gst_launch("videotestsrc num-buffers=60 ! video/x-raw,width=640,height=360 ! fakesink")
+# perf_event_open, timer_create, memfd_create
+NUMBERS = {"x86_64": (298, 222, 319), "aarch64": (241, 107, 279)}
+
+
+@pytest.fixture(scope="module")
+def changes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_host("changes.c", tmp_path_factory.mktemp("changes"))
+
+
+@pytest.fixture(scope="module")
+def denied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = compile_host("denied.c", tmp_path_factory.mktemp("denied"))
+    if run([str(program), "9999", "/bin/true"], clean_environment()).status == 77:
+        pytest.skip("system calls cannot be filtered here")
+    return program
+
+
+def numbers() -> tuple[int, int, int]:
+    if platform.machine() not in NUMBERS:
+        pytest.skip("the numbers of this machine's system calls are not known here")
+    return NUMBERS[platform.machine()]
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_without_perf_events_and_timers_accounts_go_on(
+    denied: Path, home: str, tmp_path: Path
+) -> None:
+    perf, timer, _ = numbers()
+    done, seen = profile([str(denied), f"{perf},{timer}", *HOST], tmp_path, home=home)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert seen.data["accounted_cpu_s"] > 0
+    assert seen.data["samples"] == 0
+
+
+def test_without_shared_memory_one_line_is_said(denied: Path) -> None:
+    done = run([str(denied), str(numbers()[2]), *HOST], environment("preload"))
+    assert (done.status, done.out) == (0, "")
+    assert done.err.startswith("gst-pyro: cannot profile: no shared memory")
+    assert len(done.err.splitlines()) == 1, done.err
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit here")
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("limit", ["--as=150000000", "--as=300000000", "--data=100000000"])
+def test_a_host_with_little_address_space_keeps_it(home: str, limit: str) -> None:
+    done = run(["prlimit", limit, *HOST], environment("preload", home))
+    assert (done.status, done.out) == (0, "")
+    assert done.err == "gst-pyro: cannot profile: ulimit -v or -d leaves less than 512 MB\n"
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit here")
+@pytest.mark.parametrize("limit", ["--sigpending=0", "--nofile=24"])
+def test_a_host_with_few_descriptors_or_signals_is_profiled(limit: str, tmp_path: Path) -> None:
+    done, seen = profile(["prlimit", limit, *HOST], tmp_path)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert seen.data["accounted_cpu_s"] > 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@pytest.mark.parametrize("how", ["setuid", "chroot", "unshare"])
+def test_a_host_that_gives_up_rights_is_profiled_by_an_agent_beside_it(
+    changes: Path, how: str, tmp_path: Path
+) -> None:
+    check_changes(changes, "process", how, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@pytest.mark.parametrize("how", ["setuid", "chroot", "unshare"])
+def test_a_host_that_gives_up_rights_goes_on_with_an_agent_inside(changes: Path, how: str) -> None:
+    """The agent has no more rights than the host: it may no longer reach its own files."""
+    done = run([str(changes), how], environment("preload", "embedded", output=os.devnull))
+    assert (done.status, done.out) == (0, "changed: 0\n")
+    assert len(done.err.splitlines()) <= 1, done.err
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_children_by_vfork_go_their_way(changes: Path, home: str, tmp_path: Path) -> None:
+    check_changes(changes, home, "children", tmp_path)
+
+
+def check_changes(changes: Path, home: str, how: str, tmp_path: Path) -> None:
+    alone = run([str(changes), how], clean_environment())
+    assert (alone.status, alone.out) == (0, "changed: 0\n")
+    done, seen = profile([str(changes), how], tmp_path, home=home)
+    assert (done.status, done.out, done.err) == (0, alone.out, alone.err)
+    assert seen.data["accounted_cpu_s"] > 0
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_a_host_that_becomes_a_daemon_goes_on(changes: Path, home: str) -> None:
+    alone = run([str(changes), "daemon"], clean_environment())
+    assert (alone.status, alone.out) == (0, "changed: 0\n")
+    done = run([str(changes), "daemon"], environment("preload", home))
+    assert (done.status, done.out) == (0, alone.out)
+    assert len(done.err.splitlines()) <= 1, done.err
