@@ -15,6 +15,7 @@ import pytest
 
 from tests.hosts import (
     HOMES,
+    Done,
     clean_environment,
     compile_host,
     environment,
@@ -99,6 +100,7 @@ def test_a_host_that_gives_up_rights_is_profiled_by_an_agent_beside_it(
 @pytest.mark.parametrize("how", ["setuid", "chroot", "unshare"])
 def test_a_host_that_gives_up_rights_goes_on_with_an_agent_inside(changes: Path, how: str) -> None:
     """The agent has no more rights than the host: it may no longer reach its own files."""
+    changed_alone(changes, how)
     done = run([str(changes), how], environment("preload", "embedded", output=os.devnull))
     assert (done.status, done.out) == (0, "changed: 0\n")
     assert len(done.err.splitlines()) <= 1, done.err
@@ -109,9 +111,17 @@ def test_children_by_vfork_go_their_way(changes: Path, home: str, tmp_path: Path
     check_changes(changes, home, "children", tmp_path)
 
 
-def check_changes(changes: Path, home: str, how: str, tmp_path: Path) -> None:
+def changed_alone(changes: Path, how: str) -> Done:
+    """The host without us; skips where it may not change so, as root of a container."""
     alone = run([str(changes), how], clean_environment())
-    assert (alone.status, alone.out) == (0, "changed: 0\n")
+    assert alone.status == 0
+    if alone.out == "changed: -1\n":
+        pytest.skip(f"{how} is not permitted here")
+    return alone
+
+
+def check_changes(changes: Path, home: str, how: str, tmp_path: Path) -> None:
+    alone = changed_alone(changes, how)
     done, seen = profile([str(changes), how], tmp_path, home=home)
     assert (done.status, done.out, done.err) == (0, alone.out, alone.err)
     assert seen.data["accounted_cpu_s"] > 0
@@ -119,8 +129,7 @@ def check_changes(changes: Path, home: str, how: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("home", HOMES)
 def test_a_host_that_becomes_a_daemon_goes_on(changes: Path, home: str) -> None:
-    alone = run([str(changes), "daemon"], clean_environment())
-    assert (alone.status, alone.out) == (0, "changed: 0\n")
+    alone = changed_alone(changes, "daemon")
     done = run([str(changes), "daemon"], environment("preload", home))
     assert (done.status, done.out) == (0, alone.out)
     assert len(done.err.splitlines()) <= 1, done.err

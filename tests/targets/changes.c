@@ -71,7 +71,7 @@ change (const char *how)
   if (strcmp (how, "chroot") == 0)
     return chroot ("/var/empty") != 0 ? chroot ("/mnt") : 0;
   if (strcmp (how, "unshare") == 0)
-    return unshare (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_FILES | CLONE_FS);
+    return unshare (CLONE_NEWNS | CLONE_NEWNET | CLONE_FILES | CLONE_FS);
   if (strcmp (how, "daemon") == 0)
     return become_daemon ();
   if (strcmp (how, "children") == 0)
