@@ -25,6 +25,7 @@ from unittest import mock
 
 import pytest
 
+import build_requirements
 import build_shim
 
 HERE = Path(__file__).parent
@@ -103,7 +104,7 @@ def program(source: str, sanitize: str | None = None) -> Path:
             "clang puts sanitizers into the program itself, where the shim looks for nothing"
         )
     tools = toolchain(sanitize)
-    headers = build_shim._pkg_config("--cflags-only-I", "gstreamer-1.0") or []
+    headers = build_requirements.pkg_config("--cflags-only-I", "gstreamer-1.0") or []
     headers = [word.replace("-I", "-isystem", 1) for word in headers]
     (built,) = tools.compile(
         [CORE / source], flags=[*build_shim.SHIM_FLAGS, f"-I{build_shim.CSRC}", *headers]
