@@ -97,8 +97,8 @@ def host_library() -> Path:
 
 
 @functools.cache
-def program(source: str, sanitize: str | None = None) -> Path:
-    """Builds core/`source`; the same again is the same file."""
+def program(source: str, sanitize: str | None = None, *, packages: tuple[str, ...] = ()) -> Path:
+    """Builds core/`source`, linked with what pkg-config says of the packages; the same again is the same file."""
     if sanitize is not None and "clang" in compiler()[0]:
         pytest.skip(
             "clang puts sanitizers into the program itself, where the shim looks for nothing"
@@ -114,6 +114,9 @@ def program(source: str, sanitize: str | None = None) -> Path:
     objects = [str(item) for item in (built, *shim_objects(sanitize))]
     words = ["-o", str(path), str(library), f"-Wl,-rpath,{library.parent}", "-Wl,-z,now"]
     words += [*tools.sanitize, "-lpthread", "-ldl", "-lm"]
+    words += [
+        word for name in packages for word in build_requirements.pkg_config("--libs", name) or []
+    ]
     command = [*compiler(), *objects, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
