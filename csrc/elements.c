@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "label.h"
 #include "names.h"
 
@@ -73,8 +74,8 @@ gp_elements_label (GstElement *element)
   return label;
 }
 
-uint32_t
-gp_elements_look_up (GstPad *pad, bool peer)
+static uint32_t
+look_up (GstPad *pad, bool peer)
 {
   GstPad *target = peer ? GST (gst_pad_get_peer) (pad) : GST (gst_object_ref) (pad);
   if (target == NULL)
@@ -90,5 +91,44 @@ gp_elements_look_up (GstPad *pad, bool peer)
     gp_names_meet_pad (target);
   }
   GST (gst_object_unref) (target);
+  return label;
+}
+
+/* Room for thousands of pads, of which a thread rarely meets more than a few dozen: not there until it is needed. NULL:
+ * no memory is left. */
+static struct gp_pad_set *
+more_pads (struct gp_thread *thread)
+{
+  if (thread->more_pads == NULL) {
+    size_t bytes = sizeof (struct gp_pad_set) << GP_MORE_PAD_SETS_LOG2;
+    void *room = mmap (NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    thread->more_pads = room != MAP_FAILED ? room : NULL;
+  }
+  return thread->more_pads;
+}
+
+static void
+remember (struct gp_pad_set *set, struct gp_pad_cache pad)
+{
+  memmove (&set->ways[1], &set->ways[0], sizeof set->ways - sizeof set->ways[0]);
+  set->ways[0] = pad;
+}
+
+uint32_t
+gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, bool peer, uint32_t shape)
+{
+  uintptr_t key = (uintptr_t) pad | peer;
+  if (thread->more_pads != NULL) {
+    const struct gp_pad_set *more = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
+    for (int i = 0; i < GP_PAD_WAYS; i++)
+      if (more->ways[i].key == key && more->ways[i].generation == shape)
+        return more->ways[i].label;
+  }
+  uint32_t label = look_up (pad, peer);
+  struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
+  /* First come, first kept: a chain that goes round in a full set would push out what it needs next. */
+  if (set->ways[GP_PAD_WAYS - 1].generation == shape && more_pads (thread) != NULL)
+    set = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
+  remember (set, (struct gp_pad_cache) { key, shape, label });
   return label;
 }

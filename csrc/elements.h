@@ -15,8 +15,14 @@ extern GP_INTERNAL _Atomic uint32_t g_shape;
 /* The element's label; of a bin or pipeline: its state change. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
 
-/* Misses of the two below. MT-Safe lock | AS-Unsafe lock heap */
-GP_INTERNAL uint32_t gp_elements_look_up (GstPad *pad, bool peer);
+/* What is not in the thread's first cache. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL uint32_t gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, bool peer, uint32_t shape);
+
+static inline struct gp_pad_set *
+gp_elements_pad_set (struct gp_pad_set *sets, uint32_t sets_log2, uintptr_t key)
+{
+  return &sets[key * 0x9e3779b97f4a7c15u >> (64 - sets_log2)];
+}
 
 /* The label of the pad's own element, or of its peer's; 0: none (ghost and proxy pads push again on a real one).
  * The pad must be the caller's; its peer need not live. */
@@ -25,15 +31,11 @@ gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, bool peer)
 {
   uintptr_t key = (uintptr_t) pad | peer;
   uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire); /* pairs with gp_elements_reshaped() */
-  struct gp_pad_set *set = &thread->pads[key * 0x9e3779b97f4a7c15u >> (64 - GP_PAD_SETS_LOG2)];
+  const struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
   for (int i = 0; i < GP_PAD_WAYS; i++)
     if (set->ways[i].key == key && set->ways[i].generation == shape)
       return set->ways[i].label;
-  uint32_t label = gp_elements_look_up (pad, peer);
-  for (int i = GP_PAD_WAYS - 1; i > 0; i--)
-    set->ways[i] = set->ways[i - 1];
-  set->ways[0] = (struct gp_pad_cache) { key, shape, label };
-  return label;
+  return gp_elements_pad_missed (thread, pad, peer, shape);
 }
 
 static inline void

@@ -25,6 +25,7 @@ enum
   GP_MAX_FRAMES = 8192, /* of one stack; what is deeper is truncated and counted */
   GP_FIRST_ENTRIES = 32,
   GP_PAD_SETS_LOG2 = 7,
+  GP_MORE_PAD_SETS_LOG2 = 12,
   GP_PAD_WAYS = 4,
   GP_PERF_FDS = 65536,         /* descriptors beyond it get a timer instead */
   GP_UNWIND_STACK_BYTES = 4096 /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
@@ -63,6 +64,7 @@ struct gp_thread
   struct gp_boundary *first_entries;
   /* kept for the slot's next user */
   struct gp_slab *slabs;
+  struct gp_pad_set *more_pads; /* NULL: none had to be moved there yet */
   struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2];
   /* owned by the thread, closed by the poller: account.h */
   struct gp_meter meter;
