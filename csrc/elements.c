@@ -107,6 +107,16 @@ more_pads (struct gp_thread *thread)
   return thread->more_pads;
 }
 
+/* By this thread or another: nobody can tell. */
+static bool
+is_locked (GstPad *pad)
+{
+  if (!GST (g_mutex_trylock) (GST_OBJECT_GET_LOCK (pad)))
+    return true;
+  GST (g_mutex_unlock) (GST_OBJECT_GET_LOCK (pad));
+  return false;
+}
+
 static void
 remember (struct gp_pad_set *set, struct gp_pad_cache pad)
 {
@@ -115,16 +125,18 @@ remember (struct gp_pad_set *set, struct gp_pad_cache pad)
 }
 
 uint32_t
-gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, bool peer, uint32_t shape)
+gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uint32_t shape)
 {
-  uintptr_t key = (uintptr_t) pad | peer;
+  uintptr_t key = gp_elements_pad_key (pad, side);
   if (thread->more_pads != NULL) {
     const struct gp_pad_set *more = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
     for (int i = 0; i < GP_PAD_WAYS; i++)
       if (more->ways[i].key == key && more->ways[i].generation == shape)
         return more->ways[i].label;
   }
-  uint32_t label = look_up (pad, peer);
+  if (side == GP_PAD_PEER_LOCKED && is_locked (pad))
+    return 0;
+  uint32_t label = look_up (pad, side != GP_PAD_OWN);
   struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
   /* First come, first kept: a chain that goes round in a full set would push out what it needs next. */
   if (set->ways[GP_PAD_WAYS - 1].generation == shape && more_pads (thread) != NULL)

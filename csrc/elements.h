@@ -15,8 +15,24 @@ extern GP_INTERNAL _Atomic uint32_t g_shape;
 /* The element's label; of a bin or pipeline: its state change. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
 
+/* Which element of a pad is meant. */
+enum gp_pad_side
+{
+  GP_PAD_OWN,
+  GP_PAD_PEER,
+  /* The same, and the caller may hold the pad's object lock: then only a cache can tell. */
+  GP_PAD_PEER_LOCKED
+};
+
 /* What is not in the thread's first cache. MT-Safe lock | AS-Unsafe lock heap */
-GP_INTERNAL uint32_t gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, bool peer, uint32_t shape);
+GP_INTERNAL uint32_t gp_elements_pad_missed (
+    struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uint32_t shape);
+
+static inline uintptr_t
+gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)
+{
+  return (uintptr_t) pad | (side != GP_PAD_OWN);
+}
 
 static inline struct gp_pad_set *
 gp_elements_pad_set (struct gp_pad_set *sets, uint32_t sets_log2, uintptr_t key)
@@ -27,15 +43,15 @@ gp_elements_pad_set (struct gp_pad_set *sets, uint32_t sets_log2, uintptr_t key)
 /* The label of the pad's own element, or of its peer's; 0: none (ghost and proxy pads push again on a real one).
  * The pad must be the caller's; its peer need not live. */
 static inline uint32_t
-gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, bool peer)
+gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side)
 {
-  uintptr_t key = (uintptr_t) pad | peer;
+  uintptr_t key = gp_elements_pad_key (pad, side);
   uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire); /* pairs with gp_elements_reshaped() */
   const struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
   for (int i = 0; i < GP_PAD_WAYS; i++)
     if (set->ways[i].key == key && set->ways[i].generation == shape)
       return set->ways[i].label;
-  return gp_elements_pad_missed (thread, pad, peer, shape);
+  return gp_elements_pad_missed (thread, pad, side, shape);
 }
 
 static inline void

@@ -18,9 +18,9 @@ active_thread (void)
 
 /* A GStreamer task that posts no stream-status shows whose it is by its first push. */
 static void
-adopt_task (struct gp_thread *thread, GstPad *pad, bool peer)
+adopt_task (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side)
 {
-  uint32_t label = gp_elements_pad_label (thread, pad, peer);
+  uint32_t label = gp_elements_pad_label (thread, pad, side);
   if (label == 0)
     return;
   thread->task = false;
@@ -53,8 +53,8 @@ do_chain_pre (GObject *tracer, GstClockTime time, GstPad *pad, gpointer data)
   if (thread == NULL)
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
-    adopt_task (thread, pad, true);
-  ENTER (thread, gp_elements_pad_label (thread, pad, false));
+    adopt_task (thread, pad, GP_PAD_PEER);
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN));
 }
 
 /* pad-push-pre, pad-push-list-pre (GStreamer < 1.22): data leaves a source pad. */
@@ -66,8 +66,8 @@ do_push_pre (GObject *tracer, GstClockTime time, GstPad *pad, gpointer data)
   if (thread == NULL)
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
-    adopt_task (thread, pad, false);
-  ENTER (thread, gp_elements_pad_label (thread, pad, true));
+    adopt_task (thread, pad, GP_PAD_OWN);
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER));
 }
 
 /* pad-pull-range-pre: a sink pad asks its peer for data. */
@@ -79,18 +79,19 @@ do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offs
   if (thread == NULL)
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
-    adopt_task (thread, pad, false);
-  ENTER (thread, gp_elements_pad_label (thread, pad, true));
+    adopt_task (thread, pad, GP_PAD_OWN);
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER));
 }
 
-/* pad-push-event-pre: an event leaves a pad, either way. */
+/* pad-push-event-pre: an event leaves a pad, either way. Hazard: GStreamer >= 1.26 holds the pad's object lock here
+ * where it pushes sticky events anew. */
 static void
 do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *event)
 {
   (void) tracer, (void) time, (void) event;
   struct gp_thread *thread = active_thread ();
   if (thread != NULL)
-    ENTER (thread, gp_elements_pad_label (thread, pad, true));
+    ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED));
 }
 
 /* pad-query-pre: the pad answers. */
@@ -100,7 +101,7 @@ do_query_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstQuery *query)
   (void) tracer, (void) time, (void) query;
   struct gp_thread *thread = active_thread ();
   if (thread != NULL)
-    ENTER (thread, gp_elements_pad_label (thread, pad, false));
+    ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN));
 }
 
 /* element-change-state-pre: not cached, an element's address may be another's by the next time. */
