@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-HOST = str(TARGETS / "appsink_app.py")
+HOST = (
+    str(TARGETS / "appsink_app.py"),
+    "300",
+)  # pyroscope-io comes up half a second after the start
 INTERPRETERS = str(TARGETS / "subinterpreters.py")
 GOES_ON = " The rest of the profile goes on.\n"
 SEVERAL = (
@@ -103,7 +106,7 @@ def test_other_pythons(tmp_path: Path) -> None:
     for python in pythons:
         version, flags, own = facts(python)
         for way in ("preload", "run"):
-            done, report = without_and_with([python, HOST], tmp_path, way)
+            done, report = without_and_with([python, *HOST], tmp_path, way)
             assert 0.3 <= report.self_s("sink") < 0.5
             if flags == "t":
                 assert said(done) == FREE_THREADED
@@ -128,7 +131,7 @@ def test_a_virtual_environment(maker: str, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "uv", "venv", "--quiet", "--offline", "--no-project"]
         command += ["--python", SYSTEM_PYTHON]
     subprocess.run([*command, "--system-site-packages", str(folder)], check=True)
-    done, report = without_and_with([str(folder / "bin" / "python"), HOST], tmp_path)
+    done, report = without_and_with([str(folder / "bin" / "python"), *HOST], tmp_path)
     assert said(done) == ""
     assert ("sink", "on_sample") in functions(report)
 

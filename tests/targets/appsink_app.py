@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A PyGObject program: an appsink whose callback burns 5 ms of CPU for each of 60 buffers.
+"""A PyGObject program: an appsink whose callback burns 5 ms of CPU for each of 60 buffers, or another number of them.
 
 Context: tests, as a host (the distribution's python3).
 """
 
+import sys
 import time
 
 import gi
@@ -12,8 +13,9 @@ gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
 Gst.init(None)
+BUFFERS = sys.argv[1] if len(sys.argv) > 1 else "60"
 pipeline = Gst.parse_launch(
-    "videotestsrc num-buffers=60 ! video/x-raw,width=320,height=240 ! x264enc name=enc"
+    f"videotestsrc num-buffers={BUFFERS} ! video/x-raw,width=320,height=240 ! x264enc name=enc"
     " ! appsink name=sink emit-signals=true sync=false"
 )
 count = 0
