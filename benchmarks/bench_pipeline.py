@@ -38,7 +38,7 @@ def rows(*, rounds: int, quick: bool) -> list[Row]:
     ours = profiled(sample_rate="100", agent="embedded")
     # More rounds and shorter ones: the machine drifts between the two runs of a pair. Long enough for a window's end.
     few, many = 1, (100 if quick else 800)
-    rounds *= 1 if quick else 2
+    rounds += 0 if quick else rounds // 2
     pairs = by_turns(
         {
             f"{name} {buffers}": partial(cpu_s, command(buffers), environ)

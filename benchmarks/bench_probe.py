@@ -45,7 +45,7 @@ def p99s_ms(environ: dict[str, str], seconds: float) -> tuple[float, float]:
 
 def rows(*, rounds: int, quick: bool) -> list[Row]:
     compile_plugin(HERE / "stamp.c", SCRATCH / "stamp")
-    seconds = 2 if quick else 12
+    seconds = 2 if quick else 8
     # A window a second, so that the agent is at work through the whole run.
     environs = {"plain": environment(), "ours": profiled(sample_rate="100", upload_interval="1")}
     late = Pairs({name: [] for name in environs})
