@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_requirements import pkg_config
 from gst_pyro_shim import paths
 
 if TYPE_CHECKING:
@@ -137,12 +138,8 @@ def cpu_s(command: Sequence[str], environ: Mapping[str, str]) -> float:
 def compile_plugin(source: Path, folder: Path) -> None:
     """Compiles a GStreamer plugin that consists of one file."""
     folder.mkdir(exist_ok=True)
-    flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "gstreamer-base-1.0"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    flags = pkg_config("--cflags", "--libs", "gstreamer-base-1.0")
+    assert flags is not None
     name = source.stem.replace("_", "")
     product = ["-shared", "-fPIC", "-O2", "-o", str(folder / f"libgst{name}.so")]
     define = '-DPACKAGE="gst-pyro-shim"'

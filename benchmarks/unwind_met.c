@@ -27,6 +27,7 @@
 #define HAS_LIBUNWIND 1
 #endif
 #include "modules.h"
+#include "segment.h"
 #include "unwind_regs.h"
 
 enum
@@ -58,15 +59,6 @@ static int (*g_backtrace) (void **, int); /* libc's; libunwind has another of th
 static __thread uint64_t t_frames[FRAMES_MAX] __attribute__ ((tls_model ("initial-exec")));
 static __thread bool t_busy __attribute__ ((tls_model ("initial-exec")));
 static uintptr_t g_start_code[2], g_libc[2]; /* of the executable, of libc: where threads and programs begin */
-
-/* The thread's CPU time: that others run meanwhile is not the walk's cost. The call itself adds some 0.4 us. */
-static uint64_t
-now_ns (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
-  return (uint64_t) now.tv_sec * 1000000000U + (uint64_t) now.tv_nsec;
-}
 
 static uintptr_t
 thread_pointer (void)
@@ -128,7 +120,8 @@ walk (enum unwinder unwinder, const ucontext_t *context)
   uint8_t end = 0;
   if (index >= SAMPLES_MAX)
     return;
-  uint64_t start = now_ns ();
+  /* CPU time: that others run meanwhile is not the walk's cost. The call itself adds some 0.4 us. */
+  uint64_t start = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
   if (unwinder == OURS)
     depth = walk_ours (context, &end);
 #if defined(HAS_LIBUNWIND)
@@ -137,7 +130,7 @@ walk (enum unwinder unwinder, const ucontext_t *context)
 #endif
   else
     depth = walk_libgcc (&end);
-  g_samples[index].ns = (uint32_t) (now_ns () - start);
+  g_samples[index].ns = (uint32_t) (gp_clock_ns (CLOCK_THREAD_CPUTIME_ID) - start);
   g_samples[index].depth = depth;
   g_samples[index].unwinder = (uint8_t) unwinder;
   g_samples[index].end = end;

@@ -6,10 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 #if __has_include(<libunwind.h>)
 #define UNW_LOCAL_ONLY
@@ -17,7 +15,7 @@
 #define HAS_LIBUNWIND 1
 #endif
 #include "modules.h"
-#include "unwind_regs.h"
+#include "walks.h"
 
 enum
 {
@@ -32,14 +30,6 @@ static struct gp_stack g_stack;
 static int (*g_backtrace) (void **, int); /* libc's; libunwind has another of that name */
 static uint64_t g_frames[FRAMES_MAX];
 static volatile uint8_t g_rubbish[LEVEL3_BYTES];
-
-static uint64_t
-now_ns (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_MONOTONIC, &now);
-  return (uint64_t) now.tv_sec * 1000000000U + (uint64_t) now.tv_nsec;
-}
 
 static uint32_t
 walk_ours (const ucontext_t *context)
@@ -76,31 +66,23 @@ fill_caches (size_t bytes)
     g_rubbish[i]++;
 }
 
-static int
-compare_ns (const void *a, const void *b)
-{
-  uint64_t left = *(const uint64_t *) a, right = *(const uint64_t *) b;
-  return left < right ? -1 : left > right;
-}
-
 static void
 measure (const char *name, uint32_t (*walk) (const ucontext_t *), const ucontext_t *context)
 {
   uint32_t frames = walk (context);
-  uint64_t start = now_ns ();
+  uint64_t start = gp_clock_ns (CLOCK_MONOTONIC);
   for (int i = 0; i < WARM_WALKS; i++)
     walk (context);
-  printf ("%s warm %u %.1f\n", name, frames, (double) (now_ns () - start) / WARM_WALKS);
+  printf ("%s warm %u %.1f\n", name, frames, (double) (gp_clock_ns (CLOCK_MONOTONIC) - start) / WARM_WALKS);
   for (size_t bytes = LEVEL2_BYTES; bytes <= LEVEL3_BYTES; bytes *= LEVEL3_BYTES / LEVEL2_BYTES) {
     uint64_t ns[COLD_WALKS];
     for (int i = 0; i < COLD_WALKS; i++) {
       fill_caches (bytes);
-      start = now_ns ();
+      start = gp_clock_ns (CLOCK_MONOTONIC);
       walk (context);
-      ns[i] = now_ns () - start;
+      ns[i] = gp_clock_ns (CLOCK_MONOTONIC) - start;
     }
-    qsort (ns, COLD_WALKS, sizeof ns[0], compare_ns);
-    printf ("%s cold%d %u %.1f\n", name, bytes == LEVEL2_BYTES ? 2 : 3, frames, (double) ns[COLD_WALKS / 2]);
+    printf ("%s cold%d %u %.1f\n", name, bytes == LEVEL2_BYTES ? 2 : 3, frames, (double) median_ns (ns, COLD_WALKS));
   }
 }
 
@@ -147,17 +129,12 @@ int
 main (void)
 {
   int fd;
-  pthread_attr_t attributes;
-  void *lowest;
-  size_t bytes;
   struct sigaction action = { .sa_sigaction = take_sample, .sa_flags = SA_SIGINFO };
   g_backtrace = (int (*) (void **, int)) dlsym (dlopen ("libc.so.6", RTLD_NOW), "backtrace");
   if (g_backtrace == NULL || gp_segment_create (&fd) != 0)
     return 1;
   gp_modules_refresh ();
-  pthread_getattr_np (pthread_self (), &attributes);
-  pthread_attr_getstack (&attributes, &lowest, &bytes);
-  g_stack = (struct gp_stack) { .lo = (uintptr_t) lowest, .hi = (uintptr_t) lowest + bytes };
+  g_stack = own_stack ();
   sigaction (SIGUSR1, &action, NULL);
   static const int depths[] = { 5, 23, 92 };
   for (int i = 0; i < 3; i++)

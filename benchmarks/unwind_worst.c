@@ -5,15 +5,11 @@
  * Context: benchmarks only.
  */
 #define _GNU_SOURCE
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <ucontext.h>
 #include "modules.h"
-#include "unwind.h"
+#include "walks.h"
 
 enum
 {
@@ -27,47 +23,21 @@ static struct gp_stack g_stack;
 static uint64_t g_frames[FRAMES_MAX];
 static const char *g_what;
 
-static uint64_t
-now_ns (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
-  return (uint64_t) now.tv_sec * 1000000000U + (uint64_t) now.tv_nsec;
-}
-
-static int
-compare_ns (const void *a, const void *b)
-{
-  uint64_t left = *(const uint64_t *) a, right = *(const uint64_t *) b;
-  return left < right ? -1 : left > right;
-}
-
 static void
 take_samples (int number, siginfo_t *info, void *data)
 {
   (void) number, (void) info;
-  const ucontext_t *context = data;
-  struct gp_regs regs = { .context = context };
+  struct gp_regs regs = gp_regs_of (data);
   struct gp_walk_result result;
   uint64_t ns[WALKS];
-#if defined(__x86_64__)
-  regs.pc = (uintptr_t) context->uc_mcontext.gregs[REG_RIP];
-  regs.sp = (uintptr_t) context->uc_mcontext.gregs[REG_RSP];
-  regs.bp = (uintptr_t) context->uc_mcontext.gregs[REG_RBP];
-#else
-  regs.pc = context->uc_mcontext.pc;
-  regs.sp = context->uc_mcontext.sp;
-  regs.bp = context->uc_mcontext.regs[29];
-  regs.lr = context->uc_mcontext.regs[30];
-#endif
   for (int i = 0; i < WALKS; i++) {
-    uint64_t start = now_ns ();
+    uint64_t start = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
     gp_unwind (&regs, &g_stack, NULL, 0, NULL, g_frames, FRAMES_MAX, &result);
-    ns[i] = now_ns () - start;
+    ns[i] = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID) - start;
   }
   uint64_t first = ns[0];
-  qsort (ns, WALKS, sizeof ns[0], compare_ns);
-  printf ("%s %u %llu %llu\n", g_what, result.depth, (unsigned long long) first, (unsigned long long) ns[WALKS / 2]);
+  uint64_t median = median_ns (ns, WALKS);
+  printf ("%s %u %llu %llu\n", g_what, result.depth, (unsigned long long) first, (unsigned long long) median);
 }
 
 __attribute__ ((noinline)) static int
@@ -140,16 +110,11 @@ int
 main (void)
 {
   int fd;
-  pthread_attr_t attributes;
-  void *lowest;
-  size_t bytes;
   struct sigaction action = { .sa_sigaction = take_samples, .sa_flags = SA_SIGINFO };
   if (gp_segment_create (&fd) != 0)
     return 1;
   gp_modules_refresh ();
-  pthread_getattr_np (pthread_self (), &attributes);
-  pthread_attr_getstack (&attributes, &lowest, &bytes);
-  g_stack = (struct gp_stack) { .lo = (uintptr_t) lowest, .hi = (uintptr_t) lowest + bytes };
+  g_stack = own_stack ();
   sigaction (SIGUSR1, &action, NULL);
   sigaction (SIGTRAP, &action, NULL);
   g_what = "deepest";

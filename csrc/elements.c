@@ -130,9 +130,9 @@ gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side 
   uintptr_t key = gp_elements_pad_key (pad, side);
   if (thread->more_pads != NULL) {
     const struct gp_pad_set *more = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
-    for (int i = 0; i < GP_PAD_WAYS; i++)
-      if (more->ways[i].key == key && more->ways[i].generation == shape)
-        return more->ways[i].label;
+    const struct gp_pad_cache *cached = gp_elements_pad_cached (more, key, shape);
+    if (cached != NULL)
+      return cached->label;
   }
   if (side == GP_PAD_PEER_LOCKED && is_locked (pad))
     return 0;

@@ -40,6 +40,16 @@ gp_elements_pad_set (struct gp_pad_set *sets, uint32_t sets_log2, uintptr_t key)
   return &sets[key * 0x9e3779b97f4a7c15u >> (64 - sets_log2)];
 }
 
+/* NULL: not there, or void. */
+static inline const struct gp_pad_cache *
+gp_elements_pad_cached (const struct gp_pad_set *set, uintptr_t key, uint32_t shape)
+{
+  for (int i = 0; i < GP_PAD_WAYS; i++)
+    if (set->ways[i].key == key && set->ways[i].generation == shape)
+      return &set->ways[i];
+  return NULL;
+}
+
 /* The label of the pad's own element, or of its peer's; 0: none (ghost and proxy pads push again on a real one).
  * The pad must be the caller's; its peer need not live. */
 static inline uint32_t
@@ -47,11 +57,9 @@ gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side s
 {
   uintptr_t key = gp_elements_pad_key (pad, side);
   uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire); /* pairs with gp_elements_reshaped() */
-  const struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
-  for (int i = 0; i < GP_PAD_WAYS; i++)
-    if (set->ways[i].key == key && set->ways[i].generation == shape)
-      return set->ways[i].label;
-  return gp_elements_pad_missed (thread, pad, side, shape);
+  const struct gp_pad_cache *cached =
+      gp_elements_pad_cached (gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key), key, shape);
+  return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, shape);
 }
 
 static inline void

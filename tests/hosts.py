@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from build_requirements import pkg_config
 from gst_pyro_shim import paths
 from tests.waiting import wait_for
 
@@ -174,12 +175,8 @@ def gst_launch(pipeline: str) -> list[str]:
 
 def compile_host(source: str, tmp_path: Path, *flags: str) -> Path:
     """Compiles a C program of tests/targets against GStreamer."""
-    words = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "gstreamer-1.0"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    words = pkg_config("--cflags", "--libs", "gstreamer-1.0")
+    assert words is not None
     program = tmp_path / Path(source).stem
     subprocess.run(
         ["cc", "-g", "-O1", str(TARGETS / source), "-o", str(program), *words, "-lpthread", *flags],
@@ -190,12 +187,8 @@ def compile_host(source: str, tmp_path: Path, *flags: str) -> Path:
 
 def compile_plugin(source: str, folder: Path) -> None:
     """Compiles a GStreamer plugin of tests/targets into a folder."""
-    words = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "gstreamer-base-1.0"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    words = pkg_config("--cflags", "--libs", "gstreamer-base-1.0")
+    assert words is not None
     product = folder / f"lib{Path(source).stem}.so"
     command = ["cc", "-g", "-O1", "-shared", "-fPIC", '-DPACKAGE="gst-pyro-shim"']
     subprocess.run([*command, str(TARGETS / source), "-o", str(product), *words], check=True)
