@@ -147,8 +147,10 @@ gp_reader_accounts (const struct gp_segment *segment, int ended_only, struct gp_
     const struct gp_account *account = &segment->accounts[i];
     uint32_t state = load32 (&account->state);
     uint32_t label = load32 (&account->label); /* 0 until the row is filled */
-    uint32_t thread = account->thread;
-    if (state == GP_SLOT_FREE || label == 0 || thread >= GP_THREADS)
+    if (state == GP_SLOT_FREE || label == 0)
+      continue;
+    uint32_t thread = account->thread; /* only now: it is written before the label */
+    if (thread >= GP_THREADS)
       continue;
     if (ended_only && load32 (&segment->threads[thread].state) != GP_SLOT_ENDED)
       continue;

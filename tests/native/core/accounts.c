@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <sys/prctl.h>
 #include "core.h"
+#include "cycles.h"
 
 enum
 {
@@ -16,6 +17,8 @@ enum
  * machine interrupts between the two, by some 10 us: hence 0.1 % of half a second and 100 us. */
 static const double PART = 0.001;
 static const double READS_NS = 100000;
+/* What a thread takes at most after it has read its clock for the last time: pthread_exit() itself. */
+static const double END_NS = 1000000;
 
 static void
 check_sum (uint64_t accounted, uint64_t cpu)
@@ -132,7 +135,8 @@ TEST (stretches_that_sleep_count_as_sleep)
 struct helper
 {
   _Atomic bool stop, started;
-  _Atomic uint64_t cpu; /* when it entered its label, or at its end */
+  _Atomic uint64_t cpu;       /* when it entered its label, or at its end */
+  _Atomic uint64_t in_switch; /* what it has lost in the middle of a switch: see there */
   _Atomic uint32_t slot;
   uint32_t labels[4];
   clockid_t clock;
@@ -180,6 +184,17 @@ TEST (a_close_from_outside_sees_the_open_stretch)
   pthread_join (id, NULL);
 }
 
+/* An interrupt, or time that the hypervisor takes, may come within a switch, after the cycle counter was read and
+ * before the label is the new one: 10 ms have been seen. Whoever looks meanwhile finds them under the old label; they
+ * are the new one's in the end. In a switch that takes 50 us, all but 1 us are such time. */
+static void
+note_time_in_switch (struct helper *helper, uint64_t since_cycles)
+{
+  uint64_t ns = gp_cycles_to_ns (gp_cycles_read () - since_cycles);
+  if (ns > 50000)
+    helper->in_switch += ns;
+}
+
 static void *
 switch_madly (void *data)
 {
@@ -188,9 +203,13 @@ switch_madly (void *data)
   helper->slot = own_slot ();
   helper->started = true;
   for (uint32_t i = 0; !helper->stop; i++) {
+    uint64_t since = gp_cycles_read ();
     enter (TOP, helper->labels[i % 4]);
+    note_time_in_switch (helper, since);
     work (i % 65536 == 3 ? 3000000 : i % 64); /* and now and then there is a long one */
+    since = gp_cycles_read ();
     leave (TOP);
+    note_time_in_switch (helper, since);
   }
   helper->cpu = cpu_ns ();
   return NULL;
@@ -207,26 +226,35 @@ TEST (closes_of_a_thread_that_switches_madly_stay_true)
   static uint64_t emitted[64];
   uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + 500000000, sum = 0;
   while (g_failures == 0 && gp_clock_ns (CLOCK_MONOTONIC) < end) {
-    uint64_t before = gp_clock_ns (helper.clock);
-    gp_threads_close (false);
-    uint32_t n = gp_reader_accounts (g_segment, 0, rows, 64);
-    uint64_t after = gp_clock_ns (helper.clock);
-    sum = 0;
-    for (uint32_t i = 0; i < n && i < 64; i++)
-      if (rows[i].thread == helper.slot) {
-        if (rows[i].total_ns > emitted[i])
-          emitted[i] = rows[i].total_ns;
-        sum += emitted[i];
-      }
+    uint64_t before = gp_clock_ns (helper.clock), after = 0;
+    uint32_t n = 0;
+    double in_switch = 0;
+    /* A look that meets the thread in a switch misses the stretch that is closed there; the next has it. */
+    for (int tries = 0; tries == 0 || (tries < 3 && sum < before - 1000000); tries++) {
+      gp_threads_close (false);
+      n = gp_reader_accounts (g_segment, 0, rows, 64);
+      after = gp_clock_ns (helper.clock);
+      sum = 0;
+      for (uint32_t i = 0; i < n && i < 64; i++)
+        if (rows[i].thread == helper.slot) {
+          if (rows[i].total_ns > emitted[i])
+            emitted[i] = rows[i].total_ns;
+          sum += emitted[i];
+        }
+      if (sum < before - 1000000 || sum > after + 2000000)
+        sleep_ns (20000000); /* the switch may be under way still */
+      in_switch = (double) helper.in_switch;
+    }
     /* Not closed yet, or taken by the counter and not corrected yet: a millisecond (UNREAD_NS in account.c); what is
-     * taken back of a row that was emitted already: as much again. */
-    CHECK_WITHIN (sum, (double) before - 1e6 - READS_NS, (double) after + 2e6);
+     * taken back of a row that was emitted already: as much again, and what fell into a switch. */
+    CHECK_WITHIN (sum, (double) before - 1e6 - READS_NS, (double) after + 2e6 + in_switch);
     for (uint32_t i = 0; g_failures > 0 && i < n && i < 64; i++)
       printf ("thread %u label %u: %lu, emitted %lu\n", rows[i].thread, rows[i].label, rows[i].total_ns, emitted[i]);
   }
   helper.stop = true;
   pthread_join (id, NULL);
-  check_sum (accounted_ns (0, helper.slot), helper.cpu);
+  CHECK_WITHIN (accounted_ns (0, helper.slot), (double) helper.cpu * (1 - PART) - READS_NS,
+      (double) helper.cpu * (1 + PART) + READS_NS + END_NS);
 }
 
 static _Atomic uint64_t g_last_cpu;
@@ -249,8 +277,7 @@ TEST (a_thread_that_ends_leaves_all_its_cpu_behind)
   pthread_join (id, NULL);
   static struct gp_thread_row rows[4];
   CHECK_EQUAL (gp_reader_threads (g_segment, 1, rows, 4), 1);
-  /* what pthread_exit() itself takes, at most */
-  CHECK_WITHIN (accounted_ns (0, rows[0].slot), g_last_cpu, g_last_cpu + 1000000);
+  CHECK_WITHIN (accounted_ns (0, rows[0].slot), g_last_cpu, g_last_cpu + END_NS);
 }
 
 static void *
