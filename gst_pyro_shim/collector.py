@@ -18,6 +18,7 @@ import hmac
 import http.server
 import json
 import secrets
+import socket
 import socketserver
 import threading
 import zlib
@@ -46,7 +47,6 @@ PYTHON_NAME: Final = "python_cpu"
 # Of a request, as sent and as inflated. The agent splits at 1.5 MiB.
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _READ_TIMEOUT_S: Final = 10.0
-_POLL_S: Final = 0.02
 
 
 class _RefusedError(Exception):
@@ -89,12 +89,8 @@ class Collector:
         self._problems: dict[str, None] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.collector = self
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": _POLL_S},
-            name="gst-pyro-collector",
-            daemon=True,
-        )
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, name="gst-pyro-collector", daemon=True)
 
     @property
     def url(self) -> str:
@@ -123,9 +119,15 @@ class Collector:
     ) -> None:
         """Closes the socket; connections that are still open are left to end with the process."""
         if self._thread.is_alive():
-            self._server.shutdown()
+            self._is_closing = True
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # ends the wait for a connection
             self._thread.join()
         self._server.server_close()
+
+    def _serve(self) -> None:
+        """As serve_forever() does, which wakes up again and again to see whether it shall stop."""
+        while not self._is_closing:
+            self._server.handle_request()
 
     @property
     def is_busy(self) -> bool:
