@@ -9,11 +9,19 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "label.h"
 #include "modules.h"
 #include "ring.h"
 #include "sampler.h"
 #include "unwind_regs.h"
+
+enum
+{
+  CALM_TICKS = 8
+};
 
 static bool
 is_system_call (const struct gp_code *code, uintptr_t at)
@@ -170,6 +178,26 @@ is_of_this_thread (const struct gp_thread *thread)
   return hi == 0 || hi == thread_pointer () || is_main (thread);
 }
 
+/* An event costs three interrupts a sample (26 us in a virtual machine), a timer's tick next to nothing, since the
+ * kernel's own tick looks after it. But that is the clock which paces live media, and a thread that wakes up in step
+ * with it has the same part of its work sampled for ever. One that does not sleep is in step with nothing: its event
+ * rests until it does. */
+static void
+choose_clock (struct gp_thread *thread)
+{
+  struct rusage usage;
+  if (thread->perf_fd < 0 || !g_events_may_rest || syscall (SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
+    return;
+  bool slept = usage.ru_nvcsw != thread->sleeps;
+  thread->sleeps = usage.ru_nvcsw;
+  thread->calm_ticks = slept ? 0 : thread->calm_ticks + 1;
+  bool rests = thread->calm_ticks >= CALM_TICKS;
+  if (rests == thread->event_rests)
+    return;
+  thread->event_rests = rests;
+  ioctl (thread->perf_fd, rests ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
+}
+
 /* Records one sample of the interrupted thread. In order: keep errno; leave foreign signals; refuse after the stop, on
  * half-built threads and in itself; label, unwind, commit. Each refusal counts one reason. Bounded: at most
  * GP_MAX_FRAMES frames, a bounded scan, no loop over shared data. */
@@ -189,7 +217,7 @@ gp_handler (int number, siginfo_t *info, void *context)
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);
   } else if (thread->in_handler) {
     gp_count (GP_COUNTER_DROPPED_NESTED);
-  } else if (info->si_code == SI_TIMER && thread->perf_fd >= 0 && !in_system_call (context)) {
+  } else if (info->si_code == SI_TIMER && thread->perf_fd >= 0 && !thread->event_rests && !in_system_call (context)) {
     gp_count (GP_COUNTER_TICKS_LEFT_TO_PERF);
   } else {
     thread->in_handler = true;
@@ -199,6 +227,7 @@ gp_handler (int number, siginfo_t *info, void *context)
       if (thread->perf_fd >= 0)
         ioctl (thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
     }
+    choose_clock (thread);
     take_sample (thread, interrupted, 1 + (info->si_code == SI_TIMER ? (uint32_t) info->si_overrun : 0));
     /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be
      * undone by the return. Not before the poller has come by for its stack: until then it may still be starting, and

@@ -27,6 +27,7 @@ enum
 };
 
 uint64_t g_interval_ns;
+bool g_events_may_rest;
 static struct sigaction g_previous_action; /* ignored, one way or the other */
 static bool g_quiet;                       /* nobody is armed from now on; under the registry lock */
 
@@ -87,6 +88,7 @@ arm_perf (struct gp_thread *thread)
     close (fd);
     return false;
   }
+  thread->event_rests = false;
   thread->first_tick = true;
   return true;
 }
@@ -165,6 +167,15 @@ gp_sampler_renew (struct gp_thread *thread)
   arm_perf (thread);
 }
 
+/* How often the kernel looks at CPU timers. */
+static uint64_t
+tick_ns (void)
+{
+  struct timespec tick = { .tv_sec = 1 };
+  clock_getres (CLOCK_MONOTONIC_COARSE, &tick);
+  return (uint64_t) tick.tv_sec * 1000000000 + (uint64_t) tick.tv_nsec;
+}
+
 static enum gp_clock
 find_clock (void)
 {
@@ -215,6 +226,7 @@ gp_sampler_start (uint32_t rate_hz)
 {
   static const int candidates[] = { SIGURG, SIGWINCH };
   g_interval_ns = 1000000000u / rate_hz;
+  g_events_may_rest = g_interval_ns >= 2 * tick_ns ();
   for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
     if (!take_signal (candidates[i]))
       continue;

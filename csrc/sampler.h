@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sampler.h: ticks. A CPU timer a thread; where the kernel allows it, a perf task-clock event besides, which does not
- * wait for the kernel's tick and takes over the user code.
+ * wait for the kernel's tick and takes over the user code, but for threads that never sleep.
  *
  * Context: lifecycle and poller, but for the handler itself (handler.c).
  */
@@ -12,6 +12,9 @@
 
 /* ns between two ticks of a thread. Immutable after gp_sampler_start(). */
 extern GP_INTERNAL uint64_t g_interval_ns;
+
+/* The kernel's tick is fine enough for a timer alone. Immutable after gp_sampler_start(). */
+extern GP_INTERNAL bool g_events_may_rest;
 
 /* Takes a signal whose default is to be ignored and that the host does not handle, and finds out which clock can be
  * had. Without either, accounts go on alone (GP_CLOCK_NONE). MT-Unsafe | AS-Unsafe */

@@ -57,6 +57,9 @@ struct gp_thread
   bool in_handler;
   uint32_t python_label;        /* whose tags pyroscope-io has for it; python.c */
   bool first_tick;              /* the perf event still has its random first period */
+  bool event_rests;             /* the timer sees user code as well; handler.c */
+  uint32_t calm_ticks;          /* samples since the thread last slept */
+  long sleeps;                  /* how often it has slept, at the last sample */
   struct gp_boundary root;      /* the frame that called the thread's function; sp 0: not known */
   struct gp_stack stack;        /* lo 0: not known */
   struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */

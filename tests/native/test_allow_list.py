@@ -26,7 +26,15 @@ pytestmark = pytest.mark.native
 IN_SIGNAL_CONTEXT = ("handler.c", "unwind*.c", "cfi*.c", "modules_find.c")
 # Written by other files, read by the handler: data, no calls.
 DATA = frozenset(
-    {"g_active", "g_interval_ns", "g_perf_slots", "g_segment", "g_threads", "t_thread"}
+    {
+        "g_active",
+        "g_events_may_rest",
+        "g_interval_ns",
+        "g_perf_slots",
+        "g_segment",
+        "g_threads",
+        "t_thread",
+    }
 )
 COMPILERS = ("gcc", "clang")
 

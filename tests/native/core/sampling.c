@@ -112,6 +112,41 @@ TEST (samples_share_as_accounts_do_by_timer)
 }
 
 /* A host that works in the kernel only: a perf event sees nothing of it. */
+/* So many bursts of 5 ms, a sleep between each two. */
+static void
+burn_in_bursts (int bursts)
+{
+  for (int i = 0; i < bursts; i++) {
+    burn (5000000);
+    sleep_ns (100000);
+  }
+}
+
+TEST (an_event_rests_while_its_thread_does_not_sleep)
+{
+  start_with (GP_CLOCK_PERF, 100);
+  const struct gp_thread *thread = gp_thread_known ();
+  CHECK_EQUAL (thread->event_rests, false);
+  burn (400000000);
+  CHECK_EQUAL (thread->event_rests, true);
+  drain (false, NULL);
+  uint64_t left_to_perf = counter (GP_COUNTER_TICKS_LEFT_TO_PERF), before = cpu_ns ();
+  burn (400000000);
+  CHECK_EQUAL (counter (GP_COUNTER_TICKS_LEFT_TO_PERF), left_to_perf);
+  drain (false, weigh);
+  double expected = (double) (cpu_ns () - before) * 100 / 1e9;
+  CHECK_WITHIN (g_weight, expected - 2, expected + 2); /* by one clock, not by both */
+  burn_in_bursts (20);
+  CHECK_EQUAL (thread->event_rests, false);
+}
+
+TEST (an_event_does_not_rest_where_the_kernels_tick_is_too_coarse)
+{
+  start_with (GP_CLOCK_PERF, 1000);
+  burn (200000000);
+  CHECK_EQUAL (gp_thread_known ()->event_rests, false);
+}
+
 TEST (work_in_the_kernel_is_sampled_too)
 {
   start_with (GP_CLOCK_PERF, RATE_HZ);
