@@ -36,7 +36,8 @@ def p99_ms(seconds: float, environ: dict[str, str]) -> float:
 def rows(*, rounds: int, quick: bool) -> list[Row]:
     seconds = 2 if quick else 8
     both = {"plain": environment(), "ours": profiled(sample_rate="100")}
-    rate = rates(["/usr/bin/python3", str(HOST), "throughput"], both, 20 if quick else 30 * rounds)
+    command = ["/usr/bin/python3", str(HOST), "throughput"]
+    rate = rates(command, both, starts=1 if quick else rounds, turns=20 if quick else 40)
     late = by_turns({name: partial(p99_ms, seconds, one) for name, one in both.items()}, rounds)
     entry = by_turns(
         {name: partial(_first, "entries", seconds / 2, one) for name, one in both.items()}, rounds

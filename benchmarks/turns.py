@@ -2,7 +2,8 @@
 """Lets two programs that run for ever have the machine by turns of a quarter of a second.
 
 The machine drifts by a tenth within seconds, as its neighbours come and go: whole runs, one after the other, cannot
-show a difference of one in a hundred. Some hundred turns as short as these can.
+show a difference of one in a hundred. Some hundred turns as short as these can. And one start of a program differs from
+the next by one in a hundred, for as long as it runs, for where its memory lies: so there are several starts.
 
 Context: benchmark.
 """
@@ -93,19 +94,22 @@ class Player:
                 one.send_signal(number)
 
 
-def rates(command: Sequence[str], environs: Mapping[str, Mapping[str, str]], turns: int) -> Pairs:
-    """Counts a second of the same program in each environment, a value a turn."""
+def rates(
+    command: Sequence[str], environs: Mapping[str, Mapping[str, str]], starts: int, turns: int
+) -> Pairs:
+    """Counts a second of the same program in each environment, a value a turn; `turns` of each start."""
     values: dict[str, list[float]] = {name: [] for name in environs}
-    with ExitStack() as stack:
-        players = {
-            name: stack.enter_context(Player(command, environ))
-            for name, environ in environs.items()
-        }
-        for player in players.values():
-            player.start()
-        for turn in range(turns):
-            if turn % 10 == 0:
-                progress(f"turn {turn} of {turns}")
-            for name in random.sample(list(players), len(players)):
-                values[name].append(players[name].rate(TURN_S))
+    for start in range(starts):
+        with ExitStack() as stack:
+            players = {
+                name: stack.enter_context(Player(command, environ))
+                for name, environ in environs.items()
+            }
+            for player in players.values():
+                player.start()
+            for turn in range(turns):
+                if turn % 10 == 0:
+                    progress(f"start {start + 1} of {starts}, turn {turn} of {turns}")
+                for name in random.sample(list(players), len(players)):
+                    values[name].append(players[name].rate(TURN_S))
     return Pairs(values)

@@ -38,7 +38,7 @@ CELLS = (
 )
 cells = pytest.mark.parametrize(("pace", "rate"), CELLS)
 # Not what the pipelines take: what a loaded machine makes of it.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60 + 60 * RUNS)]
+pytestmark = [pytest.mark.integration, pytest.mark.measured, pytest.mark.timeout(60 + 60 * RUNS)]
 
 SINK = "fakesink async=false"
 

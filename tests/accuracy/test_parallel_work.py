@@ -8,7 +8,7 @@ import pytest
 
 from tests.accuracy.burning import Furnace
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.measured]
 
 FRAMES = "num-buffers=60 ! video/x-raw,format=I420,width=1280,height=720"
 # libgstreamer's own pools run GstTasks, whose element shows later, and this, whose element never would.

@@ -7,7 +7,7 @@ import pytest
 
 from tests.native import harness
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.measured]
 
 SOURCE = "accounts.c"
 

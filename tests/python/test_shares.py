@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.measured,
     pytest.mark.slow,
     pytest.mark.skipif(not fits_this_python(), reason="pyroscope-io is of another Python"),
 ]
