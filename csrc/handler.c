@@ -186,7 +186,8 @@ static void
 choose_clock (struct gp_thread *thread)
 {
   struct rusage usage;
-  if (thread->perf_fd < 0 || !g_events_may_rest || syscall (SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
+  if (thread->perf_fd < 0 || thread->timer < 0 || !g_events_may_rest
+      || syscall (SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
     return;
   bool slept = usage.ru_nvcsw != thread->sleeps;
   thread->sleeps = usage.ru_nvcsw;

@@ -89,6 +89,7 @@ arm_perf (struct gp_thread *thread)
     return false;
   }
   thread->event_rests = false;
+  thread->calm_ticks = 0;
   thread->first_tick = true;
   return true;
 }

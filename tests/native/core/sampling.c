@@ -140,6 +140,14 @@ TEST (an_event_rests_while_its_thread_does_not_sleep)
   CHECK_EQUAL (thread->event_rests, false);
 }
 
+TEST (an_event_does_not_rest_where_there_is_no_timer)
+{
+  start_with (GP_CLOCK_PERF, 100);
+  gp_thread_known ()->timer = -1; /* as where a host may queue no more signals */
+  burn (200000000);
+  CHECK_EQUAL (gp_thread_known ()->event_rests, false);
+}
+
 TEST (an_event_does_not_rest_where_the_kernels_tick_is_too_coarse)
 {
   start_with (GP_CLOCK_PERF, 1000);
