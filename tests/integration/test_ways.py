@@ -47,6 +47,7 @@ def launch_with(plugins: Path, pipeline: str, way: str) -> list[str]:
     return ["env", f"GST_PLUGIN_PATH_1_0={folders}", *gst_launch(pipeline)]
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_shows_the_same_shares(
@@ -78,6 +79,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], R
     return found
 
 
+@pytest.mark.measured
 def test_workers_belong_to_their_codecs_in_each_way(reports: dict[tuple[str, str], Report]) -> None:
     for key, report in reports.items():
         assert report.elements["/pipeline0/x264enc0"]["threads"] >= 3, key
@@ -85,6 +87,7 @@ def test_workers_belong_to_their_codecs_in_each_way(reports: dict[tuple[str, str
         assert report.self_s("[other threads]") < 0.02 * report.data["accounted_cpu_s"], key
 
 
+@pytest.mark.measured
 def test_accounts_sum_up_to_the_process(reports: dict[tuple[str, str], Report]) -> None:
     for key, report in reports.items():
         accounted, process = report.data["accounted_cpu_s"], report.data["process_cpu_s"]
@@ -98,6 +101,7 @@ def test_the_encoder_leads(reports: dict[tuple[str, str], Report]) -> None:
         assert max(elements, key=lambda row: row["self_cpu_s"])["name"] == "x264enc0", key
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("way", WAYS)
 def test_pygobject_program_shows_its_elements(way: str, tmp_path: Path) -> None:
     needs_gstreamer("appsink", "x264enc")
@@ -109,6 +113,7 @@ def test_pygobject_program_shows_its_elements(way: str, tmp_path: Path) -> None:
     assert report.data["accounted_cpu_s"] == pytest.approx(report.data["process_cpu_s"], rel=0.01)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("way", WAYS)
 def test_gst_launch_with_a_python_element(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
