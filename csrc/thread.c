@@ -135,6 +135,8 @@ gp_thread_end_slot (struct gp_thread *thread, bool own)
   atomic_store_explicit (&thread->ready, false, memory_order_release);
   gp_sampler_disarm (thread);
   gp_account_end (thread, own);
+  thread->ended_tid = own ? thread->tid : 0;
+  thread->ended_cpu_ns = thread->meter.cpu_ns;
   if (thread->entries != thread->first_entries)
     munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
   thread->entries = thread->first_entries;

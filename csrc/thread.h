@@ -77,7 +77,10 @@ struct gp_thread
   int perf_fd;     /* -1: none */
   int timer;       /* kernel timer id, -1: none */
   int exit_rounds; /* rounds of key destructors seen */
-  bool seen;       /* in the poller's current pass */
+  /* of the slot's last thread that ended by itself, and may be in the kernel's list for a while */
+  pid_t ended_tid;
+  uint64_t ended_cpu_ns;
+  bool seen; /* in the poller's current pass */
 };
 
 /* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */

@@ -65,17 +65,31 @@ learn_stack_from_outside (struct gp_thread *thread)
   gp_store_release (&thread->stack.lo, found.lo);
 }
 
+/* Whether a thread has closed its accounts and is only not gone yet: taken for a new one, it would have all its CPU
+ * time told a second time. One that has used less is another with the same id. */
+static bool
+is_ending (pid_t tid, uint64_t cpu_ns)
+{
+  for (uint32_t i = 0; i < g_segment->threads_used; i++)
+    if (g_threads[i].ended_tid == tid && cpu_ns >= g_threads[i].ended_cpu_ns)
+      return true;
+  return false;
+}
+
 static void
 attach_from_outside (pid_t tid, uint32_t before)
 {
   /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
   clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
+  uint64_t cpu_ns = gp_clock_ns (clock);
+  if (is_ending (tid, cpu_ns))
+    return;
   uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
   struct gp_thread *thread = gp_thread_take_slot (tid, clock, base);
   if (thread == NULL)
     return;
   gp_count (GP_COUNTER_THREADS_FOUND);
-  gp_account_open (thread, gp_clock_ns (clock), before != 0 ? before : base, base);
+  gp_account_open (thread, cpu_ns, before != 0 ? before : base, base);
   gp_sampler_arm (thread);
   atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
 }

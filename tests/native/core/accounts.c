@@ -4,6 +4,7 @@
  * Context: tests.
  */
 #define _GNU_SOURCE
+#include <limits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include "core.h"
@@ -287,6 +288,47 @@ TEST (a_thread_that_ends_leaves_all_its_cpu_behind)
   static struct gp_thread_row rows[4];
   CHECK_EQUAL (gp_reader_threads (g_segment, 1, rows, 4), 1);
   CHECK_WITHIN (accounted_ns (0, rows[0].slot), g_last_cpu, g_last_cpu + END_NS);
+}
+
+static pthread_key_t g_late_key;
+static _Atomic bool g_lingers, g_may_go;
+
+/* In the last round, in which ours was called before: its key is older. */
+static void
+linger (void *data)
+{
+  static int rounds;
+  if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    pthread_setspecific (g_late_key, data);
+    return;
+  }
+  g_lingers = true;
+  while (!g_may_go)
+    sleep_ns (100000);
+}
+
+static void *
+burn_and_linger (void *data)
+{
+  burn (20000000);
+  pthread_setspecific (g_late_key, data);
+  return NULL;
+}
+
+TEST (a_thread_that_is_ending_is_not_found_again)
+{
+  core_start (100);
+  pthread_key_create (&g_late_key, linger);
+  pthread_t id;
+  host_create (&id, NULL, burn_and_linger, &g_late_key);
+  while (!g_lingers)
+    sleep_ns (100000);
+  uint64_t found = counter (GP_COUNTER_THREADS_FOUND), threads = g_segment->threads_seen;
+  gp_threads_poll (0);
+  CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), found);
+  CHECK_EQUAL (g_segment->threads_seen, threads);
+  g_may_go = true;
+  pthread_join (id, NULL);
 }
 
 static void *
