@@ -147,23 +147,20 @@ def tails(number, tries, share):
 
 
 def check_samples(outcome):
-    """Shares of the burning elements in their samples are their shares of the CPU, within the binomial error.
-
-    Among themselves: a hypervisor that takes a processor away for half a second leaves the time with a thread that
-    was doing nothing, and no sample.
-    """
-    report = outcome.report
-    elements = [row for row in report["elements"] if row["name"] in outcome.truth_s]
-    if report["sample_clock"] == "timer":
-        # the kernel sees CPU timers at its tick only: a thread of 5 ms meets one or two
-        elements = [row for row in elements if row["name"] != "short"]
-    number = sum(row["samples"] for row in elements)
-    whole_s = sum(row["self_cpu_s"] for row in elements)
-    for row in elements:
-        if len(elements) > 1:
+    """Every burning element's share of the samples is its share of the CPU, within the binomial error."""
+    unsampled = {"[before the tracer]", "[unseen threads]"}
+    if outcome.report["sample_clock"] == "timer":
+        unsampled.add(
+            "short"
+        )  # the kernel sees CPU timers at its tick only: a thread of 5 ms meets one or two
+    rows = [row for row in outcome.report["elements"] if row["name"] not in unsampled]
+    number = sum(row["samples"] for row in rows)
+    whole_s = sum(row["self_cpu_s"] for row in rows)
+    for row in rows:
+        if row["name"] in outcome.truth_s:
             share = row["self_cpu_s"] / whole_s
             assert min(tails(row["samples"], number, share)) > CHANCE, outcome.text()
-    expected = whole_s * report["sample_rate"]
+    expected = whole_s * outcome.report["sample_rate"]
     assert abs(number - expected) <= 4.5 * math.sqrt(expected) + expected / 10, outcome.text()
 
 
