@@ -56,7 +56,6 @@ def test_total_of_an_element_holds_what_it_calls(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.measured
 def test_a_thousand_elements_in_one_thread(tmp_path: Path) -> None:
     program = compile_host("deep.c", tmp_path)
     done, report = profile([str(program), "1000"], tmp_path)
@@ -68,7 +67,6 @@ def test_a_thousand_elements_in_one_thread(tmp_path: Path) -> None:
     assert stacks["truncated"] <= 0.01 * report.data["samples"] + 1
 
 
-@pytest.mark.measured
 def test_pipeline_that_is_relinked_under_load(tmp_path: Path) -> None:
     program = compile_host("relinks.c", tmp_path)
     done, report = profile([str(program)], tmp_path)
@@ -76,7 +74,6 @@ def test_pipeline_that_is_relinked_under_load(tmp_path: Path) -> None:
     assert report.data["accounted_cpu_s"] == pytest.approx(report.data["process_cpu_s"], rel=0.02)
 
 
-@pytest.mark.measured
 def test_pull_mode_and_demuxers_without_stream_status(tmp_path: Path) -> None:
     needs_gstreamer("x264enc", "avdec_h264", "qtmux", "qtdemux")
     movie = tmp_path / "movie.mp4"
@@ -135,7 +132,6 @@ while time.thread_time() - start < 0.3:
 """
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize(("stop", "least", "most"), [("true", 0.0, 0.25), ("false", 0.3, 2.0)])
 def test_stop_agent_on_dispose(stop: str, least: float, most: float, tmp_path: Path) -> None:
     """What runs after gst_deinit() is seen only where the agent was told to stay."""

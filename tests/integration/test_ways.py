@@ -79,7 +79,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], R
     return found
 
 
-@pytest.mark.measured
 def test_workers_belong_to_their_codecs_in_each_way(reports: dict[tuple[str, str], Report]) -> None:
     for key, report in reports.items():
         assert report.elements["/pipeline0/x264enc0"]["threads"] >= 3, key
@@ -87,7 +86,6 @@ def test_workers_belong_to_their_codecs_in_each_way(reports: dict[tuple[str, str
         assert report.self_s("[other threads]") < 0.02 * report.data["accounted_cpu_s"], key
 
 
-@pytest.mark.measured
 def test_accounts_sum_up_to_the_process(reports: dict[tuple[str, str], Report]) -> None:
     for key, report in reports.items():
         accounted, process = report.data["accounted_cpu_s"], report.data["process_cpu_s"]
@@ -101,7 +99,6 @@ def test_the_encoder_leads(reports: dict[tuple[str, str], Report]) -> None:
         assert max(elements, key=lambda row: row["self_cpu_s"])["name"] == "x264enc0", key
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize("way", WAYS)
 def test_pygobject_program_shows_its_elements(way: str, tmp_path: Path) -> None:
     needs_gstreamer("appsink", "x264enc")
@@ -113,7 +110,6 @@ def test_pygobject_program_shows_its_elements(way: str, tmp_path: Path) -> None:
     assert report.data["accounted_cpu_s"] == pytest.approx(report.data["process_cpu_s"], rel=0.01)
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize("way", WAYS)
 def test_gst_launch_with_a_python_element(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

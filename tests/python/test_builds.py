@@ -99,7 +99,6 @@ def said(done: Done) -> str:
     return "".join(line for line in lines if line.startswith("gst-pyro: "))
 
 
-@pytest.mark.measured
 def test_other_pythons(tmp_path: Path) -> None:
     pythons = other_pythons()
     if not pythons:
@@ -143,7 +142,6 @@ def kinds() -> list[str]:
     return ["legacy", "isolated"] if has else ["legacy"]
 
 
-@pytest.mark.measured
 @needs_fitting_python
 @pytest.mark.parametrize("moment", ["before", "while", "after"])
 @pytest.mark.parametrize("kind", kinds())
