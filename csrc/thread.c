@@ -111,7 +111,7 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
   thread->depth = 0;
   thread->base = base;
   thread->python_label = GP_PYTHON_UNTAGGED;
-  thread->task = thread->in_handler = thread->first_tick = thread->event_rests = false;
+  thread->task = thread->in_handler = thread->first_tick = false;
   memset (&thread->root, 0, sizeof thread->root);
   memset (&thread->stack, 0, sizeof thread->stack);
   memset (&thread->meter, 0, sizeof thread->meter);
@@ -135,8 +135,7 @@ gp_thread_end_slot (struct gp_thread *thread, bool own)
   atomic_store_explicit (&thread->ready, false, memory_order_release);
   gp_sampler_disarm (thread);
   gp_account_end (thread, own);
-  thread->ended_tid = own ? thread->tid : 0;
-  thread->ended_cpu_ns = thread->meter.cpu_ns;
+  thread->ended_cpu_ns = own ? thread->meter.cpu_ns : UINT64_MAX;
   if (thread->entries != thread->first_entries)
     munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
   thread->entries = thread->first_entries;

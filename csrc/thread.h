@@ -77,8 +77,7 @@ struct gp_thread
   int perf_fd;     /* -1: none */
   int timer;       /* kernel timer id, -1: none */
   int exit_rounds; /* rounds of key destructors seen */
-  /* of the slot's last thread that ended by itself, and may be in the kernel's list for a while */
-  pid_t ended_tid;
+  /* of the last thread here, which may be in the kernel's list for a while; UINT64_MAX: it vanished */
   uint64_t ended_cpu_ns;
   bool seen; /* in the poller's current pass */
 };

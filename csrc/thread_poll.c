@@ -71,7 +71,7 @@ static bool
 is_ending (pid_t tid, uint64_t cpu_ns)
 {
   for (uint32_t i = 0; i < g_segment->threads_used; i++)
-    if (g_threads[i].ended_tid == tid && cpu_ns >= g_threads[i].ended_cpu_ns)
+    if (g_segment->threads[i].tid == tid && g_threads[i].tid == 0 && cpu_ns >= g_threads[i].ended_cpu_ns)
       return true;
   return false;
 }
