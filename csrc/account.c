@@ -10,12 +10,16 @@
 #include "account_rows.h"
 #include "cycles.h"
 
-/* A shorter stretch goes by the counter, unless its label is known to sleep in such. */
+/* A shorter stretch goes by the counter, unless its label is known to sleep in such. A longer one too, on a thread that
+ * is calm: it was seen neither to sleep nor to be preempted by so many reads of the clock, one after the other. */
 #define SHORT_NS 50000
+#define CALM_READS 64
 /* What may pass by the counter alone before the clock is read; bounds how far off an account can be. */
 #define UNREAD_NS 1000000
 /* No thread sleeps for less: two switches of context take longer. */
 #define SLEPT_NS 1500
+/* What interrupts may take of a calm thread's time: one part in so many. */
+#define INTERRUPTED_PART 32
 /* A label's stretches are checked ever more rarely while they do not sleep: after so many at most, ... */
 #define TRUST_MAX 1023
 /* ...or so many while the thread is known to sleep somewhere. */
@@ -90,7 +94,9 @@ close_exactly (struct gp_meter *meter, uint64_t cycles)
   uint64_t cpu_ns = gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
   uint64_t true_ns = cpu_ns > meter->cpu_ns ? cpu_ns - meter->cpu_ns : 0;
   uint64_t estimated_ns = gp_cycles_to_ns (meter->unread_cycles - cycles);
-  bool slept = gp_cycles_to_ns (meter->unread_cycles) > true_ns + SLEPT_NS;
+  uint64_t unread_ns = gp_cycles_to_ns (meter->unread_cycles);
+  bool slept = unread_ns > true_ns + SLEPT_NS;
+  bool calm = unread_ns <= true_ns + SLEPT_NS + true_ns / INTERRUPTED_PART;
   gp_store (&meter->sequence, meter->sequence + 1);
   atomic_thread_fence (memory_order_release); /* pairs with the poller's acquire in gp_account_close() */
   if (meter->is_checked)
@@ -101,6 +107,7 @@ close_exactly (struct gp_meter *meter, uint64_t cycles)
   gp_store (&meter->cpu_ns, cpu_ns);
   gp_store_release (&meter->sequence, meter->sequence + 1);
   meter->unread_cycles = 0;
+  meter->calm_reads = calm ? meter->calm_reads + 1 : 0;
 }
 
 static inline void
@@ -124,8 +131,8 @@ gp_account_switch (struct gp_thread *thread, uint32_t label)
   uint64_t cycles = now - meter->cycles;
   meter->cycles = now;
   meter->unread_cycles += cycles;
-  if (meter->is_checked || checks_next || cycles >= gp_load (&g_short_cycles)
-      || meter->unread_cycles >= gp_load (&g_unread_cycles))
+  if (meter->is_checked || checks_next || meter->unread_cycles >= gp_load (&g_unread_cycles)
+      || (cycles >= gp_load (&g_short_cycles) && meter->calm_reads < CALM_READS))
     close_exactly (meter, cycles);
   else
     close_by_counter (meter, cycles);

@@ -3,7 +3,8 @@
  *
  * The stretch behind a switch of label is closed by the cycle counter where it is short, for then the thread has hardly
  * slept in it, and by the thread's CPU clock (a system call) where it is long. Each such read corrects the short
- * stretches since the one before, so that the sum of a thread's accounts is its CPU time.
+ * stretches since the one before, so that the sum of a thread's accounts is its CPU time. A thread that neither sleeps
+ * nor is preempted has its clock read once a millisecond, whatever the length of its stretches.
  *
  * Some short stretches do sleep: a thread that hands work to another and has it back in 20 us. Which labels sleep in
  * them is found by measuring a few stretches of each label by the clock alone, at both ends; those that do are always
@@ -53,6 +54,7 @@ struct gp_meter
   /* owned by the thread */
   uint64_t cycles;            /* at the last switch */
   uint64_t unread_cycles;     /* since the clock was last read */
+  uint32_t calm_reads;        /* of the clock, one after the other, that found no sleep and no preemption */
   bool is_checked;            /* the clock was read when the open stretch began, and will be at its end */
   struct gp_tally *estimated; /* tallies with an estimate */
   struct gp_tally *buckets[GP_TALLY_BUCKETS];

@@ -100,6 +100,11 @@ TEST (stretches_of_1_us_have_their_shares)
   check_shares (1000);
 }
 
+TEST (stretches_of_200_us_have_their_shares)
+{
+  check_shares (200000);
+}
+
 TEST (stretches_of_5_ms_have_their_shares)
 {
   check_shares (5000000);
@@ -131,6 +136,72 @@ TEST (stretches_that_sleep_count_as_sleep)
   double error = 0.05 * (double) (slept + worked);
   CHECK_WITHIN (accounted_ns (sleeper, -1), (double) slept - error, (double) slept + error);
   CHECK_WITHIN (accounted_ns (worker, -1), (double) worked - error, (double) worked + error);
+  check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
+}
+
+/* Two labels that work by turns, without a sleep, until end_ns of the thread's CPU. */
+static void
+work_calmly (const uint32_t labels[2], uint32_t rounds, uint64_t end_ns)
+{
+  for (uint32_t i = 0; cpu_ns () < end_ns; i++) {
+    enter (TOP, labels[i % 2]);
+    work (rounds);
+    leave (TOP);
+  }
+}
+
+static uint32_t
+reads_of_own_clock (void)
+{
+  return gp_thread_known ()->meter.sequence / 2;
+}
+
+TEST (the_clock_of_a_calm_thread_is_read_once_a_millisecond)
+{
+  core_start (100);
+  uint32_t labels[2] = { element ("a"), element ("b") }, rounds = rounds_for (250000), fewest = UINT32_MAX;
+  /* Other load takes the calm away: in one of so many looks there is none. */
+  for (int i = 0; i < 100 && fewest > 25; i++) {
+    uint32_t before = reads_of_own_clock ();
+    work_calmly (labels, rounds, cpu_ns () + 20000000);
+    uint32_t reads = reads_of_own_clock () - before;
+    fewest = reads < fewest ? reads : fewest;
+  }
+  CHECK_WITHIN (fewest, 10, 25); /* 80, if each stretch were closed by the clock */
+  gp_threads_close (false);
+  check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
+}
+
+/* CPU time that the sleeper has more by its account than by the clock. */
+static double
+begin_to_sleep (const char *sleeper, const char *worker)
+{
+  uint32_t labels[2] = { element (sleeper), element (worker) }, rounds = rounds_for (250000);
+  work_calmly (labels, rounds, cpu_ns () + 120000000);
+  gp_threads_close (false);
+  uint64_t calm = accounted_ns (labels[0], -1), slept = 0;
+  for (int i = 0; i < 100; i++) {
+    uint64_t before = cpu_ns ();
+    enter (TOP, labels[0]);
+    sleep_ns (250000);
+    leave (TOP);
+    slept += cpu_ns () - before;
+    enter (TOP, labels[1]);
+    work (rounds);
+    leave (TOP);
+  }
+  gp_threads_close (false);
+  return (double) (accounted_ns (labels[0], -1) - calm) - (double) slept;
+}
+
+TEST (a_calm_thread_that_begins_to_sleep_is_found_out)
+{
+  core_start (100);
+  prctl (PR_SET_TIMERSLACK, 1);
+  double excess = begin_to_sleep ("a", "b") + begin_to_sleep ("c", "d") + begin_to_sleep ("e", "f")
+                  + begin_to_sleep ("g", "h") + begin_to_sleep ("i", "j");
+  /* What passes by the counter before the clock is read is a millisecond, and half of it is the worker's. */
+  CHECK_WITHIN (excess, -5e6, 5e6);
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
 }
 
