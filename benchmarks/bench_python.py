@@ -11,37 +11,32 @@ import subprocess
 from functools import partial
 
 from benchmarks.measuring import HERE, Row, by_turns, environment, profiled, spread
-from benchmarks.turns import rates
+from benchmarks.turns import p99s, rates
 
 HOST = HERE / "appsink_host.py"
 THROUGHPUT_GOAL = 0.99
 P99_GOAL = 1.05  # two runs of the same program differ by as much
 
 
-def numbers(mode: str, size: float, environ: dict[str, str]) -> list[float]:
+def entry_ns(seconds: float, environ: dict[str, str]) -> float:
     run = subprocess.run(
-        ["/usr/bin/python3", str(HOST), mode, str(size)],
+        ["/usr/bin/python3", str(HOST), "entries", str(seconds)],
         env=environ,
         capture_output=True,
         text=True,
         check=True,
     )
-    return [float(line) for line in run.stdout.split()]
-
-
-def p99_ms(seconds: float, environ: dict[str, str]) -> float:
-    return statistics.quantiles(numbers("delays", seconds, environ), n=100)[98] / 1e6
+    return float(run.stdout)
 
 
 def rows(*, rounds: int, quick: bool) -> list[Row]:
-    seconds = 2 if quick else 8
+    seconds = 1 if quick else 4
     both = {"plain": environment(), "ours": profiled(sample_rate="100")}
-    command = ["/usr/bin/python3", str(HOST), "throughput"]
-    rate = rates(command, both, starts=1 if quick else rounds, turns=20 if quick else 40)
-    late = by_turns({name: partial(p99_ms, seconds, one) for name, one in both.items()}, rounds)
-    entry = by_turns(
-        {name: partial(_first, "entries", seconds / 2, one) for name, one in both.items()}, rounds
-    )
+    command = ["/usr/bin/python3", str(HOST)]
+    starts, turns = (1, 10) if quick else (2 * rounds, 20)
+    rate = rates([*command, "throughput"], both, starts=starts, turns=turns)
+    late = p99s([*command, "delays"], both, starts=3 if quick else rounds, turns=turns // 2)
+    entry = by_turns({name: partial(entry_ns, seconds, one) for name, one in both.items()}, rounds)
     ratios, delays = rate.ratios("plain", "ours"), late.ratios("plain", "ours")
     return [
         Row(
@@ -54,8 +49,8 @@ def rows(*, rounds: int, quick: bool) -> list[Row]:
         ),
         Row(
             "its callbacks, p99 of their delay",
-            f"{late.median('plain'):.3f} ms",
-            f"{late.median('ours'):.3f} ms",
+            f"{late.median('plain') / 1e6:.3f} ms",
+            f"{late.median('ours') / 1e6:.3f} ms",
             spread(delays, ".3f"),
             f"≤ {P99_GOAL}",
             statistics.median(delays) <= P99_GOAL,
@@ -67,7 +62,3 @@ def rows(*, rounds: int, quick: bool) -> list[Row]:
             f"{spread([one / 1e3 for one in entry.differences('plain', 'ours')], '+.2f')} us",
         ),
     ]
-
-
-def _first(mode: str, size: float, environ: dict[str, str]) -> float:
-    return numbers(mode, size, environ)[0]
