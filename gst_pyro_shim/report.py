@@ -68,6 +68,7 @@ _WARNINGS: Final = {
     "labels_full": "Too many elements: {} calls count under [too many labels].",
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
+    "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
 
 

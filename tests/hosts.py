@@ -52,9 +52,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Report:
-    """What `report --json` says of a profile."""
+    """What `report --json` says of a profile. No test's program has a second told twice."""
 
     data: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        assert not self.data["counters"].get("accounted_twice_ms"), self.data["counters"]
 
     @property
     def elements(self) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from tests import profiles
 
 ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
 WINDOW = Path(summary.__file__).with_name("window.py")
+AGENT = Path(summary.__file__).with_name("agent.py")
 FACTS = RunFacts(program="prog", end="ended with status 0", wall_s=1.0, cpu_s=0.1)
 
 
@@ -109,6 +110,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
         "spooled": 2,
         "dropped_too_old": 5,
         "signal_taken": 6,
+        "accounted_twice_ms": 30,
     }
     text = _render(profiles.demo(counters=counters, agent_cpu_s=0.25, notes=["look: here"]))
     assert "dropped             4 (ring full 3, nested 1)" in text
@@ -116,6 +118,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
     assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
     assert "agent               0.250 s CPU in a process of its own" in text
     assert "took the sampling signal over in 6 windows" in text
+    assert "30 ms more are shown than the process has used" in text
     assert "note: look: here" in text
 
 
@@ -377,5 +380,6 @@ def test_names_of_counters_are_those_of_the_abi():
     assert {f"stacks_{name}" for name in summary.STACK_ENDS} == {
         name for name in names if name.startswith("stacks_")
     }
+    names |= set(re.findall(r'counters\["(\w+)"\] =', AGENT.read_text()))
     assert set(report._WARNINGS) <= names
     assert set(report._ENDS) == set(summary.STACK_ENDS)

@@ -202,6 +202,14 @@ def test_the_process_is_never_less_than_its_accounts(bench):
     bench.shim.account(slot, label, 30 * MS)
     bench.close(process_ns=10 * MS, final=True)
     assert bench.window.process_ns == 30 * MS
+    assert bench.window.twice_ns == 20 * MS
+
+
+def test_what_the_clocks_can_explain_was_not_told_twice(bench):
+    slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
+    bench.shim.account(slot, label, 30 * MS)
+    bench.close(process_ns=20 * MS, final=True)
+    assert bench.window.twice_ns == 0
 
 
 def test_kinds_of_cpu_of_no_element_have_their_names_and_no_factory(bench):
