@@ -65,8 +65,8 @@ class Window:
         end_ns: of the last window, CLOCK_MONOTONIC; the next one begins there.
         accounted_ns: CPU time told so far, of all windows.
         process_ns: CPU time of the process at the last close; never less than what accounts know.
-        twice_ns: what accounts knew beyond the process's own clock at the last close: told twice. 0 where the clocks
-            can explain it.
+        twice_ns: what accounts knew beyond the process's own clock at the shim's last close: told twice. 0 where the
+            clocks can explain it.
         weight: ticks of all samples told so far.
         named_weight: of these, with a function's name for a leaf.
         dropped: what came out of the ring and could not be used, by reason.
@@ -175,7 +175,7 @@ class Window:
         self._tell_rest(sums, final=final)
         samples = [self._sample(one) for one in sums.values()]
         self.process_ns = max(segment.process_cpu_ns, self.accounted_ns)
-        if segment.close_mono_ns > self.end_ns:  # else the shim did not close, and its clock is old
+        if segment.is_stopping:  # closed for the last time; one that was killed leaves an old clock
             excess = self.accounted_ns - segment.process_cpu_ns
             self.twice_ns = excess if excess > _CLOCKS_APART_NS else 0
         unseen = self._unseen.take(self.process_ns, self.accounted_ns, final=final)
