@@ -3,7 +3,7 @@
 
     appsink_host.py throughput FD           as fast as it goes, for ever
     appsink_host.py delays FD               live, 100 a second, for ever; records the delays of its callbacks, ns
-    appsink_host.py entries BUFFERS         two probes a buffer on two elements; prints ns of CPU a buffer
+    appsink_host.py entries SECONDS         two probes a buffer on two elements; prints ns of CPU a buffer
 
 FD takes the count of pictures, 8 bytes, and behind it what is recorded of each, 8 bytes too. The last leaves out the
 first seconds, in which pyroscope-io is started.
@@ -38,13 +38,12 @@ def record(number: int, value: int) -> None:
 def on_sample(sink: Gst.Element) -> Gst.FlowReturn:
     sample = sink.emit("pull-sample")
     buffer = sample.get_buffer()
-    delay = clock.get_time() - pipeline.get_base_time() - buffer.pts
+    number = int.from_bytes(shared[:8], sys.byteorder) + 1
+    if MODE == "delays":
+        record(number, clock.get_time() - pipeline.get_base_time() - buffer.pts)
     _, info = buffer.map(Gst.MapFlags.READ)
     np.frombuffer(info.data, dtype=np.uint8).astype(np.float32).mean()
     buffer.unmap(info)
-    number = int.from_bytes(shared[:8], sys.byteorder) + 1
-    if MODE == "delays":
-        record(number, delay)
     record(0, number)
     return Gst.FlowReturn.OK
 

@@ -115,45 +115,43 @@ def rates(
     command: Sequence[str], environs: Mapping[str, Mapping[str, str]], starts: int, turns: int
 ) -> Pairs:
     """Counts a second of the same program in each environment, a value a turn; `turns` of each start."""
-    values: dict[str, list[float]] = {name: [] for name in environs}
-    for start in range(starts):
-        for name, one in _play(command, environs, turns, Player.rate, f"start {start + 1}").items():
-            values[name] += one
-    return Pairs(values)
+    played = _play(command, environs, starts, turns, Player.rate)
+    return Pairs({name: list(chain(*values)) for name, values in played.items()})
 
 
 def p99s(
     command: Sequence[str], environs: Mapping[str, Mapping[str, str]], starts: int, turns: int
 ) -> Pairs:
     """99th percentile of the delays that the same program records in each environment, ns; a value a start."""
-    values: dict[str, list[float]] = {name: [] for name in environs}
-    for start in range(starts):
-        for name, one in _play(
-            command, environs, turns, Player.delays, f"start {start + 1}"
-        ).items():
-            values[name].append(statistics.quantiles(chain(*one), n=100)[98])
-    return Pairs(values)
+    played = _play(command, environs, starts, turns, Player.delays)
+    return Pairs(
+        {
+            name: [statistics.quantiles(chain(*start), n=100)[98] for start in values]
+            for name, values in played.items()
+        }
+    )
 
 
 def _play(
     command: Sequence[str],
     environs: Mapping[str, Mapping[str, str]],
+    starts: int,
     turns: int,
     measure: Callable[[Player], _T],
-    what: str,
-) -> dict[str, list[_T]]:
-    """One start of each, and its turns."""
-    values: dict[str, list[_T]] = {name: [] for name in environs}
-    with ExitStack() as stack:
-        players = {
-            name: stack.enter_context(Player(command, environ))
-            for name, environ in environs.items()
-        }
-        time.sleep(_START_S)
-        for player in players.values():
-            player.stop()
-        for turn in range(turns):
-            progress(f"{what}, turn {turn + 1} of {turns}")
-            for name in random.sample(list(players), len(players)):
-                values[name].append(measure(players[name]))
+) -> dict[str, list[list[_T]]]:
+    """What each environment's turns gave, start by start."""
+    values: dict[str, list[list[_T]]] = {name: [[] for _ in range(starts)] for name in environs}
+    for start in range(starts):
+        with ExitStack() as stack:
+            players = {
+                name: stack.enter_context(Player(command, environ))
+                for name, environ in environs.items()
+            }
+            time.sleep(_START_S)
+            for player in players.values():
+                player.stop()
+            for turn in range(turns):
+                progress(f"start {start + 1} of {starts}, turn {turn + 1} of {turns}")
+                for name in random.sample(list(players), len(players)):
+                    values[name][start].append(measure(players[name]))
     return values
