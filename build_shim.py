@@ -5,8 +5,7 @@
     libgstpyro-agent.so       the agent's way into an embedded Python (cffi embedding)
     _native.*.so              the agent's view of the shared segment, and its symbolizer (cffi API mode)
 
-cffi reads the declarations from the very headers that the C compiler reads; setuptools' compiler class
-does the compiling, with our flags and not with those that this Python was built with.
+cffi reads the declarations from the very headers that the C compiler reads.
 
     python build_shim.py [--verbose] [--sanitize=address,undefined] [OUT_DIR]
 
@@ -19,12 +18,9 @@ import argparse
 import contextlib
 import io
 import logging
-import os
-import shlex
 import sys
 import sysconfig
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +39,9 @@ from setuptools.build_meta import (  # noqa: F401
     prepare_metadata_for_build_wheel,
 )
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, LinkError
 
-from build_requirements import check_requirements, compiler_command, pkg_config
+from build_requirements import check_requirements, pkg_config
+from build_toolchain import CLOSED, Toolchain
 from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import BuildError, GstPyroError
 
@@ -62,8 +58,6 @@ AGENT_HEADER = CSRC / "agent_embed.h"
 NATIVE_SOURCES = (*sorted(CSRC.glob("reader*.c")), *sorted(CSRC.glob("symbolizer*.c")))
 NATIVE_HEADERS = (CSRC / "abi.h", CSRC / "reader.h", CSRC / "symbolizer.h")
 
-COMMON_FLAGS = ("-std=gnu11", "-g", "-fPIC", "-fvisibility=hidden", "-fno-omit-frame-pointer")
-WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes", "-Wmissing-prototypes")
 # What cffi generates is not written to please -Wextra.
 GENERATED_WARNINGS = ("-Wall", "-Wno-unused-function")
 # initial-exec: a handler must not meet __tls_get_addr, which may allocate. No fortification and no stack
@@ -74,10 +68,6 @@ SHIM_FLAGS = (
     "-fno-stack-protector",
     f'-DGP_VERSION="{__version__}"',
 )
-# now: no lazy binding inside the handler. nodelete: a handler may be in flight when a plugin is unloaded.
-LINK_FLAGS = ("-Wl,-z,now", "-Wl,-z,relro", "-Wl,--as-needed")
-# Of the three, only _native may leave names open: the interpreter that imports it has them.
-CLOSED = "-Wl,-z,defs"
 SHIM_LINK_FLAGS = (
     CLOSED,
     "-Wl,-z,nodelete",
@@ -110,86 +100,6 @@ def sources() -> list[Path]:
     """The shim's own C files: all of csrc/ but the agent's side."""
     other = {AGENT_SOURCE, *NATIVE_SOURCES}
     return sorted(path for path in CSRC.glob("*.c") if path not in other)
-
-
-class Toolchain:
-    """Compiles and links with one set of flags, through setuptools' Unix compiler.
-
-    Args:
-        work_dir: where objects and generated sources go.
-        sanitize: value for -fsanitize=; such a build is for tests and optimizes less.
-    """
-
-    def __init__(self, work_dir: Path, *, sanitize: str | None = None) -> None:
-        # Not at the top: setuptools brings its own distutils, and has to be imported first.
-        from distutils.ccompiler import new_compiler
-
-        self.work_dir = work_dir
-        command = compiler_command()
-        self.flags = [*COMMON_FLAGS, "-O1" if sanitize else "-O2"]
-        self.sanitize = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"] if sanitize else []
-        self.werror = ["-Werror"] if os.environ.get("GP_WERROR") == "1" else []
-        self.user_cflags = shlex.split(os.environ.get("CFLAGS", ""))
-        self.user_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
-        self.compiler = new_compiler(compiler="unix")
-        self.compiler.set_executables(
-            compiler_so=shlex.join(command), linker_so=shlex.join([*command, "-shared"])
-        )
-
-    def compile(
-        self,
-        files: Sequence[Path],
-        *,
-        flags: Sequence[str] = (),
-        warnings: Sequence[str] = WARNINGS,
-    ) -> list[Path]:
-        """Objects of the files, compiled side by side.
-
-        Raises:
-            BuildError: the compiler refused; what it said is on stderr.
-        """
-        arguments = [
-            *self.flags,
-            *warnings,
-            *self.werror,
-            *flags,
-            *self.sanitize,
-            *self.user_cflags,
-        ]
-
-        def one(file: Path) -> Path:
-            try:
-                (built,) = self.compiler.compile(
-                    [str(file)], output_dir=str(self.work_dir), extra_postargs=arguments
-                )
-            except CompileError as error:
-                raise BuildError(f"the compiler refused {file.name}") from error
-            return Path(built)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(one, files))
-
-    def link(self, objects: Sequence[Path], target: Path, *, flags: Sequence[str] = ()) -> None:
-        """A shared object, put in place in one step: a running program may have the old one mapped.
-
-        Raises:
-            BuildError: the linker refused; what it said is on stderr.
-        """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        # An object built with a sanitizer leaves the runtime's names to the program.
-        wanted = [flag for flag in (*LINK_FLAGS, *flags) if not (self.sanitize and flag == CLOSED)]
-        try:
-            self.compiler.link_shared_object(
-                [str(item) for item in objects],
-                str(temporary),
-                extra_postargs=[*wanted, *self.sanitize, *self.user_ldflags],
-            )
-            temporary.replace(target)
-        except LinkError as error:
-            raise BuildError(f"the linker refused {target.name}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def shim_objects(tools: Toolchain, files: Sequence[Path] | None = None) -> list[Path]:

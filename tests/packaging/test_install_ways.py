@@ -148,6 +148,7 @@ def test_source_distribution_builds(tree, environment, tmp_path):
         "csrc/agent_init.py",
         "build_shim.py",
         "build_requirements.py",
+        "build_toolchain.py",
         "LICENSE",
     } <= names
     assert not [name for name in names if name.endswith(".so")]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""How a native part is compiled and linked: setuptools' compiler class, with our flags and not Python's.
+
+Context: build. Environment: CFLAGS and LDFLAGS as usual; GP_WERROR=1 makes warnings errors.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Before distutils, which it brings along.
+from setuptools.errors import CompileError, LinkError
+
+from build_requirements import compiler_command
+from gst_pyro_shim.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMON_FLAGS = ("-std=gnu11", "-g", "-fPIC", "-fvisibility=hidden", "-fno-omit-frame-pointer")
+WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes", "-Wmissing-prototypes")
+# now: no lazy binding inside the handler. nodelete: a handler may be in flight when a plugin is unloaded.
+LINK_FLAGS = ("-Wl,-z,now", "-Wl,-z,relro", "-Wl,--as-needed")
+# Of the three, only _native may leave names open: the interpreter that imports it has them.
+CLOSED = "-Wl,-z,defs"
+
+
+class Toolchain:
+    """Compiles and links with one set of flags, through setuptools' Unix compiler.
+
+    Args:
+        work_dir: where objects and generated sources go.
+        sanitize: value for -fsanitize=; such a build is for tests and optimizes less.
+    """
+
+    def __init__(self, work_dir: Path, *, sanitize: str | None = None) -> None:
+        # Not at the top: setuptools brings its own distutils, and has to be imported first.
+        from distutils.ccompiler import new_compiler
+
+        self.work_dir = work_dir
+        command = compiler_command()
+        self.flags = [*COMMON_FLAGS, "-O1" if sanitize else "-O2"]
+        self.sanitize = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"] if sanitize else []
+        self.werror = ["-Werror"] if os.environ.get("GP_WERROR") == "1" else []
+        self.user_cflags = shlex.split(os.environ.get("CFLAGS", ""))
+        self.user_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
+        self.compiler = new_compiler(compiler="unix")
+        self.compiler.set_executables(
+            compiler_so=shlex.join(command), linker_so=shlex.join([*command, "-shared"])
+        )
+
+    def compile(
+        self,
+        files: Sequence[Path],
+        *,
+        flags: Sequence[str] = (),
+        warnings: Sequence[str] = WARNINGS,
+    ) -> list[Path]:
+        """Objects of the files, compiled side by side.
+
+        Raises:
+            BuildError: the compiler refused; what it said is on stderr.
+        """
+        arguments = [
+            *self.flags,
+            *warnings,
+            *self.werror,
+            *flags,
+            *self.sanitize,
+            *self.user_cflags,
+        ]
+
+        def one(file: Path) -> Path:
+            try:
+                (built,) = self.compiler.compile(
+                    [str(file)], output_dir=str(self.work_dir), extra_postargs=arguments
+                )
+            except CompileError as error:
+                raise BuildError(f"the compiler refused {file.name}") from error
+            return Path(built)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(one, files))
+
+    def link(self, objects: Sequence[Path], target: Path, *, flags: Sequence[str] = ()) -> None:
+        """A shared object, put in place in one step: a running program may have the old one mapped.
+
+        Raises:
+            BuildError: the linker refused; what it said is on stderr.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        # An object built with a sanitizer leaves the runtime's names to the program.
+        wanted = [flag for flag in (*LINK_FLAGS, *flags) if not (self.sanitize and flag == CLOSED)]
+        try:
+            self.compiler.link_shared_object(
+                [str(item) for item in objects],
+                str(temporary),
+                extra_postargs=[*wanted, *self.sanitize, *self.user_ldflags],
+            )
+            temporary.replace(target)
+        except LinkError as error:
+            raise BuildError(f"the linker refused {target.name}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
