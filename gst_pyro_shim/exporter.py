@@ -36,8 +36,6 @@ INSURE_AFTER: Final = 0.4
 """Share of the last flush's time after which what is on its way is put on disk as well."""
 IDLE_S: Final = 60.0
 """How often the spool is looked into when there is nothing else to do: other processes leave things there."""
-MAX_ERRORS: Final = 6
-"""Answers of the kind "500" that one profile meets before it counts as its own fault."""
 
 
 class Exporter:
@@ -263,7 +261,7 @@ class Exporter:
         answer = self._attempt(item, timeout_s)
         if self._settle_first(item):
             self._note(answer)
-            self._settle(item, answer)
+            self._box.settle(item, answer, self._pusher.endpoint.url)
             self._landed(item)
 
     def _settle_first(self, item: Item) -> bool:
@@ -305,35 +303,3 @@ class Exporter:
             if self._closing and answer.fate in {Fate.RETRY, Fate.PAUSE}:
                 # Nobody there: the others need not find out for themselves.
                 self._given_up = True
-
-    def _settle(self, item: Item, answer: Answer) -> None:
-        """Books the outcome. The lock is not held: the spool is the disk."""
-        box = self._box
-        if answer.fate is Fate.STORED:
-            size = len(item.body())
-            box.count("pushed_profiles")
-            box.count("pushed_bytes", size)
-            box.count("from_spool", int(item.claim is not None and not item.insured))
-            box.say_debug(f"pushed a profile of {size} bytes to {self._pusher.endpoint.url}")
-            box.forget(item)
-            return
-        reason, text, refused = answer.reason, answer.text, answer.fate is Fate.REFUSED
-        if not refused:
-            box.count("failed_pushes")
-        if answer.fate is Fate.UNCONFIRMED:
-            box.count("unconfirmed")
-            refused, item.unconfirmed = item.unconfirmed, True
-        elif answer.fate is Fate.SERVER_ERROR:
-            item.errors += 1
-            refused = item.errors >= MAX_ERRORS
-        if refused:
-            box.drop(reason, text)
-            box.forget(item)
-            return
-        level = "error" if answer.fate is Fate.PAUSE else "warning"
-        box.say(
-            reason,
-            level,
-            f"cannot push to {self._pusher.endpoint.url}: {text}; profiles wait in {box.place}",
-        )
-        box.keep(item)

@@ -15,11 +15,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.item import Item
+from gst_pyro_shim.push import Fate
 from gst_pyro_shim.spool import Spool, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gst_pyro_shim.push import Answer
     from gst_pyro_shim.spool import Claim
     from gst_pyro_shim.spool_entry import Entry
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 QUEUE_BYTES: Final = 16 * 1024 * 1024
 SPOOL_REST_S: Final = 60.0
 """How long a disk that failed is left alone."""
+MAX_ERRORS: Final = 6
+"""Answers of the kind "500" that one profile meets before it counts as its own fault."""
 
 
 def _rank(entry: Entry) -> tuple[int, int]:
@@ -201,6 +205,33 @@ class Outbox:
             with self.changed:
                 self.own.pop(item.claim.entry.key, None)
             self.unwrite(item.claim)
+
+    def settle(self, item: Item, answer: Answer, url: str) -> None:
+        """Books what became of an attempt to push to `url`: delivered, dropped, or kept for another."""
+        if answer.fate is Fate.STORED:
+            size = len(item.body())
+            self.count("pushed_profiles")
+            self.count("pushed_bytes", size)
+            self.count("from_spool", int(item.claim is not None and not item.insured))
+            self.say_debug(f"pushed a profile of {size} bytes to {url}")
+            self.forget(item)
+            return
+        reason, text, refused = answer.reason, answer.text, answer.fate is Fate.REFUSED
+        if not refused:
+            self.count("failed_pushes")
+        if answer.fate is Fate.UNCONFIRMED:
+            self.count("unconfirmed")
+            refused, item.unconfirmed = item.unconfirmed, True
+        elif answer.fate is Fate.SERVER_ERROR:
+            item.errors += 1
+            refused = item.errors >= MAX_ERRORS
+        if refused:
+            self.drop(reason, text)
+            self.forget(item)
+            return
+        level = "error" if answer.fate is Fate.PAUSE else "warning"
+        self.say(reason, level, f"cannot push to {url}: {text}; profiles wait in {self.place}")
+        self.keep(item)
 
     def count(self, counter: str, number: int = 1) -> None:
         """Adds to a counter."""

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gst_pyro_shim import exporter
+from gst_pyro_shim import outbox
 from gst_pyro_shim.exporter import Exporter
 from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
 from tests.pyroscope_server import Fault
@@ -37,7 +37,7 @@ def test_what_the_server_cannot_read_is_tried_a_few_times_only(server, settings,
     submit(exporting, 3)
     wait_for(lambda: dropped(exporting) and exporting.counters["pushed_profiles"] == 3)
     assert dropped(exporting) == {"dropped_server_error": 1}
-    assert exporting.counters["failed_pushes"] == exporter.MAX_ERRORS
+    assert exporting.counters["failed_pushes"] == outbox.MAX_ERRORS
     exporting.close(CLOSE_S)
 
 
