@@ -131,8 +131,10 @@ gp_account_switch (struct gp_thread *thread, uint32_t label)
   uint64_t cycles = now - meter->cycles;
   meter->cycles = now;
   meter->unread_cycles += cycles;
-  if (meter->is_checked || checks_next || meter->unread_cycles >= gp_load (&g_unread_cycles)
-      || (cycles >= gp_load (&g_short_cycles) && meter->calm_reads < CALM_READS))
+  /* A counter that has gone back (a thread moved to a processor whose counter lags) makes a stretch without end: it
+   * goes by the clock too. */
+  uint64_t longest = gp_load (meter->calm_reads < CALM_READS ? &g_short_cycles : &g_unread_cycles);
+  if (meter->is_checked || checks_next || cycles >= longest || meter->unread_cycles >= gp_load (&g_unread_cycles))
     close_exactly (meter, cycles);
   else
     close_by_counter (meter, cycles);

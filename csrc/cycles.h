@@ -20,6 +20,9 @@ extern GP_INTERNAL bool g_counter_invariant;
 /* Finds the counter's rate; takes a millisecond. Called again, over an ever longer base. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_cycles_calibrate (void);
 
+/* What a later calibration makes of a reading of both clocks. MT-Unsafe | AS-Safe */
+GP_INTERNAL void gp_cycles_note (uint64_t cycles, uint64_t ns);
+
 /* MT-Safe | AS-Safe, these three. */
 static inline uint64_t
 gp_cycles_read (void)
