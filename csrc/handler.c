@@ -181,7 +181,7 @@ is_of_this_thread (const struct gp_thread *thread)
 /* An event costs three interrupts a sample (26 us in a virtual machine), a timer's tick next to nothing, since the
  * kernel's own tick looks after it. But that is the clock which paces live media, and a thread that wakes up in step
  * with it has the same part of its work sampled for ever. One that does not sleep is in step with nothing: its event
- * rests until it does. */
+ * rests until it does. No tick may meet it then: the poller wakes the event as well, gp_sampler_wake(). */
 static void
 choose_clock (struct gp_thread *thread)
 {
@@ -193,9 +193,9 @@ choose_clock (struct gp_thread *thread)
   thread->sleeps = usage.ru_nvcsw;
   thread->calm_ticks = slept ? 0 : thread->calm_ticks + 1;
   bool rests = thread->calm_ticks >= CALM_TICKS;
-  if (rests == thread->event_rests)
+  if (rests == atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
     return;
-  thread->event_rests = rests;
+  atomic_store_explicit (&thread->event_rests, rests, memory_order_relaxed);
   ioctl (thread->perf_fd, rests ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
 }
 
@@ -218,7 +218,8 @@ gp_handler (int number, siginfo_t *info, void *context)
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);
   } else if (thread->in_handler) {
     gp_count (GP_COUNTER_DROPPED_NESTED);
-  } else if (info->si_code == SI_TIMER && thread->perf_fd >= 0 && !thread->event_rests && !in_system_call (context)) {
+  } else if (info->si_code == SI_TIMER && thread->perf_fd >= 0
+             && !atomic_load_explicit (&thread->event_rests, memory_order_relaxed) && !in_system_call (context)) {
     gp_count (GP_COUNTER_TICKS_LEFT_TO_PERF);
   } else {
     thread->in_handler = true;

@@ -23,7 +23,8 @@
 
 enum
 {
-  HIGH_FD = 3072
+  HIGH_FD = 3072,
+  WAKE_NS = 50000000 /* a shorter time says nothing of how much of it a thread works */
 };
 
 uint64_t g_interval_ns;
@@ -88,7 +89,7 @@ arm_perf (struct gp_thread *thread)
     close (fd);
     return false;
   }
-  thread->event_rests = false;
+  atomic_store_explicit (&thread->event_rests, false, memory_order_relaxed);
   thread->calm_ticks = 0;
   thread->first_tick = true;
   return true;
@@ -166,6 +167,27 @@ gp_sampler_renew (struct gp_thread *thread)
   /* The number is the host's now. */
   gp_thread_set_perf_fd (thread, -1);
   arm_perf (thread);
+}
+
+void
+gp_sampler_wake (struct gp_thread *thread)
+{
+  if (!atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
+    return;
+  uint64_t now_ns = gp_clock_ns (CLOCK_MONOTONIC), cpu_ns = gp_clock_ns (thread->cpu_clock);
+  uint64_t passed_ns = now_ns - thread->rest_ns, used_ns = cpu_ns - thread->rest_cpu_ns;
+  if (passed_ns < WAKE_NS)
+    return;
+  thread->rest_ns = now_ns;
+  thread->rest_cpu_ns = cpu_ns;
+  if (used_ns >= passed_ns - passed_ns / 8)
+    return;
+  /* One that was only preempted puts it to rest again at its next sample. In this order: a handler that does so between
+   * the two leaves it running beside the timer, never still without it. */
+  bool rests = true;
+  if (atomic_compare_exchange_strong_explicit (
+          &thread->event_rests, &rests, false, memory_order_relaxed, memory_order_relaxed))
+    ioctl (thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
 /* How often the kernel looks at CPU timers. */

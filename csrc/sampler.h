@@ -31,6 +31,11 @@ GP_INTERNAL void gp_sampler_disarm (struct gp_thread *thread);
  * one, its timer's ticks in user code would be left to that. Requires: the registry lock. AS-Unsafe */
 GP_INTERNAL void gp_sampler_renew (struct gp_thread *thread);
 
+/* A thread whose event rests, and which does not use a whole processor any more, gets it back: where it is paced by the
+ * clock that paces the kernel's tick, no tick need ever meet it again, and its handler would not run to find out.
+ * Requires: the registry lock. AS-Unsafe */
+GP_INTERNAL void gp_sampler_wake (struct gp_thread *thread);
+
 /* Whether threads can be armed. Requires: the registry lock. */
 GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
 

@@ -57,7 +57,7 @@ struct gp_thread
   bool in_handler;
   uint32_t python_label;        /* whose tags pyroscope-io has for it; python.c */
   bool first_tick;              /* the perf event still has its random first period */
-  bool event_rests;             /* the timer sees user code as well; handler.c */
+  _Atomic bool event_rests;     /* the timer sees user code as well; handler.c, and the poller ends it */
   uint32_t calm_ticks;          /* samples since the thread last slept */
   long sleeps;                  /* how often it has slept, at the last sample */
   struct gp_boundary root;      /* the frame that called the thread's function; sp 0: not known */
@@ -74,9 +74,10 @@ struct gp_thread
   /* under the registry lock */
   pid_t tid; /* 0: the slot is free */
   clockid_t cpu_clock;
-  int perf_fd;     /* -1: none */
-  int timer;       /* kernel timer id, -1: none */
-  int exit_rounds; /* rounds of key destructors seen */
+  int perf_fd;                   /* -1: none */
+  int timer;                     /* kernel timer id, -1: none */
+  int exit_rounds;               /* rounds of key destructors seen */
+  uint64_t rest_ns, rest_cpu_ns; /* when its event was last seen to rest, and its CPU time then */
   /* of the last thread here, which may be in the kernel's list for a while; UINT64_MAX: it vanished */
   uint64_t ended_cpu_ns;
   bool seen; /* in the poller's current pass */

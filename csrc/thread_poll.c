@@ -82,7 +82,8 @@ attach_from_outside (pid_t tid, uint32_t before)
   /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
   clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
   uint64_t cpu_ns = gp_clock_ns (clock);
-  if (is_ending (tid, cpu_ns))
+  /* 0: it has ended since the listing, or not run yet; the next pass will see. */
+  if (cpu_ns == 0 || is_ending (tid, cpu_ns))
     return;
   uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
   struct gp_thread *thread = gp_thread_take_slot (tid, clock, base);
@@ -152,6 +153,7 @@ gp_threads_close (bool names)
     pthread_mutex_lock (&g_registry);
     if (g_threads[i].tid != 0) {
       gp_account_close (&g_threads[i]);
+      gp_sampler_wake (&g_threads[i]);
       if (names) {
         read_name (&g_threads[i]);
         gp_sampler_renew (&g_threads[i]);

@@ -140,6 +140,28 @@ TEST (an_event_rests_while_its_thread_does_not_sleep)
   CHECK_EQUAL (thread->event_rests, false);
 }
 
+/* As where no tick ever meets a thread: the timer is gone, and with it the handler that would wake the event. */
+TEST (an_event_that_rests_wakes_without_a_tick)
+{
+  start_with (GP_CLOCK_PERF, 100);
+  struct gp_thread *thread = gp_thread_known ();
+  burn (200000000);
+  CHECK_EQUAL (thread->event_rests, true);
+  gp_threads_close (false);
+  burn (50000000);
+  CHECK_EQUAL (thread->event_rests, true); /* it did not sleep, whatever the poller may have thought */
+  syscall (SYS_timer_delete, thread->timer);
+  gp_threads_close (false);
+  burn_in_bursts (20);
+  sleep_ns (200000000);
+  gp_threads_close (false);
+  CHECK_EQUAL (thread->event_rests, false);
+  drain (false, NULL);
+  burn_in_bursts (40);
+  drain (false, weigh);
+  CHECK_WITHIN (g_weight, 6, 25); /* 200 ms, of which the event sees what is user code */
+}
+
 TEST (an_event_does_not_rest_where_there_is_no_timer)
 {
   start_with (GP_CLOCK_PERF, 100);
