@@ -68,7 +68,7 @@ close_window (bool names)
   uint32_t wanted =
       gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
   bool asked = wanted != g_segment->close_done;
-  gp_sampler_check (asked);
+  gp_sampler_check (names || asked);
   gp_threads_close (names || asked);
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store (&g_segment->close_mono_ns, gp_clock_ns (CLOCK_MONOTONIC));
@@ -137,6 +137,8 @@ run (int memory_fd)
   gp_python_stop ();
   close_window (true);
   gp_lifecycle_retire ();
+  /* Again, behind all that hooks could account meanwhile. */
+  gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);
   gp_segment_signal (&g_segment->wake);
   while (!agent_is_over () && gp_spawn_agent_lives ()) {
