@@ -244,20 +244,24 @@ take_signal (int number)
   return false;
 }
 
+static bool
+take_any_signal (void)
+{
+  static const int candidates[] = { SIGURG, SIGWINCH };
+  for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
+    if (take_signal (candidates[i])) {
+      gp_store (&g_segment->signal, (uint32_t) candidates[i]);
+      return true;
+    }
+  return false;
+}
+
 void
 gp_sampler_start (uint32_t rate_hz)
 {
-  static const int candidates[] = { SIGURG, SIGWINCH };
   g_interval_ns = 1000000000u / rate_hz;
   g_events_may_rest = g_interval_ns >= 2 * tick_ns ();
-  for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-    if (!take_signal (candidates[i]))
-      continue;
-    gp_store (&g_segment->signal, (uint32_t) candidates[i]);
-    gp_store (&g_segment->clock, find_clock ());
-    return;
-  }
-  gp_store (&g_segment->clock, GP_CLOCK_NONE);
+  gp_store (&g_segment->clock, take_any_signal () ? find_clock () : GP_CLOCK_NONE);
 }
 
 static bool
@@ -282,15 +286,18 @@ gp_sampler_check (bool window)
   struct sigaction now;
   if (g_segment->signal == 0)
     return;
-  bool stands = handler_stands (&now);
+  bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
+  if (yield && !yielded)
+    gp_threads_disarm ();
+  /* What stands is the host's; the other signal may still be free. */
+  if (yield && take_any_signal ()) {
+    stands = true;
+    yield = false;
+    yielded = true;
+  }
   if (window && !stands)
     gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  bool yield = !stands && !is_free (&now);
-  if (yield == yielded)
-    return;
-  yielded = yield;
-  if (yield)
-    gp_threads_disarm ();
-  else
+  if (!yield && yielded)
     gp_threads_arm ();
+  yielded = yield;
 }

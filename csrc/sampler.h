@@ -39,8 +39,8 @@ GP_INTERNAL void gp_sampler_wake (struct gp_thread *thread);
 /* Whether threads can be armed. Requires: the registry lock. */
 GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
 
-/* Poller: while a handler of the host's stands in the place of ours, nobody is armed: it would get our ticks. window:
- * counts it too. MT-Unsafe | AS-Unsafe */
+/* Poller: where a handler of the host's stands in the place of ours, the other signal is taken. Where that is the
+ * host's too, nobody is armed, for it would get our ticks; window: counts that. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_check (bool window);
 
 /* The signal handler. AS-Safe */

@@ -320,15 +320,25 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   core_start (1000);
   burn (20000000);
   struct sigaction ours, host = { .sa_handler = on_host_signal };
-  sigaction ((int) g_segment->signal, &host, &ours);
+  sigaction (SIGURG, &host, &ours);
+  gp_sampler_check (true);
+  CHECK_EQUAL (g_segment->signal, SIGWINCH);
+  CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
+  g_host_signals = 0; /* those on the way until then */
+  uint64_t by_urg = counter (GP_COUNTER_SAMPLES);
+  burn (100000000);
+  CHECK_EQUAL (g_host_signals, 0);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - by_urg, 20, 200);
+  /* And the other one. */
+  sigaction (SIGWINCH, &host, &ours);
   gp_sampler_check (false);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
   gp_sampler_check (true);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 1);
-  g_host_signals = 0; /* those on the way until then */
+  g_host_signals = 0;
   burn (100000000);
   CHECK_EQUAL (g_host_signals, 0);
-  /* It gives the signal back: samples come again. */
+  /* It gives it back: samples come again. */
   sigaction ((int) g_segment->signal, &ours, NULL);
   uint64_t before = counter (GP_COUNTER_SAMPLES);
   gp_sampler_check (true);
