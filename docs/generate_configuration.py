@@ -40,7 +40,7 @@ machine.
 
 `GST_PYROSCOPE_PYTHON` names it; `run` and `env` set that to the Python they run on themselves. Without it
 the agent takes the virtual environment around its own file (`pyvenv.cfg`), and else the record beside it,
-`agent-python.txt`, which `make`, `path`, `env`, `run` and `install` write.
+`agent-python.txt`, which `make build`, `path`, `env`, `run` and `install` write.
 
 ## Set by the profiler itself
 
