@@ -80,8 +80,8 @@ enum gp_label_kind
   GP_LABEL_OVERFLOW = 10 /* label table full */
 };
 
-/* Wire names are the enumerators, lowered, without the prefix. Each early return of the handler counts exactly one of
- * the dropped_*; each sample written counts one of the stacks_*. */
+/* Wire names are the enumerators, lowered, without the prefix. Each early return of the handler counts exactly one
+ * reason (dropped_*, foreign_signals, ticks_left_to_perf); each sample written counts one of the stacks_*. */
 enum gp_counter
 {
   GP_COUNTER_SAMPLES = 0,        /* records committed */
