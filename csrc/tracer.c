@@ -79,7 +79,7 @@ static const GstPluginDesc plugin_desc = {
   .license = "MIT/X11",
   .source = "gst-pyro-shim",
   .package = "gst-pyro-shim",
-  .origin = "https://pypi.org/project/gst-pyro-shim/",
+  .origin = "Unknown package origin",
 };
 
 __attribute__ ((visibility ("default"))) const GstPluginDesc *gst_plugin_pyro_get_desc (void);
