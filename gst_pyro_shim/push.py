@@ -218,9 +218,11 @@ def _throttled(body: bytes, text: str) -> Answer:
 def _message(body: bytes) -> str:
     """The server's words: Connect's `{"code": …, "message": …}`, or the first line of anything else."""
     text = body.decode("utf-8", "replace")
-    with contextlib.suppress(ValueError, AttributeError, TypeError):
+    with contextlib.suppress(ValueError, RecursionError):
         error = json.loads(text)
-        text = f"{error['message']} ({error['code']})"
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            code = error.get("code")
+            text = f"{error['message']} ({code})" if isinstance(code, str) else error["message"]
     lines = text.strip().splitlines() or [""]
     line = "".join(character if character.isprintable() else "?" for character in lines[0])
     return line if len(line) <= _MESSAGE_CHARS else line[:_MESSAGE_CHARS] + "…"

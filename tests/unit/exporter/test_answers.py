@@ -13,6 +13,7 @@ import pytest
 
 from gst_pyro_shim import outbox
 from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.push import Fate, classify
 from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
 from tests.pyroscope_server import Fault
 from tests.waiting import wait_for
@@ -80,6 +81,35 @@ def test_504_counts_as_unanswered(server, settings, log):
     wait_for(lambda: dropped(exporting))
     assert len(server.requests) == 2
     exporting.close(CLOSE_S)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"code": "unauthenticated", "message": "no org id"}', "no org id (unauthenticated)"),
+        ('{"message": "no org id", "code": 16}', "no org id"),
+        *(
+            (text, text)
+            for text in (
+                '{"status":"error","error":"authentication error: invalid token"}',
+                "{}",
+                '{"code":16}',
+                '{"message":5}',
+                "[]",
+                '"text"',
+                "text",
+            )
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [(401, Fate.PAUSE), (500, Fate.SERVER_ERROR), (503, Fate.RETRY), (400, Fate.REFUSED)],
+)
+def test_what_the_server_says_is_passed_on_whatever_its_form(status, fate, body, says):
+    answer = classify(status, {}, body.encode())
+    assert answer.text == f"HTTP {status}: {says}"
+    assert answer.fate is fate
 
 
 def test_wrong_credentials_pause_and_are_said_once(server, settings, log):
