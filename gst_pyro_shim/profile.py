@@ -103,14 +103,32 @@ class _Encoder:
             if number:
                 row.label.add(key=self.string(key), num=number)
 
+    def _put_program_first(self, programs: list[str]) -> None:
+        """Tools take the first mapping for the program. Ids stay as they are.
+
+        Args:
+            programs: by the name they were called by, which may be that of a link.
+        """
+        mappings, names = self.message.mapping, list(self._strings)
+
+        def rank(mapping: Any) -> tuple[bool, bool, bool]:
+            name = names[mapping.filename].rpartition("/")[2]
+            return (name.startswith("["), ".so" in name, name not in programs)
+
+        if programs and not any(rank(one)[:2] == (False, False) for one in mappings):
+            # It was in no stack, yet a profile is named after it.
+            mappings.add(
+                id=len(mappings) + 1, filename=self.string(programs[0]), has_functions=True
+            )
+            names = list(self._strings)
+        mappings.sort(key=rank)
+
     def finish(self, profile: Profile) -> bytes:
         message = self.message
         message.time_nanos = profile.start_ns
         message.duration_nanos = profile.duration_ns
         message.period = profile.period_ns
-        # Tools take the first mapping for the program; ids stay as they are.
-        names = list(self._strings)
-        message.mapping.sort(key=lambda one: ".so" in names[one.filename].rpartition("/")[2])
+        self._put_program_first([one.program for one in profile.stats() if one.program])
         message.comment.extend(self.string(_clean(text, limit=None)) for text in profile.comments)
         message.string_table.extend(self._strings)
         return bytes(message.SerializeToString())

@@ -100,12 +100,36 @@ def test_empty_label_values_are_left_out():
     assert decode(encode(profile)).samples[0].labels == (("element", "a"),)
 
 
-def test_the_program_is_the_first_mapping():
-    modules = ["/usr/lib/liba.so.1", "/usr/lib/b.so", "/usr/bin/gst-launch-1.0"]
+def _mappings(modules, *programs):
     frames = tuple(Frame("f", module) for module in modules)
-    message = PprofProfile.FromString(encode(Profile(1, 2, 3, [Sample(frames, 1, 1)])))
-    assert message.string_table[message.mapping[0].filename] == modules[2]
-    assert decode(message.SerializeToString()).samples[0].frames == frames
+    comments = [profiles.stats(pid, program=name).to_comment() for pid, name in enumerate(programs)]
+    data = encode(Profile(1, 2, 3, [Sample(frames, 1, 1)], comments))
+    assert decode(data).samples[0].frames == frames
+    message = PprofProfile.FromString(data)
+    assert len({one.id for one in message.mapping}) == len(message.mapping)
+    return [message.string_table[one.filename] for one in message.mapping]
+
+
+@pytest.mark.parametrize(
+    ("modules", "program", "first"),
+    [
+        (["/usr/lib/liba.so.1", "/usr/lib/b.so", "/usr/bin/x"], "", "/usr/bin/x"),
+        (["[vdso]", "/usr/lib/b.so", "/usr/bin/x"], "x", "/usr/bin/x"),
+        (["/opt/loaded", "/usr/bin/x"], "x", "/usr/bin/x"),
+        (["[vdso]", "/usr/lib/b.so", "/usr/bin/python3.11"], "python3", "/usr/bin/python3.11"),
+        # In no stack at all, as where it waits for the end of its pipeline.
+        (["[vdso]", "/usr/lib/b.so"], "x", "x"),
+        (["[vdso]", "/usr/lib/b.so"], "", "/usr/lib/b.so"),
+    ],
+)
+def test_the_program_is_the_first_mapping(modules, program, first):
+    found = _mappings(modules, program)
+    assert found[0] == first
+    assert set(found) == {*modules, first}
+
+
+def test_of_several_programs_one_is_the_first_mapping():
+    assert _mappings(["/lib/b.so", "/bin/y"], "x", "y")[0] == "/bin/y"
 
 
 def test_thread_ids_are_numeric_labels():
