@@ -62,7 +62,8 @@ class _Output:
         try:
             if self.pattern and "%p" not in self.pattern:
                 with contextlib.suppress(FileNotFoundError):
-                    path.stat()  # exists() would keep to itself what else is wrong, from Python 3.14 on
+                    # A link that leads nowhere is in the way too. exists() would keep what else is wrong to itself.
+                    path.lstat()
                     files.refuse_existing(path, force=self.force)
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
@@ -171,7 +172,9 @@ def _say(text: str) -> None:
 
 
 def _next_commands(path: Path) -> str:
-    file, us = shlex.quote(str(path)), paths.command()
+    # Path() drops a "./" in front, without which this name would be an option.
+    name = f"./{path}" if str(path).startswith("-") else str(path)
+    file, us = shlex.quote(name), paths.command()
     return (
         f"\nThis table again:   {us} report {file}"
         f"\nFlame graph:        {us} flamegraph {file}"

@@ -164,6 +164,26 @@ def test_why_nothing_was_sampled_is_in_the_file(home):
     assert "GST_REGISTRY_UPDATE=no keeps GStreamer from finding the tracer" in done.stdout
 
 
+def test_the_commands_shown_do_not_take_the_file_for_an_option(home):
+    done = _run(home, "-o", "./-dash.pb.gz", "--", *FAKE)
+    assert _files(home) == ["-dash.pb.gz"]
+    for verb in (" report", " flamegraph", "go tool pprof"):
+        assert f"{verb} ./-dash.pb.gz" in done.stderr
+
+
+def test_a_link_that_leads_nowhere_stays_unless_forced(home):
+    file = home / "work" / "x.pb.gz"
+    file.symlink_to("nowhere")
+    done = _run(home, "-o", "x.pb.gz", "--", "touch", "ran")
+    assert done.returncode == 3
+    assert "File already exists, will not overwrite without --force: x.pb.gz" in done.stderr
+    assert _files(home) == ["x.pb.gz"]
+    assert _run(home, "-o", "x.pb.gz", "--force", "--", *FAKE).returncode == 4
+    assert not file.is_symlink()
+    assert _files(home) == ["x.pb.gz"]
+    assert files.read(file).samples
+
+
 def test_an_existing_file_stays_unless_forced(home):
     file = home / "work" / "x.pb.gz"
     file.write_text("precious")
