@@ -39,8 +39,9 @@ class Verb(Protocol):
 class Run:
     """Run a command under the profiler, then print what its elements cost.
 
-    The command's streams, signals and exit status are its own. With --server-url, or with
-    GST_PYROSCOPE_SERVER_URL set, profiles go to that Pyroscope server as well.
+    The command's streams, signals and exit status are its own; 3 where it ended well but its profile
+    could not be written. With --server-url, or with GST_PYROSCOPE_SERVER_URL set, profiles go to that
+    Pyroscope server as well.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

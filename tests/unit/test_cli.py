@@ -110,6 +110,13 @@ def test_every_verb_has_help(verb, capsys):
     assert verb in capsys.readouterr().out
 
 
+def test_help_says_when_the_status_is_not_the_commands(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "its own; 3 where it ended well but its profile could not be written" in words
+
+
 def test_help_does_not_list_what_is_internal(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
