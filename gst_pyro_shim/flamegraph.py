@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import files
 from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.places import settled
 from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
@@ -57,7 +59,7 @@ class _Node:
 
 
 def main(file: Path, output: Path | None, *, force: bool = False) -> int:
-    """Writes the page and says where it is.
+    """Writes the page and says where it is; of one that is empty also why.
 
     Args:
         file: a profile.
@@ -67,7 +69,8 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
     Raises:
         GstPyroError: the profile cannot be read, or the page not written.
     """
-    text = page(files.read(file), file.name)
+    profile = files.read(file)
+    text = page(profile, file.name)
     if output is None:
         output = file.with_name(file.name.removesuffix(_SUFFIX) + ".html")
     try:
@@ -76,7 +79,14 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
     except OSError as error:
         raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
     sys.stdout.write(f"{output}\n")
+    if not _has_cpu(profile):
+        for line in explanations(summarize(profile)):
+            sys.stderr.write(f"{printable(line)}\n")
     return 0
+
+
+def _has_cpu(profile: Profile) -> bool:
+    return any(one.cpu_ns > 0 for one in profile.samples)
 
 
 def page(profile: Profile, title: str) -> str:
@@ -86,7 +96,9 @@ def page(profile: Profile, title: str) -> str:
     style, script = _part("css"), _part("tree.js") + _part("js")
     parts = {
         "title": html.escape(title),
-        "about": html.escape(_about(summary)),
+        "about": html.escape(
+            _about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
+        ),
         "style": style,
         "style-hash": _hash(style),
         "script": script,

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from gst_pyro_shim import files
 from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.summary import STACK_ENDS, Summary, summarize
 from gst_pyro_shim.terminal import printable
 
@@ -60,15 +61,6 @@ _ENDS: Final = {
     "boundary": "resumed at an element's boundary",
     "truncated": "truncated",
     "leaf_only": "leaf only",
-}
-# Counters that mean trouble when they are not 0, in words; {} is the number.
-_WARNINGS: Final = {
-    "signal_taken": "The program took the sampling signal over in {} windows: stacks are missing.",
-    "unarmed": "{} threads could not be sampled: neither perf event nor timer was to be had.",
-    "labels_full": "Too many elements: {} calls count under [too many labels].",
-    "threads_full": "Too many threads at once: {} count by element only, without stacks.",
-    "accounts_full": "Too many threads times elements: {} accounts count by element only.",
-    "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
 
 
@@ -115,7 +107,7 @@ def _parts(summary: Summary, width: int, *, every_row: bool) -> Iterator[Rendera
         if python.row_count:
             yield python
         yield _footer(summary)
-    for line in _explanations(summary):
+    for line in explanations(summary):
         yield Text(printable(line), style="bold")
     for note in summary.notes:
         yield Text(f"note: {printable(note)}")
@@ -276,28 +268,3 @@ def _pushes(summary: Summary, dropped: dict[str, int]) -> list[tuple[str, str]]:
     if dropped:
         words.append(f"{sum(dropped.values())} dropped{_reasons(dropped)}")
     return [("pushed", ", ".join(words))] if words else []
-
-
-def _explanations(summary: Summary) -> list[str]:
-    """Sentences on what is missing; empty where all is well."""
-    if not summary.stats:
-        return [
-            "Nothing was sampled.",
-            *(summary.facts.why_nothing_came() if summary.facts else ()),
-        ]
-    if not any(row.self_ns for row in summary.rows):
-        return ["Nothing was sampled: the tracer was there, but no CPU time was reported."]
-    counters = summary.counters
-    lines = [text.format(counters[name]) for name, text in _WARNINGS.items() if counters[name]]
-    if not any(row.factory and row.self_ns for row in summary.rows):
-        lines.append(
-            "No element used CPU time: no pipeline reached PLAYING, or it ended at once. All of"
-            " the CPU above belongs to no element."
-        )
-    elif not summary.samples and summary.sample_clocks != ["none"]:
-        lines.append(
-            "No stack was sampled: the run was too short for a tick. Times by element are exact."
-        )
-    if any(not one.final for one in summary.stats):
-        lines.append("The last moments are missing: a process was killed, or is still running.")
-    return lines

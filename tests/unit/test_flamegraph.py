@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 
 from gst_pyro_shim import cli, files, flamegraph
+from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import MARKERS, Frame, Profile, Sample, element_frame
 from tests import profiles
 
@@ -193,3 +194,21 @@ def test_the_verb_writes_beside_the_profile(tmp_path, capsys):
     assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "y.html")]) == 0
     assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "none" / "y.html")]) == 3
     assert "Cannot write" in capsys.readouterr().err
+
+
+def test_an_empty_page_says_why_it_is_empty(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    facts = RunFacts(program="prog", end="ended with status 0", wall_s=1.0, cpu_s=0.5)
+    files.write(file, Profile(0, 0, 0, [], [facts.to_comment()]), force=False)
+    assert cli.main(["report", str(file)]) == 0
+    why = capsys.readouterr().out
+    assert "Nothing was sampled.\nThe tracer was not loaded" in why
+    assert cli.main(["flamegraph", str(file)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'x.html'}\n"
+    assert said.err == why
+    page = (tmp_path / "x.html").read_text()
+    assert "Nothing was sampled. The tracer was not loaded" in page
+    files.write(file, profiles.demo(), force=True)
+    assert cli.main(["flamegraph", str(file), "-f"]) == 0
+    assert capsys.readouterr().err == ""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import cli, files, report, summary
+from gst_pyro_shim import cli, files, gaps, report, summary
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Merge
@@ -381,5 +381,5 @@ def test_names_of_counters_are_those_of_the_abi():
         name for name in names if name.startswith("stacks_")
     }
     names |= set(re.findall(r'counters\["(\w+)"\] =', AGENT.read_text()))
-    assert set(report._WARNINGS) <= names
+    assert set(gaps.WARNINGS) <= names
     assert set(report._ENDS) == set(summary.STACK_ENDS)
