@@ -242,7 +242,7 @@ def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
     keep_at_exit()
     _without_plugins()
     from gst_pyro_shim.config import Settings, unknown_variables
-    from gst_pyro_shim.delivery import COLLECTOR_ENV, Delivery
+    from gst_pyro_shim.delivery import COLLECTOR_ENV, Delivery, announce
 
     settings = Settings.load(segment.params(), os.environ)
     log.level = settings.log_level
@@ -250,6 +250,8 @@ def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
     for name in () if COLLECTOR_ENV in os.environ else unknown_variables(os.environ):
         log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
     delivery = Delivery(settings, os.environ, segment.pid, log)
+    if home == "embedded":
+        announce(os.environ)
     shown = " ".join(f"{name}={value}" for name, value in settings.masked().items() if value)
     log("info", f"settings: {shown}")
     log("info", f"agent is at home {home}, delivers to {', '.join(delivery.places)}")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  its name, not its value
 PUSH_PATH: Final = "/push.v1.PusherService/Push"
+STARTED_PATH: Final = "/started"
+"""An agent inside its host says that it is there: should it die with the host, nothing else would."""
 PROFILE_NAME: Final = "process_cpu"
 PYTHON_NAME: Final = "python_cpu"
 """Python's own stacks describe CPU time that the native profile already holds."""
@@ -70,6 +72,7 @@ class Collector:
     Attributes:
         token: to be sent in the header `TOKEN_HEADER` of each push.
         merge: sum of what came.
+        was_embedded: an agent has started inside a program.
     """
 
     def __init__(self, take: Callable[[str, bytes], None] | None = None) -> None:
@@ -83,6 +86,7 @@ class Collector:
         """
         self.token = secrets.token_urlsafe(24)
         self.merge = Merge()
+        self.was_embedded = False
         self._take = take or self._merge
         self._lock = threading.Lock()
         self._busy = 0
@@ -213,10 +217,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(_RefusedError(HTTPStatus.NOT_FOUND, "unimplemented", "not found"))
 
     def do_POST(self) -> None:
-        """A push."""
+        """A push, or the word that one may come."""
         collector = self.server.collector
         with collector.request():
             try:
+                self._check_token()
+                if self.path == STARTED_PATH:
+                    collector.was_embedded = True
+                    self._answer(HTTPStatus.OK, b"", "text/plain")
+                    return
                 is_json = self._check()
                 profiles = _profiles(self._parse(self._body(), is_json=is_json))
             except _RefusedError as error:
@@ -228,12 +237,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, b"{}" if is_json else b"", kind)
             collector.add(profiles)
 
-    def _check(self) -> bool:
-        """Who asks for what; True where the body is JSON."""
+    def _check_token(self) -> None:
         given = self.headers.get(TOKEN_HEADER, "").encode("utf-8", "replace")
         if not hmac.compare_digest(given, self.server.collector.token.encode()):
             text = "a push without this run's token was refused"
             raise _RefusedError(HTTPStatus.UNAUTHORIZED, "unauthenticated", text)
+
+    def _check(self) -> bool:
+        """What is asked for; True where the body is JSON."""
         if self.path != PUSH_PATH:
             raise _RefusedError(HTTPStatus.NOT_FOUND, "unimplemented", f"no such path: {self.path}")
         kind = self.headers.get_content_type()

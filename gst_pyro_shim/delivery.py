@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 COLLECTOR_ENV: Final = "GST_PYROSCOPE_COLLECTOR"
 COLLECTOR_TOKEN_ENV: Final = "GST_PYROSCOPE_COLLECTOR_TOKEN"  # noqa: S105  its name, not its value
 COLLECTOR_TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  likewise
+COLLECTOR_STARTED: Final = "/started"
 PYTHON_NAME: Final = "python_cpu"
 MEMORY_NAME: Final = "memory"
 
@@ -41,6 +42,24 @@ _COLLECTOR_LEAST_S: Final = 1.0
 """What it gets though nothing is left: on a busy machine names and encoding may take the second."""
 _WRITE_SHARE: Final = 0.005
 """Of the time that passes, what rewriting the file may take: it grows with the run."""
+
+
+def announce(environ: Mapping[str, str]) -> None:
+    """Tells the controller, where there is one, that an agent is inside its host. Waits for no answer."""
+    host, _, port = environ.get(COLLECTOR_ENV, "").removeprefix("http://").rpartition(":")
+    if not host:
+        return
+    import socket
+
+    head = (
+        f"POST {COLLECTOR_STARTED} HTTP/1.1\r\n"
+        f"{COLLECTOR_TOKEN_HEADER}: {environ.get(COLLECTOR_TOKEN_ENV, '')}\r\n\r\n"
+    )
+    with (
+        contextlib.suppress(OSError, ValueError),
+        socket.create_connection((host, int(port)), _COLLECTOR_LEAST_S) as connection,
+    ):
+        connection.sendall(head.encode())
 
 
 class Delivery:

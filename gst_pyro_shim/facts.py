@@ -40,6 +40,7 @@ class RunFacts:
         registry_update_off: GST_REGISTRY_UPDATE=no stood in its environment.
         registry_written: GStreamer wrote its plugin registry meanwhile, so it was initialized.
         registry_has_tracer: that registry knows our plugin.
+        agent_died_inside: an agent started inside a program, all programs are gone, and no profile came.
         preload_ignored: why the loader ignores LD_PRELOAD for this program; "" where it does not.
         problems: what went wrong on the way.
     """
@@ -51,6 +52,7 @@ class RunFacts:
     registry_update_off: bool = False
     registry_written: bool = False
     registry_has_tracer: bool = False
+    agent_died_inside: bool = False
     preload_ignored: str = ""
     problems: list[str] = field(default_factory=list)
 
@@ -84,12 +86,32 @@ class RunFacts:
                 if self.preload_ignored == IS_STATIC
                 else "Profile a copy of it without these rights, as the user that it becomes."
             )
-        elif self.registry_written and self.registry_has_tracer:
+        elif self.agent_died_inside:
             why = (
-                f"GStreamer found the tracer in {name}, but no agent reported: it refused its"
-                " settings or could not start."
+                f"The agent lived inside the program and died with it, before its first push: {name}"
+                f" {self.end}"
             )
-            do = "Its messages stand above; GST_DEBUG=GST_TRACER:5,pyroscope:5 shows more."
+            # Of a signal it is plain that no exit handler ran.
+            why += "." if self.end.startswith("was killed") else ", without exit handlers."
+            do = (
+                "With `--agent process` the agent outlives it and keeps the profile; a shorter"
+                " `--upload-interval` loses less."
+            )
+        elif self.registry_has_tracer:
+            # Where the registry knew the tracer before, it says nothing of this program.
+            why = (
+                f"No agent reported: the tracer refused its settings or could not start, or {name}"
+                f" {self.end} before it was up"
+            )
+            why += (
+                "."
+                if self.registry_written
+                else (
+                    ", or never initialized GStreamer, or LD_PRELOAD was lost on the way (sudo, env -i,"
+                    " containers, sandboxes)."
+                )
+            )
+            do = "What the tracer refused it says above; GST_DEBUG=GST_TRACER:5,pyroscope:5 shows more."
         elif self.registry_update_off:
             why = "GST_REGISTRY_UPDATE=no keeps GStreamer from finding the tracer."
             do = "Run once without GST_REGISTRY_UPDATE."

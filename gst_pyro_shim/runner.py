@@ -125,7 +125,7 @@ def run(
         collector.start()
         end = target.wait()
         wall_s = time.monotonic() - started
-        senders.wait(collector, _LAST_PUSH_WAIT_S)
+        all_gone = senders.wait(collector, _LAST_PUSH_WAIT_S)
         found = shutil.which(command[0])
         facts = RunFacts(
             program=Path(command[0]).name,
@@ -135,6 +135,7 @@ def run(
             registry_update_off=user.get("GST_REGISTRY_UPDATE") == "no",
             registry_written=registry.was_written,
             registry_has_tracer=registry.has_tracer,
+            agent_died_inside=all_gone and collector.was_embedded and not collector.merge.stats(),
             preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
             problems=collector.problems,
         )

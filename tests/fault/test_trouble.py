@@ -234,6 +234,49 @@ def test_registry_that_may_not_be_updated(tmp_path: Path) -> None:
     )
 
 
+def _controlled(*words: str, **more: str) -> Done:
+    return run([sys.executable, "-m", "gst_pyro_shim", "run", *words], clean_environment() | more)
+
+
+@pytest.mark.parametrize(
+    ("signals", "end"),
+    [
+        (["6"], "was killed by SIGABRT."),
+        (["11"], "was killed by SIGSEGV."),
+        ([], "ended with status 5, without exit handlers."),
+    ],
+)
+def test_an_agent_that_died_with_its_host_is_told_from_one_that_never_was(
+    signals: list[str], end: str, tmp_path: Path
+) -> None:
+    host = [str(compile_host("dies.c", tmp_path)), "2000", *signals]
+    output = str(tmp_path / "x.pb.gz")
+    done = _controlled("-o", output, "--agent", "embedded", "--", *host)
+    assert (
+        f"The agent lived inside the program and died with it, before its first push: dies {end}"
+        in done.err
+    )
+    done = _controlled("-f", "-o", output, "--agent", "process", "--", *host)
+    assert "videotestsrc0" in done.err
+    assert "The agent lived" not in done.err
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_refused_settings_are_not_taken_for_a_program_without_gstreamer(
+    *, knows: bool, tmp_path: Path
+) -> None:
+    registry = {"GST_REGISTRY": str(tmp_path / "registry.bin")}
+    if knows:
+        assert run(SHORT, environment("preload", output=str(tmp_path / "a")) | registry).status == 0
+    done = _controlled(
+        "-o", str(tmp_path / "x.pb.gz"), "--", *SHORT, GST_TRACERS="pyroscope(foo=1)", **registry
+    )
+    assert done.status == 0
+    assert "tracer parameter foo is not known" in done.err
+    assert "No agent reported: the tracer refused its settings or could not start, or" in done.err
+    assert "is no GStreamer program" not in done.err
+
+
 @pytest.mark.parametrize("home", HOMES)
 def test_nonsense_in_the_variables_of_python(home: str, tmp_path: Path) -> None:
     output = tmp_path / "x.pb.gz"

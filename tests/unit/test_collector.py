@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER, Collector
+from gst_pyro_shim.collector import PUSH_PATH, STARTED_PATH, TOKEN_HEADER, Collector
+from gst_pyro_shim.delivery import COLLECTOR_ENV, COLLECTOR_TOKEN_ENV, announce
 from gst_pyro_shim.profile import encode
 from gst_pyro_shim.schema import PushRequest
 from tests import profiles
@@ -203,3 +204,16 @@ def test_a_connection_that_breaks_says_nothing(collector, capfd):
     assert _post(collector, _request(DEMO))[0] == 200
     assert collector.problems == ["a push was cut off"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_agent_inside_its_host_announces_itself(collector):
+    assert _post(collector, b"", STARTED_PATH, **{TOKEN_HEADER: "another"})[0] == 401
+    announce({})
+    announce({COLLECTOR_ENV: "http://127.0.0.1:1"})
+    announce({COLLECTOR_ENV: "http://127.0.0.1:x"})
+    assert not collector.was_embedded
+    announce({COLLECTOR_ENV: collector.url, COLLECTOR_TOKEN_ENV: collector.token})
+    deadline = time.monotonic() + 10
+    while not collector.was_embedded:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

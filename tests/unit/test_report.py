@@ -244,10 +244,23 @@ def _none(**facts):
     [
         ({}, "The tracer was not loaded: prog is no GStreamer program"),
         # The copy of a registry that knew the tracer already says nothing of this program.
-        ({"registry_has_tracer": True}, "The tracer was not loaded: prog is no GStreamer program"),
+        (
+            {"registry_has_tracer": True},
+            "the tracer refused its settings or could not start, or prog",
+        ),
+        ({"registry_has_tracer": True}, "or never initialized GStreamer, or LD_PRELOAD was lost"),
         ({"registry_update_off": True}, "GST_REGISTRY_UPDATE=no keeps GStreamer from finding"),
         ({"registry_written": True}, "the tracer's plugin could not be loaded"),
-        ({"registry_written": True, "registry_has_tracer": True}, "no agent reported"),
+        ({"registry_written": True, "registry_has_tracer": True}, "before it was up.\n"),
+        (
+            {"agent_died_inside": True, "end": "was killed by SIGABRT"},
+            "prog was killed by SIGABRT.",
+        ),
+        (
+            {"agent_died_inside": True, "registry_written": True, "registry_has_tracer": True},
+            "died with it, before its first push: prog ended with status 0, without exit handlers.",
+        ),
+        ({"agent_died_inside": True}, "With `--agent process` the agent outlives it"),
         ({"preload_ignored": "is linked statically"}, "prog is linked statically: the loader"),
         ({"preload_ignored": "is linked statically"}, "a build that is linked dynamically"),
         ({"preload_ignored": "has file capabilities"}, "a copy of it without these rights"),
