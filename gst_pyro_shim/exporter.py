@@ -178,7 +178,7 @@ class Exporter:
                 self._box.drop("unconfirmed", "sent twice, and the end came before an answer")
                 self._box.forget(item)
             else:
-                self._box.keep(item)
+                self._box.keep_unanswered(item, self._pusher.endpoint.url)
             self._landed(item)
 
     def _start(self, body: Callable[[], None], name: str) -> bool:

@@ -33,6 +33,8 @@ SPOOL_REST_S: Final = 60.0
 """How long a disk that failed is left alone."""
 MAX_ERRORS: Final = 6
 """Answers of the kind "500" that one profile meets before it counts as its own fault."""
+_WAITING: Final = "waiting"
+"""Among what was said: that profiles wait, for whatever reason."""
 
 
 def _rank(entry: Entry) -> tuple[int, int]:
@@ -156,8 +158,12 @@ class Outbox:
                 "too_old", "left in the spool by an earlier run, older than 55 minutes", removed
             )
 
-    def keep(self, item: Item) -> None:
-        """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all."""
+    def keep(self, item: Item) -> bool:
+        """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all.
+
+        Returns:
+            Whether it is kept.
+        """
         if item.claim is None and self.has_spool:
             item.insured = True
             item.claim = self.write(item, unconfirmed=item.unconfirmed)
@@ -175,8 +181,10 @@ class Outbox:
                 "not_delivered",
                 "the server did not take it before the end, and it could not be spooled",
             )
+            return False
         else:
             self.put(item.again())
+        return True
 
     def write(self, item: Item, *, unconfirmed: bool) -> Claim | None:
         """Writes a profile to disk and holds it there; None where the disk does not take it."""
@@ -230,8 +238,21 @@ class Outbox:
             self.forget(item)
             return
         level = "error" if answer.fate is Fate.PAUSE else "warning"
-        self.say(reason, level, f"cannot push to {url}: {text}; profiles wait in {self.place}")
+        self._say_waiting(reason, level, url, text)
         self.keep(item)
+
+    def keep_unanswered(self, item: Item, url: str) -> None:
+        """Keeps what no attempt to push to `url` has settled by the end, and says so unless trouble is known."""
+        is_kept = self.keep(item)
+        with self.changed:
+            is_news = is_kept and _WAITING not in self._said
+        if is_news:
+            self._say_waiting("unconfirmed", "warning", url, "no answer before the end")
+
+    def _say_waiting(self, reason: str, level: str, url: str, text: str) -> None:
+        self.say(reason, level, f"cannot push to {url}: {text}; profiles wait in {self.place}")
+        with self.changed:
+            self._said.add(_WAITING)
 
     def count(self, counter: str, number: int = 1) -> None:
         """Adds to a counter."""

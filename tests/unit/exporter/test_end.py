@@ -106,6 +106,29 @@ def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(server,
     second.close(CLOSE_S)
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_what_no_answer_came_to_before_the_end_is_said_once(count, server, settings, log):
+    server.always = Fault(hang=True)
+    exporting = Exporter(settings, log)
+    submit(exporting, count)
+    closed_within(exporting, 0.3)
+    (said,) = log.at("warning", "error")
+    assert said.startswith(
+        f"cannot push to {server.url}: no answer before the end; profiles wait in "
+    )
+    assert said.endswith(str(spooled_files(settings)[0].parent))
+
+
+def test_the_end_does_not_repeat_what_was_said(server, settings, log):
+    server.always = Fault(hang=True)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: log.at("warning"))
+    submit(exporting, 3)
+    closed_within(exporting)
+    assert len([text for text in log.at("warning") if "profiles wait in" in text]) == 1
+
+
 def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, log):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
