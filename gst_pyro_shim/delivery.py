@@ -7,6 +7,7 @@ Context: agent.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 import zlib
@@ -20,7 +21,7 @@ from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.exporter import Exporter
@@ -36,6 +37,7 @@ COLLECTOR_STARTED: Final = "/started"
 PYTHON_NAME: Final = "python_cpu"
 MEMORY_NAME: Final = "memory"
 
+_SUFFIX: Final = ".pb.gz"
 _COLLECTOR_S: Final = 0.1
 """Of the last second, what is left for the controller: it is on this machine and answers at once."""
 _COLLECTOR_LEAST_S: Final = 1.0
@@ -90,7 +92,7 @@ class Delivery:
             self._collector = _exporter(own, log)
             self.places.append("the controller")
         if settings.output:
-            self._file = OutputFile(settings.output.replace("%p", str(pid)), log)
+            self._file = OutputFile(settings.output.replace("%p", str(pid)), pid, log)
             self.places.append(self._file.path)
         if settings.server_is_set or not self.places:
             self._server = _exporter(settings, log)
@@ -179,14 +181,24 @@ def _collector_settings(settings: Settings, url: str, token: str) -> Settings:
 class OutputFile:
     """The profile of the whole run, in a file that is complete at any moment.
 
+    What is there already is another process's, or another run's: it stays, and the profile goes beside it.
+
     Attributes:
         path: of the file.
     """
 
-    def __init__(self, path: str, log: Log) -> None:
-        """Writes nothing yet. What is relative is so to the working directory of now: the host may change it."""
+    def __init__(self, path: str, pid: int, log: Log) -> None:
+        """Writes nothing yet. What is relative is so to the working directory of now: the host may change it.
+
+        Args:
+            path: of the file.
+            pid: of the host, for a name beside.
+            log: takes a level and a line.
+        """
         self.path = os.path.abspath(path)
+        self._pid = pid
         self._log = log
+        self._is_ours = False
         self._merge = Merge()
         self._next_write = 0.0
         self._has_failed = False
@@ -218,8 +230,47 @@ class OutputFile:
             temporary.unlink(missing_ok=True)
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
                 file.write(data)
-            temporary.replace(self.path)
+            if self._is_ours:
+                temporary.replace(self.path)
+            else:
+                self._move_to_free_name(temporary)
+                self._is_ours = True
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+    def _move_to_free_name(self, written: Path) -> None:
+        """Moves it to `path`, or where something is there to a name beside, which `path` becomes."""
+        wanted = self.path
+        stem = wanted.removesuffix(_SUFFIX)
+        beside = (f"{stem}.{self._pid}{end}{_SUFFIX}" for end in _numbers())
+        while not _moved(written, self.path):
+            self.path = next(beside)
+        if self.path != wanted:
+            self._log(
+                "warning",
+                f"{wanted} is there already and stays; the profile goes to {self.path}."
+                " %p in the name gives each process a file of its own",
+            )
+
+
+def _numbers() -> Iterator[str]:
+    """Nothing, then .2, .3 and so on: in a container each run may have the same pid."""
+    yield ""
+    yield from (f".{number}" for number in itertools.count(2))
+
+
+def _moved(written: Path, path: str) -> bool:
+    """Moves it unless something is there: unlike a rename a link replaces nothing."""
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            return False
+        written.replace(path)
+    else:
+        written.unlink()
+    return True

@@ -27,7 +27,7 @@ def said():
 
 
 def output(path, said):
-    return OutputFile(str(path), lambda _, text: said.append(text))
+    return OutputFile(str(path), 7, lambda _, text: said.append(text))
 
 
 def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):
@@ -48,6 +48,43 @@ def test_a_host_that_changes_its_folder_has_one_file(tmp_path, said, monkeypatch
     monkeypatch.chdir(tmp_path / "elsewhere")
     file.add(profiles.demo(), final=True)
     assert (tmp_path / "a.pb.gz").exists()
+
+
+def test_no_process_overwrites_anothers_profile(tmp_path, said, monkeypatch):
+    def of_a_process():
+        file = output(tmp_path / "a.pb.gz", said)
+        file.add(profiles.demo(), final=False)
+        file.add(profiles.demo(), final=True)
+
+    (tmp_path / "a.pb.gz").write_text("precious", "utf-8")
+    of_a_process()
+    assert [one.name for one in sorted(tmp_path.iterdir())] == ["a.7.pb.gz", "a.pb.gz"]
+    beside = tmp_path / "a.7.pb.gz"
+    (line,) = said
+    assert line.startswith(
+        f"{tmp_path}/a.pb.gz is there already and stays; the profile goes to {beside}. %p in the"
+    )
+    of_a_process()
+
+    def no_links(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", no_links)
+    of_a_process()
+    (tmp_path / "a.pb.gz").unlink()
+    of_a_process()
+    names = ["a.7.2.pb.gz", "a.7.3.pb.gz", "a.7.pb.gz", "a.pb.gz"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == names
+    for name in names:
+        read = decode(gzip.decompress((tmp_path / name).read_bytes()))
+        assert sum(one.cpu_ns for one in read.samples) == 6_000_000_000
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way_too(tmp_path, said):
+    (tmp_path / "a.pb.gz").symlink_to("nowhere")
+    output(tmp_path / "a.pb.gz", said).add(profiles.demo(), final=True)
+    assert (tmp_path / "a.pb.gz").is_symlink()
+    assert (tmp_path / "a.7.pb.gz").is_file()
 
 
 def test_what_lies_in_its_way_is_not_written_through(tmp_path, said):
