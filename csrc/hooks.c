@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* hooks.c: GStreamer's tracer hooks -> labels.
+/* hooks.c: GStreamer's tracer hooks, and the call that has none -> labels.
  *
  * Context: hook. On the steady path no lock, no allocation, no reference, no log. Every hook asks g_active first:
  * tracers cannot be taken out, and a forked child keeps them. GP_CALLER must be expanded in the hook itself.
@@ -9,6 +9,8 @@
 #include "elements.h"
 #include "label.h"
 #include "names.h"
+
+__typeof__ (&gst_pad_send_event) g_hooks_real_send_event;
 
 static inline struct gp_thread *
 active_thread (void)
@@ -92,6 +94,22 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
   struct gp_thread *thread = active_thread ();
   if (thread != NULL)
     ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED));
+}
+
+/* gst_pad_send_event has no hook: its import slots are redirected. decodebin hands a decoder its caps by it, upon which
+ * that opens its codec and makes threads. What is no pad is GStreamer's to complain about. */
+gboolean
+gp_hooks_send_event (GstPad *pad, GstEvent *event)
+{
+  struct gp_thread *thread = active_thread ();
+  if (thread == NULL || !GST (g_type_check_instance_is_a) ((GTypeInstance *) pad, GST (gst_pad_get_type) ()))
+    return g_hooks_real_send_event (pad, event);
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN));
+  gboolean taken = g_hooks_real_send_event (pad, event);
+  thread = active_thread (); /* none in the child of a fork */
+  if (thread != NULL)
+    gp_label_pop (thread, GP_CALLER_SP ());
+  return taken;
 }
 
 /* pad-query-pre: the pad answers. */

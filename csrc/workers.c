@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "hooks.h"
 #include "imports.h"
 #include "label.h"
 #include "names.h"
@@ -99,6 +100,7 @@ gp_workers_init (void)
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
+    { "gst_pad_send_event", (void *) gp_hooks_send_event, (void **) &g_hooks_real_send_event, NULL },
     { "PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers },
     { "PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers },
     { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },

@@ -44,6 +44,7 @@ _PASSING_ON: Final = frozenset(
         "thread_main",
         "run_pool_call",
         "open_here",
+        "gp_hooks_send_event",
         "gp_imports_dlclose",
         "gp_names_orc_take_code",
         "gp_pool_new",

@@ -6,6 +6,8 @@ Context: tests.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +21,7 @@ from tests.hosts import (
     profile,
     run,
 )
+from tests.pprof_reader import inflate, parse_pprof
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +77,7 @@ def test_pipeline_that_is_relinked_under_load(tmp_path: Path) -> None:
     assert report.data["accounted_cpu_s"] == pytest.approx(report.data["process_cpu_s"], rel=0.02)
 
 
-def test_pull_mode_and_demuxers_without_stream_status(tmp_path: Path) -> None:
+def make_movie(tmp_path: Path) -> Path:
     needs_gstreamer("x264enc", "avdec_h264", "qtmux", "qtdemux")
     movie = tmp_path / "movie.mp4"
     made = run(
@@ -85,6 +88,11 @@ def test_pull_mode_and_demuxers_without_stream_status(tmp_path: Path) -> None:
         clean_environment(),
     )
     assert made.status == 0, made.err
+    return movie
+
+
+def test_pull_mode_and_demuxers_without_stream_status(tmp_path: Path) -> None:
+    movie = make_movie(tmp_path)
     done, report = profile(
         gst_launch(f"filesrc location={movie} ! decodebin ! videoconvert ! fakesink"), tmp_path
     )
@@ -94,6 +102,31 @@ def test_pull_mode_and_demuxers_without_stream_status(tmp_path: Path) -> None:
     assert decoders[0]["self_cpu_s"] > 0
     assert demuxers[0]["path"].startswith("/pipeline0/decodebin0/")
     assert report.self_s("[GStreamer task]") < 0.03 * report.data["accounted_cpu_s"]
+
+
+def owners_of_threads(output: Path) -> Counter[str]:
+    """How many threads have done nothing but one element's work, by its factory."""
+    pprof = parse_pprof(inflate(output.read_bytes()))
+    met: dict[int, set[str]] = {}
+    for sample in pprof.samples:
+        labels = {pprof.text(key): (text, number) for key, text, number in sample.labels}
+        factory = pprof.text(labels.get("factory", (0, 0))[0])
+        met.setdefault(labels["tid"][1], set()).add(factory)
+    return Counter(next(iter(factories)) for factories in met.values() if len(factories) == 1)
+
+
+@pytest.mark.parametrize("bin_", ["decodebin"])
+def test_a_decoder_in_a_bin_keeps_its_threads(bin_: str, tmp_path: Path) -> None:
+    """The bin hands it the caps upon which it makes them, from a thread that does others' work."""
+    needs_gstreamer(bin_)
+    movie = make_movie(tmp_path)
+    play = gst_launch(f"filesrc location={movie} ! {bin_} ! fakesink")
+    done, _ = profile(play, tmp_path)
+    assert done.status == 0, done.err
+    owners = owners_of_threads(tmp_path / "preload-auto.pb.gz")
+    if len(os.sched_getaffinity(0)) > 1:
+        assert owners["avdec_h264"] >= 2, owners
+    assert not owners.keys() & {"capsfilter", "multiqueue"}, owners
 
 
 TWO_PIPELINES = """

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* behaves.c: a C host that prints whatever of it a guest could bend: signal dispositions, masks of its threads, locale,
- * environment, children's ends, its own end. Run with and without the shim, it must print the same.
+ * environment, children's ends, GStreamer's complaints, its own end. Run with and without the shim, it must print the
+ * same.
  *
  * Context: tests.
  */
@@ -68,6 +69,13 @@ print_environment (void)
       printf ("%s\n", *word);
 }
 
+static void
+print_complaint (const gchar *domain, GLogLevelFlags level, const gchar *text, gpointer unused)
+{
+  (void) level, (void) unused;
+  printf ("%s: %s\n", domain, text);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -101,6 +109,9 @@ main (int argc, char **argv)
   pid_t ended = waitpid (-1, &status, 0);
   printf ("child: %s, %d\n", ended == child ? "mine" : "foreign", WEXITSTATUS (status));
   printf ("another: %s\n", waitpid (-1, &status, WNOHANG) == -1 && errno == ECHILD ? "none" : "there is one");
+  GLogFunc before = g_log_set_default_handler (print_complaint, NULL);
+  printf ("sent to no pad: %d\n", gst_pad_send_event (NULL, NULL));
+  g_log_set_default_handler (before, NULL);
   printf ("shell: %d\n", WEXITSTATUS (system ("exit 3")));
   gst_message_unref (message);
   gst_object_unref (bus);
