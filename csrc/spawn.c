@@ -208,9 +208,9 @@ start_process (void)
     refuse ("cannot run ", g_where.python);
     return;
   }
-  /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. The first fork
-   * sends no signal at its end and is waited for by us alone; a single one would not do, since execve() makes SIGCHLD
-   * of it. */
+  /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
+   * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
+   * us alone; a single one would not do, since execve() makes SIGCHLD of it. */
   pid_t between = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (between == 0) {
     pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
@@ -233,7 +233,17 @@ start_process (void)
 bool
 gp_spawn_agent_lives (void)
 {
-  return g_segment->agent_pid == 0 || kill (g_segment->agent_pid, 0) == 0 || errno != ESRCH;
+  pid_t pid = g_segment->agent_pid;
+  if (pid == 0)
+    return true;
+  int saved_errno = errno;
+  siginfo_t info = { 0 };
+  /* One that has ended as the host's child is there until the host reaps it, which is not for us to do. */
+  bool lives = waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+                   ? info.si_pid != pid
+                   : kill (pid, 0) == 0 || errno != ESRCH;
+  errno = saved_errno;
+  return lives;
 }
 
 /* The agent's thread in the embedded home; comes back when the agent is done. */

@@ -352,6 +352,36 @@ def test_python_of_the_agent_is_gone(tmp_path: Path) -> None:
     assert "/nonexistent/python" in done.err
 
 
+# As pid 1 of a container is: what its descendants leave behind becomes its child, and stays a zombie until it reaps it.
+TAKES_ORPHANS = """
+import ctypes, os, sys, time
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+import gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+ended = None
+while ended is None:
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        time.sleep(0.01)  # the agent is not started yet
+time.sleep(0.5)  # several rounds of the poller
+print(ended.si_status, os.waitpid(-1, 0)[0] == ended.si_pid)
+"""
+
+
+def test_an_agent_that_is_the_hosts_to_reap_is_missed_when_it_ends(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    env = environment("preload", "process") | {"GST_PYROSCOPE_PYTHON": str(python)}
+    done = run([SYSTEM_PYTHON, "-c", TAKES_ORPHANS], env)
+    assert (done.status, done.out) == (0, "3 True\n")
+    assert done.err.count("gst-pyro: the agent ended early") == 1
+
+
 def test_scanner_and_inspector_stay_as_they_are() -> None:
     env = environment("plugin")
     done = run(["gst-inspect-1.0", "pyro"], {**env, "GST_TRACERS": ""})
