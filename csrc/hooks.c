@@ -12,6 +12,13 @@
 
 __typeof__ (&gst_pad_send_event) g_hooks_real_send_event;
 
+/* The thread's latest push of an event over a source pad without a peer, while it lasts. */
+static __thread struct
+{
+  GstPad *pad; /* NULL: none; never followed */
+  struct gp_boundary boundary;
+} t_unlinked_push __attribute__ ((tls_model ("initial-exec")));
+
 static inline struct gp_thread *
 active_thread (void)
 {
@@ -92,8 +99,45 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
 {
   (void) tracer, (void) time, (void) event;
   struct gp_thread *thread = active_thread ();
+  if (thread == NULL)
+    return;
+  struct gp_boundary boundary = GP_CALLER (gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED));
+  if (boundary.label != 0) {
+    gp_label_push (thread, boundary);
+  } else if (GST_PAD_IS_SRC (pad) && GST_PAD_PEER (pad) == NULL) {
+    t_unlinked_push.pad = pad;
+    t_unlinked_push.boundary = boundary;
+  }
+}
+
+static void
+do_push_event_post (GObject *tracer, GstClockTime time, GstPad *pad, gboolean taken)
+{
+  (void) tracer, (void) time, (void) pad, (void) taken;
+  uintptr_t sp = GP_CALLER_SP ();
+  if (t_unlinked_push.boundary.sp <= sp)
+    t_unlinked_push.pad = NULL;
+  struct gp_thread *thread = active_thread ();
   if (thread != NULL)
-    ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED));
+    gp_label_pop (thread, sp);
+}
+
+/* pad-link-post: a probe may link the pad that the event is on its way over, as decodebin3 does with its decoders; all
+ * events that the pad has kept go to the new peer then, by that same push. Not where something was entered since: the
+ * entries' order is the stack's. */
+static void
+do_link_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, GstPadLinkReturn result)
+{
+  (void) tracer, (void) time;
+  gp_elements_reshaped ();
+  struct gp_thread *thread = active_thread ();
+  struct gp_boundary boundary = t_unlinked_push.boundary;
+  if (thread == NULL || t_unlinked_push.pad != source || result != GST_PAD_LINK_OK || boundary.sp <= GP_CALLER_SP ()
+      || (thread->depth > 0 && thread->entries[thread->depth - 1].sp <= boundary.sp))
+    return;
+  boundary.label = gp_elements_pad_label (thread, sink, GP_PAD_OWN);
+  if (boundary.label != 0)
+    gp_label_push (thread, boundary);
 }
 
 /* gst_pad_send_event has no hook: its import slots are redirected. decodebin hands a decoder its caps by it, upon which
@@ -155,7 +199,7 @@ do_post_message_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   }
 }
 
-/* Links, unlinks, pads and elements that come and go. */
+/* Unlinks, pads and elements that come and go. */
 static void
 do_reshaped (GObject *tracer, GstClockTime time, gpointer subject)
 {
@@ -174,7 +218,7 @@ gp_hooks_register (GstTracer *tracer)
     { "pad-pull-range-pre", G_CALLBACK (do_pull_range_pre) },
     { "pad-pull-range-post", G_CALLBACK (do_leave) },
     { "pad-push-event-pre", G_CALLBACK (do_push_event_pre) },
-    { "pad-push-event-post", G_CALLBACK (do_leave) },
+    { "pad-push-event-post", G_CALLBACK (do_push_event_post) },
     { "pad-query-pre", G_CALLBACK (do_query_pre) },
     { "pad-query-post", G_CALLBACK (do_leave) },
     { "element-change-state-pre", G_CALLBACK (do_change_state_pre) },
@@ -182,7 +226,7 @@ gp_hooks_register (GstTracer *tracer)
     { "element-post-message-pre", G_CALLBACK (do_post_message_pre) },
     { "element-add-pad", G_CALLBACK (do_reshaped) },
     { "element-remove-pad", G_CALLBACK (do_reshaped) },
-    { "pad-link-post", G_CALLBACK (do_reshaped) },
+    { "pad-link-post", G_CALLBACK (do_link_post) },
     { "pad-unlink-post", G_CALLBACK (do_reshaped) },
     { "bin-add-post", G_CALLBACK (do_reshaped) },
     { "bin-remove-post", G_CALLBACK (do_reshaped) },

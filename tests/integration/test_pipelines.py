@@ -115,7 +115,7 @@ def owners_of_threads(output: Path) -> Counter[str]:
     return Counter(next(iter(factories)) for factories in met.values() if len(factories) == 1)
 
 
-@pytest.mark.parametrize("bin_", ["decodebin"])
+@pytest.mark.parametrize("bin_", ["decodebin", "decodebin3"])
 def test_a_decoder_in_a_bin_keeps_its_threads(bin_: str, tmp_path: Path) -> None:
     """The bin hands it the caps upon which it makes them, from a thread that does others' work."""
     needs_gstreamer(bin_)
