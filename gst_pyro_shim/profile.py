@@ -128,7 +128,7 @@ class _Encoder:
         message.time_nanos = profile.start_ns
         message.duration_nanos = profile.duration_ns
         message.period = profile.period_ns
-        self._put_program_first([one.program for one in profile.stats() if one.program])
+        self._put_program_first([_clean(one.program) for one in profile.stats() if one.program])
         message.comment.extend(self.string(_clean(text, limit=None)) for text in profile.comments)
         message.string_table.extend(self._strings)
         return bytes(message.SerializeToString())
