@@ -121,7 +121,7 @@ def test_keyboard_interrupt_reaches_python(tmp_path: Path) -> None:
     )
     for way in ("none", "preload", "plugin"):
         done = run(
-            [SYSTEM_PYTHON, "-c", script], environment(way, output=str(tmp_path / "x.pb.gz"))
+            [SYSTEM_PYTHON, "-c", script], environment(way, output=str(tmp_path / f"{way}.pb.gz"))
         )
         assert (done.status, done.err) == (0, "")
         assert done.out == "interrupted\nTrue 0\n"
