@@ -228,8 +228,9 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     cpu_s = summary.process_cpu_s
     if cpu_s:
         share = summary.accounted_s / cpu_s
-        text = f"{share:.1%} of {cpu_s:.3f} s, the process's user + system time".replace("%", " %")
-        lines.append(("CPU accounted", text))
+        # What the process used after that is its end, and of an agent inside it the last push.
+        text = f"{share:.1%} of {cpu_s:.3f} s, the process's user + system time until its profile was closed"
+        lines.append(("CPU accounted", text.replace("%", " %")))
     stacks = summary.stacks
     if any(stacks.values()):
         lines.append(("stacks to the root", _stacks_text(stacks)))

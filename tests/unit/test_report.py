@@ -94,7 +94,7 @@ def test_the_table():
         "",
         f"samples             290 at 100 Hz of CPU time, clock: {report._CLOCKS['perf']}",
         "dropped             0",
-        "CPU accounted       100.0 % of 3.000 s, the process's user + system time",
+        "CPU accounted       100.0 % of 3.000 s, the process's user + system time until its profile was closed",
         "stacks to the root  100.0 % of 290 (by CFI 280, by verified scan 5, with a guessed frame 5)",
         "leaf frames named   90.0 % of samples",
     ]
