@@ -170,17 +170,6 @@ retag (struct gp_thread *thread, uint32_t label)
     thread->python_label = label;
 }
 
-void
-gp_python_tags_set (PyObject *add, PyObject *remove)
-{
-  g_add_tag = add;
-  g_remove_tag = remove;
-  atomic_store_explicit (&g_tags_wanted, add != NULL, memory_order_release); /* pairs with tags_wanted() */
-  /* The caller's own waiting in Python is not the program's. */
-  if (add != NULL)
-    retag (NULL, gp_label_fixed (GP_LABEL_AGENT));
-}
-
 /* sp: of the caller's frame. */
 static inline void
 entered (uintptr_t sp)
@@ -197,6 +186,30 @@ entered (uintptr_t sp)
   uint32_t label = gp_label_current (thread, sp);
   if (label != thread->python_label)
     retag (thread, label);
+}
+
+/* A pending call of Python's: its main thread, between two bytecodes, maybe not before Py_FinalizeEx(). */
+static int
+main_thread_is_sampled (void *unused)
+{
+  (void) unused;
+  entered ((uintptr_t) __builtin_frame_address (0));
+  return 0;
+}
+
+void
+gp_python_tags_set (PyObject *add, PyObject *remove)
+{
+  g_add_tag = add;
+  g_remove_tag = remove;
+  atomic_store_explicit (&g_tags_wanted, add != NULL, memory_order_release); /* pairs with tags_wanted() */
+  if (add == NULL)
+    return;
+  /* The caller's own waiting in Python is not the program's. */
+  retag (NULL, gp_label_fixed (GP_LABEL_AGENT));
+  /* It may not come by an import slot for long. Other threads of before stay untagged until they do, and so does it
+   * where the queue is full: [other threads] (python_samples.py). */
+  PY (Py_AddPendingCall) (main_thread_is_sampled, NULL);
 }
 
 int

@@ -20,6 +20,7 @@ typedef struct gp_py_object PyObject; /* opaque */
   X (void *, PyInterpreterState_Get, (void) )                                                                          \
   X (void *, PyInterpreterState_Main, (void) )                                                                         \
   X (void *, PyInterpreterState_Head, (void) )                                                                         \
+  X (int, Py_AddPendingCall, (int (*function) (void *), void *argument))                                               \
   X (void *, PyEval_SaveThread, (void) )                                                                               \
   X (void, PyEval_RestoreThread, (void *state))                                                                        \
   X (void, PyErr_Fetch, (PyObject **, PyObject **, PyObject **) )                                                      \

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from gst_pyro_shim.collector import PROFILE_NAME, Collector
 from gst_pyro_shim.decode import decode, plain
 from gst_pyro_shim.errors import ProfileFormatError
+from gst_pyro_shim.segment_rows import UNLABELLED
 
 if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _SETTLE_S: Final = 0.05
 _MAX_WAITING: Final = 64
 MEMORY_NAME: Final = "memory"
+_UNTAGGED: Final = ("element", UNLABELLED.name)
 
 
 class PythonSamples:
@@ -73,7 +75,7 @@ class PythonSamples:
             name, raw = self._waiting.popleft()
             try:
                 if name == PROFILE_NAME:
-                    profile = _with_ticks(decode(raw))
+                    profile = _completed(decode(raw))
                     if profile.samples:
                         self._delivery.deliver_python(profile)
                 elif name == MEMORY_NAME:
@@ -89,9 +91,18 @@ class PythonSamples:
         self.deliver()
 
 
-def _with_ticks(profile: Profile) -> Profile:
+def _completed(profile: Profile) -> Profile:
+    """With ticks, and a label for threads that have no tags: they run since before there were any."""
     period = max(1, profile.period_ns)
-    samples = [replace(one, samples=one.cpu_ns // period) for one in profile.samples if one.frames]
+    samples = [
+        replace(
+            one,
+            samples=one.cpu_ns // period,
+            labels=one.labels if "element" in dict(one.labels) else (_UNTAGGED, *one.labels),
+        )
+        for one in profile.samples
+        if one.frames
+    ]
     return replace(profile, samples=samples)
 
 

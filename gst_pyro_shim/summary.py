@@ -44,8 +44,9 @@ STACK_ENDS: Final[tuple[str, ...]] = (
 _COMPLETE_ENDS: Final = ("cfi", "scan")
 _NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]*)?\+0x")
 """From 3.14 on Python may be built so that each opcode is a local function: stripped, none of them has a name."""
-_UNTAGGED: Final = ("[main thread]", "", "")
-"""Whose Python it is where nobody said: the program's own, before it came by PyGObject."""
+_UNTAGGED: Final = ("[other threads]", "", "")
+"""Whose Python it is where nobody said: a thread's that runs since before pyroscope-io was up."""
+_MAIN: Final = ("[main thread]", "", "")
 
 
 class PythonFunction(NamedTuple):
@@ -249,7 +250,7 @@ def summarize(profile: Profile) -> Summary:
         if sample.cpu_ns:
             own.threads.add((sample.pid or lone_pid, sample.tid))
     for sample in profile.python:
-        found = rows.get(elements_of(sample)[0]) or rows.get(_UNTAGGED)
+        found = _row_of(rows, sample)
         if found is not None and sample.frames:
             leaf = sample.frames[0]
             found.functions[leaf.name, leaf.file] += sample.cpu_ns
@@ -263,6 +264,16 @@ def summarize(profile: Profile) -> Summary:
         facts=_facts(profile.comments),
         duration_s=_duration_s(profile, stats),
     )
+
+
+def _row_of(rows: dict[tuple[str, str, str], Row], sample: Sample) -> Row | None:
+    """Whose Python it is."""
+    key = elements_of(sample)[0]
+    if key in rows and key != _UNTAGGED:
+        return rows[key]
+    others = rows.get(_UNTAGGED)
+    # The main thread tags itself, but not while it is within one call of C.
+    return others if others is not None and others.python_ns else rows.get(_MAIN)
 
 
 def elements_of(sample: Sample) -> list[tuple[str, str, str]]:

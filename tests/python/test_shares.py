@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gst_pyro_shim import files
 from tests.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     WAYS,
+    environment,
     gst_launch,
     near_share,
     needs_gstreamer,
     profile,
+    report,
+    run,
 )
 from tests.python.test_host import fits_this_python
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +116,27 @@ def test_numpy_in_an_appsink(tmp_path: Path) -> None:
     total_s = report.data["accounted_cpu_s"]
     assert sort_s / total_s == near(report, used["sort_picture"] / total_s)
     assert seen["brighten"] / total_s == near(report, used["brighten"] / total_s)
+
+
+def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
+    needs_gstreamer("fakesink")
+    output = tmp_path / "x.pb.gz"
+    command = [SYSTEM_PYTHON, str(TARGETS / "early_threads.py")]
+    done = run(command, environment("preload", output=str(output), sample_rate=str(RATE_HZ)))
+    assert done.status == 0, done.err
+    wait_for(output.exists)
+    others, main = ("element", "[other threads]"), ("element", "[main thread]")
+    seen = {
+        (sample.frames[0].name, label)
+        for sample in files.read(output).python
+        for label in sample.labels
+    }
+    assert {("analyse", others), ("main_work", main)} <= seen
+    assert ("analyse", main) not in seen
+    found = report(output)
+    once(found)
+    assert functions(found, "[other threads]")["analyse"] == pytest.approx(1.0, abs=0.1)
+    assert functions(found, "[main thread]")["main_work"] == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -27,6 +27,7 @@ from tests.fake_shim import FakeShim, ffi
 
 CSRC = Path(__file__).parents[2] / "csrc"
 SINK = (("element", "sink"), ("factory", "appsink"), ("pipeline", "p"))
+OTHERS = (("element", "[other threads]"),)
 PATH = "/p/sink"
 FUNCTION = Frame("work", file="app.py", line=7)
 CALLER = Frame("on_sample", file="app.py", line=9)
@@ -76,7 +77,7 @@ def test_the_host_is_told_and_its_profiles_are_taken():
         assert url.startswith("http://127.0.0.1:")
         assert Path(config[b"script"].decode()).name == "host_python.py"
         assert (config[b"interval"], config[b"memory"]) == (b"10", b"")
-        push(url, token, encode(Profile(1, 2, 10, [seen(50), seen(5, frames=())])))
+        push(url, token, encode(Profile(1, 2, 10, [seen(50), seen(5, frames=()), seen(20, ())])))
         push(url, token, b"no profile")
         push(url, token, b"of memory", "memory")
         push(url, token, b"of something else", "wall")
@@ -85,7 +86,10 @@ def test_the_host_is_told_and_its_profiles_are_taken():
     [profile] = delivery.python
     assert delivery.memory == [b"of memory"]
     # Without a stack it says nothing; ticks follow from the period.
-    assert profile.samples == [Sample((FUNCTION, CALLER), 50, 5, SINK)]
+    assert profile.samples == [
+        Sample((FUNCTION, CALLER), 50, 5, SINK),
+        Sample((FUNCTION, CALLER), 20, 2, OTHERS),
+    ]
     assert [level for level, _ in said if level == "warning"] == ["warning"]
 
 
@@ -177,11 +181,27 @@ def test_nested_elements_are_told_apart():
     assert found == {PATH: ["work", "on_sample"], "/p/bin/sink": ["on_sample"]}
 
 
-def test_untagged_is_the_main_threads():
-    main = element_frame("[main thread]")
-    samples = [Sample((Frame(PYTHON), main), 10, 1, (("element", "[main thread]"),))]
-    [row] = summarize(Profile(1, 2, 10, samples, python=[seen(4, ())])).rows
-    assert [one.self_ns for one in row.python()] == [10, 0]
+def labelled(name, ns):
+    return Sample((Frame(PYTHON), element_frame(name)), ns, 1, (("element", name),))
+
+
+@pytest.mark.parametrize("tags", [(), OTHERS])
+def test_untagged_is_another_threads(tags):
+    python = [seen(4, tags), seen(2, (("element", "[main thread]"),), (CALLER,))]
+    samples = [labelled("[main thread]", 10), labelled("[other threads]", 30)]
+    rows = {row.name: row for row in summarize(Profile(1, 2, 10, samples, python=python)).rows}
+    assert [tuple(one)[:3:2] for one in rows["[other threads]"].python()] == [
+        ("work", 30),
+        ("on_sample", 0),
+    ]
+    assert [tuple(one)[:3:2] for one in rows["[main thread]"].python()] == [("on_sample", 10)]
+
+
+def test_untagged_is_the_main_threads_where_no_other_runs_python():
+    samples = [labelled("[main thread]", 10), labelled("[other threads]", 0)]
+    python = [seen(4, OTHERS)]
+    rows = {row.name: row for row in summarize(Profile(1, 2, 10, samples, python=python)).rows}
+    assert [one.self_ns for one in rows["[main thread]"].python()] == [10, 0]
 
 
 def test_both_sides_use_the_same_names():
