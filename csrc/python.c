@@ -19,8 +19,12 @@
 #define _GNU_SOURCE
 #include "python.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 #include "label.h"
 #include "python_api.h"
 #include "python_tags.h"
@@ -28,13 +32,17 @@
 enum
 {
   THREAD_IDS = 4096, /* a power of two; threads beyond it get no tags */
-  PAIRS = 4
+  PAIRS = 4,
+  GIVE_WAY_NS = 200000,
+  GIVE_WAY_AGAIN_NS = 1000000 /* after the last pause of any thread */
 };
 
 struct gp_python_lock g_python_real;
 const char *const g_python_callers[] = { "_gi.", "libgstpython.", NULL };
 
 _Atomic bool g_python_entered;
+_Atomic uint64_t g_python_lock_wanted;
+static _Atomic uint64_t g_gave_way;
 
 /* A thread id and the label that stands at it. id is set once. */
 struct tagged
@@ -212,9 +220,34 @@ gp_python_tags_set (PyObject *add, PyObject *remove)
   PY (Py_AddPendingCall) (main_thread_is_sampled, NULL);
 }
 
+/* Who waits for the lock asks its holder for it only after 5 ms in which nobody has released it. A thread that takes it
+ * again at once after each short callback keeps ours waiting for ever: so it pauses before, for 0.2 ms in each ms, and
+ * until pyroscope-io is up, a second at most. Not the function: that is a cancellation point. */
+static __attribute__ ((noinline)) void
+give_way (uint64_t until)
+{
+  uint64_t now = gp_clock_ns (CLOCK_MONOTONIC), last = atomic_load_explicit (&g_gave_way, memory_order_relaxed);
+  if (!atomic_load_explicit (&g_active, memory_order_relaxed) || now >= until || now < last + GIVE_WAY_AGAIN_NS
+      || PY (PyGILState_Check) ()) /* nothing to give: it is held already */
+    return;
+  atomic_store_explicit (&g_gave_way, now + GIVE_WAY_NS, memory_order_relaxed);
+  int error = errno;
+  syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
+  errno = error;
+}
+
+static inline void
+let_ours_go_first (void)
+{
+  uint64_t until = atomic_load_explicit (&g_python_lock_wanted, memory_order_acquire); /* pairs with python_main() */
+  if (__builtin_expect (until != 0, 0))
+    give_way (until);
+}
+
 int
 gp_python_ensure (void)
 {
+  let_ours_go_first ();
   int state = g_python_real.ensure ();
   entered ((uintptr_t) __builtin_frame_address (0));
   return state;
@@ -223,6 +256,7 @@ gp_python_ensure (void)
 void
 gp_python_restore (void *state)
 {
+  let_ours_go_first ();
   g_python_real.restore (state);
   entered ((uintptr_t) __builtin_frame_address (0));
 }

@@ -28,6 +28,7 @@ enum
 {
   OFFER_MS = 10000, /* the agent may still be importing */
   SETTLE_MS = 500,  /* pyroscope-io begins to sample on a thread of its own, 0.05 s after it was started */
+  WANTED_MS = 1000, /* the lock, with the host's threads giving way; pyroscope-io comes up in 0.1 s where it has it */
   STOP_MS = 300,    /* pyroscope-io's last push stays on this machine; the interpreter's lock may be held */
   FILE_INPUT = 257, /* Py_file_input */
   RATE_PART = 4, /* of our rate: for each sample pyroscope-io reads /proc for every thread, 0.35 ms for ten of them */
@@ -136,6 +137,7 @@ serve (void)
 {
   PyObject *names = load_script ();
   PyObject *result = names != NULL ? start_script (names) : NULL;
+  atomic_store_explicit (&g_python_lock_wanted, 0, memory_order_relaxed);
   const char *problem = result != NULL ? PY (PyUnicode_AsUTF8AndSize) (result, NULL) : NULL;
   PY (PyErr_Clear) ();
   if (problem != NULL || result == NULL) {
@@ -176,6 +178,9 @@ python_main (void *unused)
 {
   (void) unused;
   if (wait_for_offer () && gp_python_api_load ((void *) (uintptr_t) g_python_real.ensure) && PY (Py_IsInitialized) ()) {
+    /* The table that gp_python_api_load() filled goes before it. */
+    atomic_store_explicit (
+        &g_python_lock_wanted, gp_clock_ns (CLOCK_MONOTONIC) + WANTED_MS * 1000000ull, memory_order_release);
     int state = g_python_real.ensure ();
     serve ();
     PY (PyGILState_Release) (state);

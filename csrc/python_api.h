@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* python_api.h: the host's CPython without linking against it, and without its headers: one shim for every version.
  *
- * All of it is part of the stable ABI but PyInterpreterState_Main and _Head, which every CPython since 3.7 exports.
+ * All of it is part of the stable ABI but PyGILState_Check, PyInterpreterState_Main and _Head, which every CPython
+ * since 3.7 exports.
  *
  * Context: lifecycle; calls need the interpreter's lock.
  */
@@ -16,6 +17,7 @@ typedef struct gp_py_object PyObject; /* opaque */
 
 #define GP_PYTHON_FUNCTIONS(X)                                                                                         \
   X (int, Py_IsInitialized, (void) )                                                                                   \
+  X (int, PyGILState_Check, (void) )                                                                                   \
   X (void, PyGILState_Release, (int state))                                                                            \
   X (void *, PyInterpreterState_Get, (void) )                                                                          \
   X (void *, PyInterpreterState_Main, (void) )                                                                         \

@@ -118,13 +118,20 @@ def test_numpy_in_an_appsink(tmp_path: Path) -> None:
     assert seen["brighten"] / total_s == near(report, used["brighten"] / total_s)
 
 
-def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
-    needs_gstreamer("fakesink")
+def sampled(target: str, tmp_path: Path) -> Path:
+    """The profile of a program of tests/targets."""
     output = tmp_path / "x.pb.gz"
-    command = [SYSTEM_PYTHON, str(TARGETS / "early_threads.py")]
+    output.unlink(missing_ok=True)
+    command = [SYSTEM_PYTHON, str(TARGETS / target)]
     done = run(command, environment("preload", output=str(output), sample_rate=str(RATE_HZ)))
     assert done.status == 0, done.err
     wait_for(output.exists)
+    return output
+
+
+def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
+    needs_gstreamer("fakesink")
+    output = sampled("early_threads.py", tmp_path)
     others, main = ("element", "[other threads]"), ("element", "[main thread]")
     seen = {
         (sample.frames[0].name, label)
@@ -137,6 +144,16 @@ def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
     once(found)
     assert functions(found, "[other threads]")["analyse"] == pytest.approx(1.0, abs=0.1)
     assert functions(found, "[main thread]")["main_work"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_short_callbacks_let_pyroscope_io_start(tmp_path: Path) -> None:
+    needs_gstreamer("fakesink")
+    for _ in range(3):  # one may be lucky
+        output = sampled("short_callbacks.py", tmp_path)
+        sink = report(output).elements["/pipeline0/sink"]
+        seen_ns = sum(sample.cpu_ns for sample in files.read(output).python)
+        # It comes up within the first 0.3 s of 2.
+        assert seen_ns / 1e9 > sink["python_cpu_s"] / 2
 
 
 @pytest.mark.parametrize("way", WAYS)
