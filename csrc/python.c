@@ -192,8 +192,11 @@ entered (uintptr_t sp)
     return;
   }
   uint32_t label = gp_label_current (thread, sp);
-  if (label != thread->python_label)
+  if (label != thread->python_label) {
+    int error = errno; /* which what takes the lock keeps */
     retag (thread, label);
+    errno = error;
+  }
 }
 
 /* A pending call of Python's: its main thread, between two bytecodes, maybe not before Py_FinalizeEx(). */
