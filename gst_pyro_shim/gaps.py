@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 # Counters that mean trouble when they are not 0, in words; {} is the number.
 WARNINGS: Final = {
-    "signal_taken": "The program took the sampling signal over in {} windows: stacks are missing.",
+    "signal_taken": (
+        "The program took the sampling signal over in {} windows: stacks are missing, times by"
+        " element are exact."
+    ),
     "unarmed": "{} threads could not be sampled: neither perf event nor timer was to be had.",
     "labels_full": "Too many elements: {} calls count under [too many labels].",
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
@@ -38,7 +41,7 @@ def explanations(summary: Summary) -> list[str]:
             "No element used CPU time: no pipeline reached PLAYING, or it ended at once. All of"
             " the CPU above belongs to no element."
         )
-    elif not summary.samples and summary.sample_clocks != ["none"]:
+    elif not (summary.samples or counters["signal_taken"] or summary.sample_clocks == ["none"]):
         lines.append(
             "No stack was sampled: the run was too short for a tick. Times by element are exact."
         )

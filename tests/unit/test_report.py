@@ -293,6 +293,13 @@ def test_too_short_for_a_sample():
     assert "too short" not in _render(profiles.demo())
 
 
+def test_no_sample_where_the_program_took_the_signal():
+    profile = profiles.demo(counters={"signal_taken": 1})
+    text = _render(replace(profile, samples=[replace(one, samples=0) for one in profile.samples]))
+    assert "took the sampling signal over" in text
+    assert "too short" not in text
+
+
 def test_a_process_whose_last_word_is_missing():
     assert "The last moments are missing" in _render(profiles.demo(final=False))
 
