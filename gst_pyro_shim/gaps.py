@@ -23,6 +23,9 @@ WARNINGS: Final = {
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
     "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
+_UNSEEN_PYTHON_S: Final = 1.0
+"""Of Python in which pyroscope-io has to be up: it comes within a fraction of that."""
+_NS: Final = 1e9
 
 
 def explanations(summary: Summary) -> list[str]:
@@ -45,6 +48,20 @@ def explanations(summary: Summary) -> list[str]:
         lines.append(
             "No stack was sampled: the run was too short for a tick. Times by element are exact."
         )
+    python_s = sum(row.python_ns for row in summary.rows) / _NS
+    if python_s >= _UNSEEN_PYTHON_S and not any(row.functions for row in summary.rows):
+        lines.append(
+            f"Python functions were seen for none of {python_s:.1f} s: {_no_python(summary)}"
+        )
     if any(not one.final for one in summary.stats):
         lines.append("The last moments are missing: a process was killed, or is still running.")
     return lines
+
+
+def _no_python(summary: Summary) -> str:
+    if all(one.agent_home == "embedded" for one in summary.stats):
+        return "they need an agent beside the program, GST_PYROSCOPE_AGENT=process."
+    return (
+        "pyroscope-io could not be started (then the program's stderr says why), came up too late,"
+        " or is in use by the program itself."
+    )

@@ -18,7 +18,7 @@ from gst_pyro_shim import cli, files, gaps, report, summary
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import Profile, Sample, element_frame
+from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.profile import encode
 from tests import profiles
 
@@ -298,6 +298,19 @@ def test_no_sample_where_the_program_took_the_signal():
     text = _render(replace(profile, samples=[replace(one, samples=0) for one in profile.samples]))
     assert "took the sampling signal over" in text
     assert "too short" not in text
+
+
+@pytest.mark.parametrize(
+    ("home", "says"), [("process", "pyroscope-io could not be"), ("embedded", "they need an agent")]
+)
+def test_why_no_python_function_was_seen(home, says):
+    python = Sample((Frame(PYTHON), profiles.X264), 10**9, 100)
+    seen = Sample((Frame("work"), profiles.X264), 10**9, 0, profiles.labels("x264enc0", "x264enc"))
+    profile = replace(profiles.demo(agent_home=home), samples=[python])
+    assert f"Python functions were seen for none of 1.0 s: {says}" in _render(profile)
+    assert "were seen for none" not in _render(replace(profile, python=[seen]))
+    short = replace(profile, samples=[replace(python, cpu_ns=10**8)])
+    assert "were seen for none" not in _render(short)
 
 
 def test_a_process_whose_last_word_is_missing():
