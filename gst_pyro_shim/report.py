@@ -236,6 +236,9 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("stacks to the root", _stacks_text(stacks)))
     if summary.named_fraction is not None:
         lines.append(("leaf frames named", f"{summary.named_fraction * 100:.1f} % of samples"))
+    if summary.python_samples:
+        text = f"{summary.python_samples} samples at {summary.python_rate} Hz"
+        lines.append(("Python functions", text))
     lines += _pushes(summary, profiles)
     agent_s = sum(one.agent_cpu_s for one in summary.stats)
     if agent_s:

@@ -47,6 +47,8 @@ _NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]
 _UNTAGGED: Final = ("[other threads]", "", "")
 """Whose Python it is where nobody said: a thread's that runs since before pyroscope-io was up."""
 _MAIN: Final = ("[main thread]", "", "")
+_PYTHON_RATE_PART: Final = 4
+"""Of the sample rate; as in csrc/python_agent.c."""
 
 
 class PythonFunction(NamedTuple):
@@ -138,6 +140,17 @@ class Summary:
         return sum(row.samples for row in self.rows)
 
     @property
+    def python_rate(self) -> int:
+        """Hz at which pyroscope-io samples; 0 where it is not known."""
+        rates = [one.sample_rate for one in self.stats if one.sample_rate]
+        return -(-max(rates, default=0) // _PYTHON_RATE_PART)
+
+    @property
+    def python_samples(self) -> int:
+        """Samples of Python behind all rows."""
+        return sum(round(row.functions.total() / _NS * self.python_rate) for row in self.rows)
+
+    @property
     def counters(self) -> Counter[str]:
         """Of all processes together, by wire name."""
         total: Counter[str] = Counter()
@@ -189,7 +202,7 @@ class Summary:
             "samples": self.samples,
             "sample_clock": ", ".join(self.sample_clocks),
             "sample_rate": max((one.sample_rate for one in self.stats), default=0),
-            "elements": [_row_json(row) for row in self.rows],
+            "elements": [_row_json(row, self.python_rate) for row in self.rows],
             "dropped": samples_dropped,
             "dropped_profiles": profiles_dropped,
             "stacks": {
@@ -208,7 +221,7 @@ class Summary:
         }
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: Row, python_rate: int) -> dict[str, Any]:
     return {
         "name": row.name,
         "path": row.path,
@@ -224,6 +237,7 @@ def _row_json(row: Row) -> dict[str, Any]:
                 "file": one.file,
                 "cpu_s": one.self_ns / _NS,
                 "total_cpu_s": one.total_ns / _NS,
+                "samples": round(row.callers[one.name, one.file] / _NS * python_rate),
             }
             for one in row.python()
         ],

@@ -300,6 +300,22 @@ def test_no_sample_where_the_program_took_the_signal():
     assert "too short" not in text
 
 
+def test_on_how_many_samples_python_functions_rest():
+    tags = profiles.labels("x264enc0", "x264enc")
+    seen = [
+        Sample((Frame(name), Frame("caller")), ns, 0, tags)
+        for name, ns in (("work", 800_000_000), ("rest", 400_000_000))
+    ]
+    native = [Sample((Frame(PYTHON), profiles.X264), 10**9, 100)]
+    profile = replace(profiles.demo(), samples=native, python=seen)
+    assert "Python functions    30 samples at 25 Hz" in _render(profile)
+    [row] = summary.summarize(profile).as_json()["elements"]
+    found = {one["function"]: one["samples"] for one in row["python"]}
+    assert found == {"work": 20, "rest": 10, "caller": 30}
+    text = (ABI.parent / "python_agent.c").read_text()
+    assert f"RATE_PART = {summary._PYTHON_RATE_PART}," in text
+
+
 @pytest.mark.parametrize(
     ("home", "says"), [("process", "pyroscope-io could not be"), ("embedded", "they need an agent")]
 )
