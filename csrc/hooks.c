@@ -12,13 +12,6 @@
 
 __typeof__ (&gst_pad_send_event) g_hooks_real_send_event;
 
-/* The thread's latest push of an event over a source pad without a peer, while it lasts. */
-static __thread struct
-{
-  GstPad *pad; /* NULL: none; never followed */
-  struct gp_boundary boundary;
-} t_unlinked_push __attribute__ ((tls_model ("initial-exec")));
-
 static inline struct gp_thread *
 active_thread (void)
 {
@@ -105,8 +98,8 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
   if (boundary.label != 0) {
     gp_label_push (thread, boundary);
   } else if (GST_PAD_IS_SRC (pad) && GST_PAD_PEER (pad) == NULL) {
-    t_unlinked_push.pad = pad;
-    t_unlinked_push.boundary = boundary;
+    thread->unlinked_pad = pad;
+    thread->unlinked_push = boundary;
   }
 }
 
@@ -115,11 +108,12 @@ do_push_event_post (GObject *tracer, GstClockTime time, GstPad *pad, gboolean ta
 {
   (void) tracer, (void) time, (void) pad, (void) taken;
   uintptr_t sp = GP_CALLER_SP ();
-  if (t_unlinked_push.boundary.sp <= sp)
-    t_unlinked_push.pad = NULL;
   struct gp_thread *thread = active_thread ();
-  if (thread != NULL)
-    gp_label_pop (thread, sp);
+  if (thread == NULL)
+    return;
+  if (thread->unlinked_push.sp <= sp)
+    thread->unlinked_pad = NULL;
+  gp_label_pop (thread, sp);
 }
 
 /* pad-link-post: a probe may link the pad that the event is on its way over, as decodebin3 does with its decoders; all
@@ -131,9 +125,10 @@ do_link_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, 
   (void) tracer, (void) time;
   gp_elements_reshaped ();
   struct gp_thread *thread = active_thread ();
-  struct gp_boundary boundary = t_unlinked_push.boundary;
-  if (thread == NULL || t_unlinked_push.pad != source || result != GST_PAD_LINK_OK || boundary.sp <= GP_CALLER_SP ()
-      || (thread->depth > 0 && thread->entries[thread->depth - 1].sp <= boundary.sp))
+  if (thread == NULL || thread->unlinked_pad != source || result != GST_PAD_LINK_OK)
+    return;
+  struct gp_boundary boundary = thread->unlinked_push;
+  if (boundary.sp <= GP_CALLER_SP () || (thread->depth > 0 && thread->entries[thread->depth - 1].sp <= boundary.sp))
     return;
   boundary.label = gp_elements_pad_label (thread, sink, GP_PAD_OWN);
   if (boundary.label != 0)

@@ -55,6 +55,9 @@ struct gp_thread
   bool task;          /* runs a GStreamer task whose element is not known yet */
   _Atomic bool ready; /* false: half built or ending; the handler gives up */
   bool in_handler;
+  /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
+  const void *unlinked_pad; /* NULL: none; never followed */
+  struct gp_boundary unlinked_push;
   uint32_t python_label;        /* whose tags pyroscope-io has for it; python.c */
   bool first_tick;              /* the perf event still has its random first period */
   _Atomic bool event_rests;     /* the timer sees user code as well; handler.c, and the poller ends it */

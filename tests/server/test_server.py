@@ -120,7 +120,8 @@ def test_elements_are_labels(pushed):
     service, client, sent, _ = pushed
     elements = client.label_values("element", service_name=service)
     assert set(BUSY) <= set(elements)
-    assert set(elements) == set(sent)
+    # Python of threads that nobody had tagged yet.
+    assert set(elements) - {"[other threads]"} == set(sent) - {"[other threads]"}
     assert client.label_values("site", service_name=service) == ["test"]
     rows = client.series(["element", "factory"], service_name=service)
     factories = {row["element"]: row.get("factory") for row in rows}
