@@ -47,6 +47,8 @@ _NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]
 _UNTAGGED: Final = ("[other threads]", "", "")
 """Whose Python it is where nobody said: a thread's that runs since before pyroscope-io was up."""
 _MAIN: Final = ("[main thread]", "", "")
+_MAX_RATE: Final = 1000
+"""Hz; as in config.py. A file that says more is damaged."""
 _PYTHON_RATE_PART: Final = 4
 """Of the sample rate; as in csrc/python_agent.c."""
 
@@ -142,13 +144,13 @@ class Summary:
     @property
     def python_rate(self) -> int:
         """Hz at which pyroscope-io samples; 0 where it is not known."""
-        rates = [one.sample_rate for one in self.stats if one.sample_rate]
+        rates = [one.sample_rate for one in self.stats if 0 < one.sample_rate <= _MAX_RATE]
         return -(-max(rates, default=0) // _PYTHON_RATE_PART)
 
     @property
     def python_samples(self) -> int:
         """Samples of Python behind all rows."""
-        return sum(round(row.functions.total() / _NS * self.python_rate) for row in self.rows)
+        return sum(_ticks(row.functions.total(), self.python_rate) for row in self.rows)
 
     @property
     def counters(self) -> Counter[str]:
@@ -221,6 +223,10 @@ class Summary:
         }
 
 
+def _ticks(ns: int, rate: int) -> int:
+    return round(ns * rate / _NS)
+
+
 def _row_json(row: Row, python_rate: int) -> dict[str, Any]:
     return {
         "name": row.name,
@@ -237,7 +243,7 @@ def _row_json(row: Row, python_rate: int) -> dict[str, Any]:
                 "file": one.file,
                 "cpu_s": one.self_ns / _NS,
                 "total_cpu_s": one.total_ns / _NS,
-                "samples": round(row.callers[one.name, one.file] / _NS * python_rate),
+                "samples": _ticks(row.callers[one.name, one.file], python_rate),
             }
             for one in row.python()
         ],

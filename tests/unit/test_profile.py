@@ -128,6 +128,10 @@ def test_the_program_is_the_first_mapping(modules, program, first):
     assert set(found) == {*modules, first}
 
 
+def test_a_program_whose_name_is_no_unicode_is_a_mapping_too():
+    assert _mappings(["[vdso]"], "a\udcff") == ["a?", "[vdso]"]
+
+
 def test_of_several_programs_one_is_the_first_mapping():
     assert _mappings(["/lib/b.so", "/bin/y"], "x", "y")[0] == "/bin/y"
 
