@@ -287,17 +287,19 @@ gp_sampler_check (bool window)
   if (g_segment->signal == 0)
     return;
   bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
-  if (yield && !yielded)
+  if (yield && !yielded) {
     gp_threads_disarm ();
+    yielded = true;
+  }
   /* What stands is the host's; the other signal may still be free. */
   if (yield && take_any_signal ()) {
     stands = true;
     yield = false;
-    yielded = true;
   }
   if (window && !stands)
     gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  if (!yield && yielded)
+  if (!yield && yielded) {
     gp_threads_arm ();
-  yielded = yield;
+    yielded = false;
+  }
 }

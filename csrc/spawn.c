@@ -236,14 +236,11 @@ gp_spawn_agent_lives (void)
   pid_t pid = g_segment->agent_pid;
   if (pid == 0)
     return true;
-  int saved_errno = errno;
   siginfo_t info = { 0 };
   /* One that has ended as the host's child is there until the host reaps it, which is not for us to do. */
-  bool lives = waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
-                   ? info.si_pid != pid
-                   : kill (pid, 0) == 0 || errno != ESRCH;
-  errno = saved_errno;
-  return lives;
+  if (waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+    return info.si_pid != pid;
+  return kill (pid, 0) == 0 || errno != ESRCH;
 }
 
 /* The agent's thread in the embedded home; comes back when the agent is done. */
