@@ -156,9 +156,8 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   count_stack (walk.end);
 }
 
-/* Whose tick this is; NULL: none of ours. */
-static struct gp_thread *
-find_thread (const siginfo_t *info)
+struct gp_thread *
+gp_tick_owner (const siginfo_t *info)
 {
   if (info->si_code == SI_TIMER)
     return gp_thread_from_cookie (info->si_value.sival_ptr);
@@ -206,7 +205,7 @@ void
 gp_handler (int number, siginfo_t *info, void *context)
 {
   int saved_errno = errno;
-  struct gp_thread *thread = find_thread (info);
+  struct gp_thread *thread = gp_tick_owner (info);
   (void) number;
   if (thread == NULL) {
     /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default. */

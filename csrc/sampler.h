@@ -43,6 +43,9 @@ GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
  * host's too, nobody is armed, for it would get our ticks; window: counts that. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_check (bool window);
 
+/* Of a signal of ours: whose tick it is; NULL: nobody's, so the host's. AS-Safe */
+GP_INTERNAL struct gp_thread *gp_tick_owner (const siginfo_t *info);
+
 /* The signal handler. AS-Safe */
 GP_INTERNAL void gp_handler (int number, siginfo_t *info, void *context);
 

@@ -17,6 +17,7 @@
 #include "names.h"
 #include "pools.h"
 #include "python.h"
+#include "sigwait.h"
 
 static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
@@ -100,6 +101,9 @@ gp_workers_init (void)
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
+    { "sigwait", (void *) gp_sigwait, (void **) &g_real_sigwait, NULL },
+    { "sigwaitinfo", (void *) gp_sigwaitinfo, (void **) &g_real_sigwaitinfo, NULL },
+    { "sigtimedwait", (void *) gp_sigtimedwait, (void **) &g_real_sigtimedwait, NULL },
     { "gst_pad_send_event", (void *) gp_hooks_send_event, (void **) &g_hooks_real_send_event, NULL },
     { "PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers },
     { "PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers },

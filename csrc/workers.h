@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include "segment.h"
 
-/* Redirects the calls that make threads and pools, in every module that is loaded or will be. Call gp_imports_pass()
+/* Redirects the calls that we must see, in every module that is loaded or will be. Call gp_imports_pass()
  * after it. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_workers_init (void);
 

@@ -106,6 +106,19 @@ def test_signals_that_the_host_takes_while_an_agent_comes_up_are_its_own(
     assert "signals kept" in done.err
 
 
+@pytest.mark.parametrize("way", ["none", "preload", "plugin"])
+@pytest.mark.parametrize("function", ["sigwait", "sigwaitinfo", "sigtimedwait"])
+def test_host_that_waits_for_any_signal_is_handed_its_own_only(
+    function: str, way: str, tmp_path: Path
+) -> None:
+    """Ticks that fell due while it had them blocked are not told."""
+    program = compile_host("waits_for_signals.c", tmp_path)
+    env = environment(way, "process", output=str(tmp_path / "x.pb.gz"))
+    done = run([str(program), function], env)
+    expected = [str(int(signal.SIGUSR2)), str(int(signal.SIGPWR)), "none"]
+    assert (done.status, done.out.split()) == (5, expected)
+
+
 def test_keyboard_interrupt_reaches_python(tmp_path: Path) -> None:
     script = (
         "import gi, os, signal, time\n"
