@@ -73,7 +73,7 @@ class End:
     def text(self) -> str:
         """For people."""
         if os.WIFSIGNALED(self.status):
-            return f"was killed by {signal.Signals(os.WTERMSIG(self.status)).name}"
+            return f"was killed by {_name(os.WTERMSIG(self.status))}"
         return f"ended with status {os.WEXITSTATUS(self.status)}"
 
     def repeat(self) -> int:
@@ -87,12 +87,21 @@ class End:
         return self.exit_code
 
 
+def _name(number: int) -> str:
+    """Python names no real-time signals but the first and the last."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _die_by(number: int) -> None:
     """Returns only where the signal cannot kill."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # SIGKILL has no other disposition
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    # Without glibc's own, 32 and 33, which Python warns of.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number} & signal.valid_signals())
     os.kill(os.getpid(), number)
 
 

@@ -68,6 +68,14 @@ def test_a_death_by_signal_passes_through(name, tmp_path):
     assert not list(tmp_path.iterdir())  # no core of ours
 
 
+@pytest.mark.parametrize("number", [32, 40, 63])
+def test_a_death_by_a_signal_that_python_does_not_name_passes_through(number):
+    script = f"import os; os.kill(os.getpid(), {number})"
+    done = _run(sys.executable, "-c", script)
+    assert done.returncode == -number
+    assert done.stderr == f"was killed by signal {number}\n"
+
+
 def test_streams_pass_through():
     done = _run("sh", "-c", "cat; echo two >&2", input="one\n")
     assert (done.stdout, done.stderr) == ("one\n", "two\nended with status 0\n")
