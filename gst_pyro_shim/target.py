@@ -250,6 +250,10 @@ class _Witness:
         except OSError:
             os.close(self._pipe)
             self._pipe = -1
+        else:
+            # Else at Ctrl-\ its core may take the place of the target's.
+            with contextlib.suppress(OSError):
+                resource.prlimit(self._pid, resource.RLIMIT_CORE, (0, 0))
         finally:
             os.close(read_end)
 

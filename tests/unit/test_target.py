@@ -7,6 +7,7 @@ Context: test.
 import contextlib
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -122,6 +123,27 @@ def test_a_target_in_a_session_of_its_own_gets_the_groups_signals():
         os.killpg(process.pid, signal.SIGTERM)
         out, _ = process.communicate(timeout=10)
     assert out in {"SIGTERM\n", ""}
+
+
+WITNESS_LIMIT = """
+import os, resource
+from gst_pyro_shim.target import Target
+_, most = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+with Target() as target:
+    target.start(["true"], os.environ)
+    assert target.wait().exit_code == 0
+    print(resource.prlimit(target._witness._pid, resource.RLIMIT_CORE))
+"""
+
+
+@pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="no core can be dumped here"
+)
+def test_the_witness_dumps_no_core_over_the_targets():
+    command = [sys.executable, "-c", WITNESS_LIMIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRON)
+    assert done.stdout == "(0, 0)\n", done.stderr
 
 
 def _signal_state(text):
