@@ -44,7 +44,7 @@ _PASSED_ON: Final = frozenset(
 )
 _JOB_STOPS: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _WAITED: Final = _PASSED_ON | {signal.SIGCHLD}
-# Python ignores these in itself; a program starts with their defaults.
+# Python ignores these from its start on, so whether the caller did cannot be known. Mostly it did not.
 _RESET: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 _WITNESS_WAIT_S: Final = 0.05
 _START_POLL_S: Final = 0.05

@@ -7,7 +7,9 @@ Context: test.
 import contextlib
 import os
 import pty
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -164,6 +166,14 @@ def test_mask_and_dispositions_are_as_without_us(ignored):
         command, capture_output=True, text=True, check=True, preexec_fn=prepare
     )
     assert _signal_state(with_us.stdout) == _signal_state(without.stdout)
+
+
+def test_sigpipe_stays_ignored_by_the_means_that_the_docs_name():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    command = re.search(r"run -- (sh -c '.*) PROGRAM ARGUMENT …`", text)[1]
+    done = _run(*shlex.split(f"{command} cat /proc/self/status"))
+    ignored = int(re.search(r"SigIgn:\s*(\w+)", done.stdout)[1], 16)
+    assert ignored == 1 << (signal.SIGPIPE - 1)
 
 
 def test_no_descriptor_of_ours_reaches_the_target():
