@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
 
 _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+_STREAM_DIRS: Final = ("/dev", "/dev/fd", "/proc/self/fd")
 
 
 def read(path: Path) -> Profile:
@@ -46,12 +47,18 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Says why `path` is not written to.
 
     Raises:
-        GstPyroError: it is a directory, or it exists and `force` is not given.
+        GstPyroError: it exists, and `force` is not given, or it is no regular file.
     """
-    if path.is_dir():
-        raise GstPyroError(f"{path} is a directory.", "Name a file with -o.")
+    if path.exists() and not path.is_file():
+        raise GstPyroError(f"{path} is no regular file.", "Name another with -o.")
     if not force:
         raise GstPyroError(f"File already exists, will not overwrite without --force: {path}")
+
+
+def is_stream(path: Path) -> bool:
+    """Whether it is written into and never replaced: /dev/stdout, whatever that leads to, or /dev/null."""
+    folder = Path(os.path.abspath(path)).parent
+    return str(folder) in _STREAM_DIRS and not path.is_block_device()
 
 
 def write(path: Path, profile: Profile, *, force: bool) -> None:
@@ -60,12 +67,17 @@ def write(path: Path, profile: Profile, *, force: bool) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
-    """Writes a file that its owner alone can read, all of it or nothing.
+    """Writes a file that its owner alone can read, all of it or nothing; or into a stream (`is_stream`).
 
     Raises:
-        GstPyroError: the file exists and `force` is not given.
+        GstPyroError: the file exists, and `force` is not given, or it is no regular file.
         OSError: it cannot be written.
     """
+    if is_stream(path):
+        path.write_bytes(data)
+        return
+    if force and path.exists():
+        refuse_existing(path, force=True)
     # Not named after it: that may be as long as names can be.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".gst-pyro.")
     temporary = Path(name)

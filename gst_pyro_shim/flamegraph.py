@@ -59,7 +59,7 @@ class _Node:
 
 
 def main(file: Path, output: Path | None, *, force: bool = False) -> int:
-    """Writes the page and says where it is; of one that is empty also why.
+    """Writes the page and says where it is (not amidst one that goes to /dev/stdout); of one that is empty also why.
 
     Args:
         file: a profile.
@@ -67,18 +67,21 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
         force: an existing page may be replaced.
 
     Raises:
-        GstPyroError: the profile cannot be read, or the page not written.
+        GstPyroError: the profile cannot be read, or the page not written, or both are one file.
     """
     profile = files.read(file)
     text = page(profile, file.name)
     if output is None:
         output = file.with_name(file.name.removesuffix(_SUFFIX) + ".html")
     try:
+        if output.exists() and output.samefile(file):
+            raise GstPyroError(f"{output} is the profile itself.", "Name another file with -o.")
         # A file's name need not be Unicode, and a program's neither.
         files.write_bytes(output, text.encode("utf-8", "backslashreplace"), force=force)
     except OSError as error:
         raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
-    sys.stdout.write(f"{output}\n")
+    if not files.is_stream(output):
+        sys.stdout.write(f"{output}\n")
     if not _has_cpu(profile):
         for line in explanations(summarize(profile)):
             sys.stderr.write(f"{printable(line)}\n")

@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -194,6 +195,31 @@ def test_the_verb_writes_beside_the_profile(tmp_path, capsys):
     assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "y.html")]) == 0
     assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "none" / "y.html")]) == 3
     assert "Cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_the_page_can_go_to_standard_output(tmp_path, output, is_pipe):
+    file, page = tmp_path / "x.pb.gz", tmp_path / "page"
+    files.write(file, profiles.demo(), force=False)
+    command = [sys.executable, "-m", "gst_pyro_shim", "flamegraph", file, "-o", output]
+    with page.open("wb") as out:
+        pipe = subprocess.PIPE if is_pipe else out
+        done = subprocess.run(command, stdout=pipe, timeout=60, check=True)
+    got = done.stdout if is_pipe else page.read_bytes()
+    assert got.decode() == flamegraph.page(profiles.demo(), file.name)
+
+
+@pytest.mark.parametrize("name", ["x.pb.gz", "./link", "hard"])
+def test_the_profile_is_not_overwritten_by_its_page(tmp_path, name, capsys):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, profiles.demo(), force=False)
+    (tmp_path / "link").symlink_to(file)
+    (tmp_path / "hard").hardlink_to(file)
+    assert cli.main(["flamegraph", str(file), "-f", "-o", str(tmp_path / name)]) == 3
+    assert "is the profile itself" in capsys.readouterr().err
+    assert files.read(file) == profiles.demo()
+    assert files.read(tmp_path / name) == profiles.demo()
 
 
 def test_an_empty_page_says_why_it_is_empty(tmp_path, capsys):

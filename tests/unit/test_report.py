@@ -7,6 +7,7 @@ Context: test.
 import gzip
 import io
 import json
+import os
 import re
 import stat
 from dataclasses import replace
@@ -408,6 +409,28 @@ def test_a_written_file_is_private_whole_and_alone(tmp_path):
     files.write(file, replace(profiles.demo(), samples=[]), force=True)
     assert files.read(file).samples == []
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for path in (pipe, link, tmp_path):
+        with pytest.raises(GstPyroError, match="is no regular file"):
+            files.write(path, profiles.demo(), force=True)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+def test_what_is_written_into_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_STREAM_DIRS", (str(tmp_path),))
+    link, target = tmp_path / "stdout", tmp_path / "target"
+    link.symlink_to(target)
+    for force in (False, True):
+        files.write(link, profiles.demo(), force=force)
+        assert link.is_symlink()
+        assert files.read(target) == profiles.demo()
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
