@@ -223,7 +223,8 @@ class Settings(BaseModel):
 
     def masked(self) -> dict[str, str]:
         """Every setting as text for a log, by field name; what is secret as `***`, what is not set as ""."""
-        return {name: values.masked(getattr(self, name)) for name in type(self).model_fields}
+        texts = {name: values.masked(getattr(self, name)) for name in type(self).model_fields}
+        return texts | {"server_url": values.without_user(self.server_url)}
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """What repr() shows, tracebacks and logs of others included: no secret either."""
@@ -293,7 +294,10 @@ def _config_error(details: ErrorDetails, origin: Mapping[str, str]) -> ConfigErr
             f"Each stands for {ENV_PREFIX}..., for the tracer parameter or for the flag of that name. Take one away.",
         )
     field = str(details["loc"][0])
-    value = values.shown(details["input"], secret=is_secret(field))
+    given = details["input"]
+    if field == "server_url":
+        given = values.without_user(given)
+    value = values.shown(given, secret=is_secret(field))
     reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else ""
     because = f" ({reason})" if reason else ""
     return ConfigError(

@@ -163,6 +163,8 @@ def server_url(value: Any) -> Any:
         raise ValueError("port 0")
     if parts.query or parts.fragment:
         raise ValueError("query or fragment")
+    if "@" in parts.path:  # http://user:1/2@host would push to the host "user"
+        raise ValueError("@ in the path; / in a password is written %2F")
     return value.rstrip("/")
 
 
@@ -234,18 +236,19 @@ def as_text(value: Any) -> str:
 
 
 def masked(value: Any) -> str:
-    """A value for a log: no secret in it, nor a password in a URL."""
+    """A value for a log: no secret in it. A URL goes through `without_user` as well."""
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, dict):
         return ",".join(f"{name}={masked(content)}" for name, content in value.items())
-    return _without_user(as_text(value))
+    return as_text(value)
 
 
 def shown(value: Any, *, secret: bool) -> str:
     """What a user gave, in the message that refuses it."""
-    return MASK if secret else _without_user(repr(value))
+    return MASK if secret else repr(value)
 
 
-def _without_user(value: str) -> str:
-    return re.sub(r"//.*@", f"//{MASK}@", value)
+def without_user(url: str) -> str:
+    """A URL for people. A mistyped one may hold its password anywhere before the last "@"."""
+    return re.sub(r"^(https?://)?.*@", rf"\1{MASK}@", url, flags=re.DOTALL)

@@ -171,6 +171,10 @@ def test_wrong_value_is_refused_with_name_value_and_what_is_allowed(field, value
         {"http_headers": f"Host={SECRET}"},
         {"server_url": f"ftp://u:{SECRET}@h"},
         {"server_url": f"http://u:{SECRET}/@h:x"},
+        {"server_url": f"u:{SECRET}@h:4040"},
+        {"server_url": f"https:/u:{SECRET}@h"},
+        {"server_url": f"http://u:1/{SECRET}@h"},
+        {"server_url": f"http://u:\n{SECRET}@h"},
         {"bearer_token": SECRET, "basic_auth_user": "u"},
         {"bearer_token": SECRET, "http_headers": f"authorization={SECRET}"},
         {"bearer_token": SECRET, "server_url": f"http://u:{SECRET}@h"},
@@ -190,6 +194,11 @@ def test_no_text_of_settings_shows_a_secret():
         assert SECRET not in repr(settings)
         assert SECRET not in str(settings)
         assert config_values.MASK in str(settings.masked())
+
+
+def test_only_the_url_has_a_user_to_mask():
+    masked = load(server_url="https://u:p@h/base", tracer_name="me@cam").masked()
+    assert (masked["server_url"], masked["tracer_name"]) == ("https://***@h/base", "me@cam")
 
 
 def test_settings_are_immutable_and_closed():
