@@ -27,21 +27,17 @@ class Endpoint:
 
     Attributes:
         url: as shown to people: no user, no password, no trailing "/".
-        identity: url and tenant; profiles of one identity are never sent to another.
+        identity: url, tenant, and a digest of what else may name an account there. A spool is kept apart by it:
+            profiles of one identity are never sent to another.
     """
 
     url: str
-    tenant: str
+    identity: str
     https: bool
     host: str
     port: int
     path: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
-
-    @property
-    def identity(self) -> str:
-        """What a spool is kept apart by."""
-        return f"{self.url} {self.tenant}"
 
     @classmethod
     def of(cls, settings: Settings) -> Endpoint:
@@ -85,15 +81,31 @@ class Endpoint:
                 raise ConfigError(
                     f"HTTP header {key!r}: its name or its value cannot stand in a request"
                 )
+        url = f"{parts.scheme}://{place}{base}"
         return cls(
-            url=f"{parts.scheme}://{place}{base}",
-            tenant=settings.tenant_id or "",
+            url=url,
+            identity=f"{url} {settings.tenant_id or ''}{_account(settings, parts.username)}",
             https=https,
             host=parts.hostname,
             port=port or (443 if https else 80),
             path=base + PUSH_PATH,
             headers=(*headers, *own),
         )
+
+
+def _account(settings: Settings, user: str | None) -> str:
+    """A digest of the user, else of token and headers; a password may change. "" where there is nothing of these."""
+    user = settings.basic_auth_user or unquote(user or "")
+    token = settings.bearer_token.get_secret_value() if settings.bearer_token else ""
+    headers = sorted(
+        (key.lower(), value.get_secret_value()) for key, value in settings.http_headers.items()
+    )
+    if not (user or token or headers):
+        return ""
+    # Imported here: it loads OpenSSL, which plain HTTP has no need of.
+    import hashlib
+
+    return " " + hashlib.sha256(repr((user, token, headers)).encode()).hexdigest()[:16]
 
 
 def _without_user(url: str) -> str:

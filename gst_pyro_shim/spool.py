@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Profiles that wait on disk for their server: bounded, oldest dropped first, shared by concurrent processes.
 
-    <spool_dir>/<host>_<port>-<crc32>/        one directory a server and tenant, mode 0700
+    <spool_dir>/<host>_<port>-<crc32>/        one directory a server and account, mode 0700
         <start_ns>-u<0|1>-e<errors>-<run>-<n>.push   one profile, mode 0600
 
 A file holds a line with the format, one with the identity of its server, one with length and crc32 of the body, then
@@ -48,7 +48,7 @@ class SpoolError(Exception):
 
 
 class Spool:
-    """The spool of one server and tenant.
+    """The spool of one server and account.
 
     Attributes:
         path: for messages.
@@ -59,7 +59,7 @@ class Spool:
 
         Args:
             directory: the setting; relative to the working directory of now.
-            identity: of the server and tenant, `Endpoint.identity`.
+            identity: of the server and account, `Endpoint.identity`; holds no secret.
             max_bytes: of all files together. Processes that write at the same instant may exceed it by one file each.
 
         Raises:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""endpoint.py: which accounts share a spool, and the server's name.
+
+Context: test.
+"""
+
+from gst_pyro_shim.config import Settings
+from gst_pyro_shim.endpoint import Endpoint
+
+SECRET = "s3cr3t"
+
+
+def endpoint(**settings):
+    return Endpoint.of(Settings.model_validate({"server_url": "https://h", **settings}))
+
+
+def test_accounts_have_a_spool_each():
+    ways = (
+        {},
+        {"tenant_id": "111"},
+        {"basic_auth_user": "111"},
+        {"basic_auth_user": "222"},
+        {"server_url": "https://333:p@h"},
+        {"bearer_token": SECRET},
+        {"bearer_token": SECRET + "2"},
+        {"http_headers": f"Authorization=Bearer {SECRET}"},
+        {"http_headers": f"X-Api-Key={SECRET}"},
+    )
+    identities = [endpoint(**way).identity for way in ways]
+    assert len(set(identities)) == len(ways)
+    assert SECRET not in " ".join(identities)
+
+
+def test_one_account_has_one_spool():
+    """However its user is given, and whatever its password is by now."""
+    one = endpoint(basic_auth_user="me@x", basic_auth_password="old").identity
+    assert one == endpoint(basic_auth_user="me@x", basic_auth_password="new").identity
+    assert one == endpoint(server_url="https://me%40x:newer@h").identity
