@@ -89,6 +89,7 @@ class Agent:
         self._said_first = False
         self._notes: list[str] = []
         self._python: PythonSamples | None = None
+        self._may_take_python = home == "process"
 
     def run(self) -> None:
         """Until the host stops, or is gone."""
@@ -109,11 +110,21 @@ class Agent:
         """Once the host runs Python, passes on what its pyroscope-io sees there."""
         if self._python is not None:
             self._python.deliver()
-        elif self._segment.has_entered_python and self._home == "process":
+        elif self._may_take_python and self._segment.has_entered_python:
             # Imported here: most hosts never need it.
             from gst_pyro_shim.python_samples import PythonSamples
 
-            self._python = PythonSamples(self._segment, self._settings, self._delivery, self._log)
+            self._may_take_python = False
+            try:
+                self._python = PythonSamples(
+                    self._segment, self._settings, self._delivery, self._log
+                )
+            except (OSError, RuntimeError) as error:
+                self._log(
+                    "warning",
+                    f"Python functions are not profiled: the agent cannot listen for them ({error})."
+                    " See that there is a loopback interface, and room for descriptors and threads",
+                )
 
     def _drain(self, *, final: bool = False) -> None:
         self._window.drain(final=final)

@@ -48,6 +48,7 @@ class PythonSamples:
 
         Raises:
             OSError: no socket could be had.
+            RuntimeError: no thread could be had.
         """
         self._log = log
         self._segment = segment

@@ -207,6 +207,29 @@ def test_an_error_of_our_own_is_one_line_and_the_host_is_let_go(shim, environ, c
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("no thread")])
+def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
+    shim, environ, tmp_path, monkeypatch, error
+):
+    tries = []
+
+    def refuse(*_):
+        tries.append(1)
+        raise error
+
+    monkeypatch.setattr("gst_pyro_shim.python_samples.Collector", refuse)
+    environ(output=tmp_path / "out.pb.gz", upload_interval=0.1)
+    shim.raw.python_entered = 1
+    with running(shim, "process") as done:
+        burn(shim, 50)
+        wait_for((tmp_path / "out.pb.gz").exists)
+    assert done.status == 0
+    assert element_ms(decode((tmp_path / "out.pb.gz").read_bytes())) == {"x264enc0": 50.0}
+    (line,) = [line for line in shim.log_lines() if "Python functions are not profiled: " in line]
+    assert str(error) in line
+    assert len(tries) == 1
+
+
 def test_a_file_that_cannot_be_written_is_said_once(shim, environ, capfd):
     environ(output="/nowhere/x.pb.gz", upload_interval=0.1)
     with running(shim):
