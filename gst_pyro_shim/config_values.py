@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from gst_pyro_shim.endpoint import ascii_host
+
 MASK = "***"
 LABEL_VALUE_BYTES = 2048
 LABEL_NAME_BYTES = 1024
@@ -159,6 +161,10 @@ def server_url(value: Any) -> Any:
         raise ValueError("no http:// or https:// before it")
     if not parts.hostname:
         raise ValueError("no host")
+    try:
+        ascii_host(parts.hostname)
+    except UnicodeError:
+        raise ValueError("host") from None
     if port == 0:
         raise ValueError("port 0")
     if parts.query or parts.fragment:

@@ -58,7 +58,8 @@ class Endpoint:
                 f"server_url {_without_user(settings.server_url)!r} is no http:// or https:// URL"
             )
         https = parts.scheme == "https"
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = ascii_host(parts.hostname)
+        name = f"[{host}]" if ":" in host else host
         place = name if port is None else f"{name}:{port}"
         base = parts.path.rstrip("/")
         headers = [
@@ -86,11 +87,20 @@ class Endpoint:
             url=url,
             identity=f"{url} {settings.tenant_id or ''}{_account(settings, parts.username)}",
             https=https,
-            host=parts.hostname,
+            host=host,
             port=port or (443 if https else 80),
             path=base + PUSH_PATH,
             headers=(*headers, *own),
         )
+
+
+def ascii_host(name: str) -> str:
+    """A server's name as it goes over the wire.
+
+    Raises:
+        UnicodeError: it has no such form.
+    """
+    return name if name.isascii() else name.encode("idna").decode("ascii")
 
 
 def _account(settings: Settings, user: str | None) -> str:

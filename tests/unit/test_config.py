@@ -137,7 +137,7 @@ def test_default_spool_dir_follows_xdg():
         ("server_url", value)
         for value in (
             "localhost:4040", "ftp://h", "http://", "http://h:0", "http://h:70000", "http://h:x",
-            "http://[::1", "http://h?a=b", "http://h#f", "http://h /x",
+            "http://[::1", "http://ü" + 63 * "x", "http://h?a=b", "http://h#f", "http://h /x",
         )
     ]
     + [("tracer_name", value) for value in ("a\nb", "x" * 2049, "\udc80")]

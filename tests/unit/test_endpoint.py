@@ -36,3 +36,10 @@ def test_one_account_has_one_spool():
     one = endpoint(basic_auth_user="me@x", basic_auth_password="old").identity
     assert one == endpoint(basic_auth_user="me@x", basic_auth_password="new").identity
     assert one == endpoint(server_url="https://me%40x:newer@h").identity
+
+
+def test_a_name_goes_over_the_wire_in_ascii():
+    given = endpoint(server_url="http://Bücher.example:4040/base")
+    assert given.host == "xn--bcher-kva.example"
+    assert dict(given.headers)["Host"] == "xn--bcher-kva.example:4040"
+    assert given.url == "http://xn--bcher-kva.example:4040/base"
