@@ -125,7 +125,7 @@ def _without_user(url: str) -> str:
 def _authorization(
     settings: Settings, user: str | None, password: str | None
 ) -> list[tuple[str, str]]:
-    """Bearer before basic, as pyroscope-go does; a user in the URL counts where no setting names one."""
+    """The settings hold one way at most; a user may also be in the URL, which is quoted there."""
     if settings.bearer_token is not None:
         return [("Authorization", f"Bearer {settings.bearer_token.get_secret_value()}")]
     if settings.basic_auth_user is not None:

@@ -58,7 +58,7 @@ class Spool:
         """Makes the directories where they are missing.
 
         Args:
-            directory: the setting; relative to the working directory of now.
+            directory: the setting, an absolute path.
             identity: of the server and account, `Endpoint.identity`; holds no secret.
             max_bytes: of all files together. Processes that write at the same instant may exceed it by one file each.
 
