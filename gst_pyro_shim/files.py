@@ -70,7 +70,8 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
     """Writes a file that its owner alone can read, all of it or nothing; or into a stream (`is_stream`).
 
     Raises:
-        GstPyroError: the file exists, and `force` is not given, or it is no regular file.
+        FileExistsError: the file exists, and `force` is not given.
+        GstPyroError: it is no regular file, and `force` is given.
         OSError: it cannot be written.
     """
     if is_stream(path):
@@ -90,7 +91,7 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
         try:
             path.hardlink_to(temporary)  # unlike a rename it never replaces a file
         except FileExistsError:
-            refuse_existing(path, force=False)
+            raise
         except OSError:  # a file system without hard links
             temporary.replace(path)
     finally:

@@ -78,6 +78,8 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
             raise GstPyroError(f"{output} is the profile itself.", "Name another file with -o.")
         # A file's name need not be Unicode, and a program's neither.
         files.write_bytes(output, text.encode("utf-8", "backslashreplace"), force=force)
+    except FileExistsError:
+        files.refuse_existing(output, force=False)
     except OSError as error:
         raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
     if not files.is_stream(output):

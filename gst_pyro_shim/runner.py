@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import shlex
 import shutil
@@ -29,7 +30,7 @@ from gst_pyro_shim.target import Target
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.target import End
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _LAST_PUSH_WAIT_S: Final = 1.5
 _PROGRAM_BYTES: Final = 200
 """Of its name, in the name of the file: the whole may be as long as a name can be."""
+_SUFFIX: Final = ".pb.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +75,13 @@ class _Output:
                 "Name another place: run -o FILE.pb.gz",
             ) from error
 
-    def path(self, program: str, pid: int) -> Path:
-        """The file for this run; of a name made by us one that is free."""
-        if self.pattern:
-            return Path(self.pattern.replace("%p", str(pid)))
+    def paths(self, program: str, pid: int) -> Iterator[Path]:
+        """The file for this run, then names beside it: in a container each run may have the same pid."""
         name = os.fsdecode(os.fsencode(program)[:_PROGRAM_BYTES])
-        path = Path(f"gst-pyro-{name}.{pid}.pb.gz")
-        number = 1
-        while path.exists():
-            number += 1
-            path = Path(f"gst-pyro-{name}.{pid}.{number}.pb.gz")
-        return path
+        wanted = self.pattern.replace("%p", str(pid)) or f"gst-pyro-{name}.{pid}{_SUFFIX}"
+        stem = wanted.removesuffix(_SUFFIX)
+        yield Path(wanted)
+        yield from (Path(f"{stem}.{number}{_SUFFIX}") for number in itertools.count(2))
 
 
 def run(
@@ -148,21 +146,37 @@ def run(
 
 def _tell(profile: Profile, output: _Output, program: str, pid: int, end: End) -> bool:
     """Writes the file and prints everything; False where the file could not be written."""
-    path = output.path(program, pid)
-    is_written = True
-    _say(printable(f"Writing profile results into {path}"))
-    try:
-        files.write(path, profile, force=output.force)
-    except (OSError, GstPyroError) as error:
-        is_written = False
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        _say(printable(f"gst-pyro: {path} could not be written: {reason}"))
+    path = _write(profile, output, program, pid)
     if end.status:
         _say(printable(f"{program} {end.text}."))
     _say(report.table(profile, sys.stderr or io.StringIO()))
-    if is_written and profile.samples:
+    if path and profile.samples:
         _say(_next_commands(path))
-    return is_written
+    return path is not None
+
+
+def _write(profile: Profile, output: _Output, program: str, pid: int) -> Path | None:
+    """Writes the file, where its name is taken one beside it; None where it could not be written."""
+    force = output.force and bool(output.pattern)
+    wanted = None
+    for path in output.paths(program, pid):
+        wanted = wanted or path
+        if not force and os.path.lexists(path):
+            continue
+        if output.pattern and path != wanted:
+            text = f"gst-pyro: {wanted} is there already and stays; the profile goes to {path}"
+            _say(printable(text))
+        _say(printable(f"Writing profile results into {path}"))
+        try:
+            files.write(path, profile, force=force)
+        except FileExistsError:  # since a moment ago
+            continue
+        except (OSError, GstPyroError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            _say(printable(f"gst-pyro: {path} could not be written: {reason}"))
+            return None
+        return path
+    return None
 
 
 def _say(text: str) -> None:

@@ -403,7 +403,7 @@ def test_a_written_file_is_private_whole_and_alone(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert gzip.decompress(file.read_bytes()) == encode(profiles.demo())
     assert list(tmp_path.iterdir()) == [file]
-    with pytest.raises(GstPyroError, match="will not overwrite without --force"):
+    with pytest.raises(FileExistsError):
         files.write(file, replace(profiles.demo(), samples=[]), force=False)
     assert files.read(file) == profiles.demo()
     files.write(file, replace(profiles.demo(), samples=[]), force=True)

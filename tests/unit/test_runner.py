@@ -196,6 +196,20 @@ def test_an_existing_file_stays_unless_forced(home):
     assert files.read(file).samples
 
 
+def test_a_name_that_was_taken_meanwhile_costs_no_profile(home):
+    script = 'for name in p$$ p$$.2; do echo precious > $name.pb.gz; done; exec "$@"'
+    done = _run(home, "-o", "p%p.pb.gz", "--", "sh", "-c", script, "sh", *FAKE)
+    assert done.returncode == 4
+    first, second, third = _files(home)
+    # Sorted, the longer names come first.
+    assert (second, first) == (third.replace(".pb", ".3.pb"), third.replace(".pb", ".2.pb"))
+    assert files.read(home / "work" / second).samples
+    for name in (first, third):
+        assert (home / "work" / name).read_text() == "precious\n"
+    says = f"gst-pyro: {third} is there already and stays; the profile goes to {second}\n"
+    assert f"{says}Writing profile results into {second}\n" in done.stderr
+
+
 @pytest.mark.parametrize("output", ["none/x.pb.gz", "/proc/x.pb.gz"])
 def test_a_place_that_takes_no_file_is_refused_before_the_start(home, output):
     done = _run(home, "-o", output, "--", "touch", "ran")
