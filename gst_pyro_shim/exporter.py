@@ -145,9 +145,9 @@ class Exporter:
             item.abandoned = True
             left.append(item)
             del self._in_flight[item]
+            attempt.abort()
             if attempt.is_sent:
                 item.hopeless, item.unconfirmed = item.unconfirmed, True
-            attempt.abort()
         return sorted(left, key=lambda item: item.start_ns)
 
     def _insure(self) -> None:

@@ -42,7 +42,8 @@ def connect(
         port: number.
         tls: None for plain HTTP.
         deadline: monotonic; the C library's name look-up alone cannot be bound by it.
-        opened: told of each socket before anything is waited for, so that another thread can shut it down.
+        opened: told of each socket before anything is waited for, so that another thread can shut it down; its OSError
+            ends the attempt on that address.
 
     Raises:
         OSError: none of the host's addresses answers, or its certificate does not hold.

@@ -13,6 +13,7 @@ import enum
 import json
 import re
 import socket
+import threading
 import time
 import zlib
 from dataclasses import dataclass
@@ -97,24 +98,48 @@ class Attempt:
     """A push under way, as the thread sees it that may have to end it.
 
     Attributes:
-        is_sent: some of the body may be with the server.
+        is_sent: some of the body may be with the server; stays as it is once aborted.
     """
 
-    __slots__ = ("_connection", "is_sent")
+    __slots__ = ("_aborted", "_connection", "_lock", "is_sent")
 
     def __init__(self) -> None:
         self.is_sent = False
+        self._lock = threading.Lock()
+        self._aborted = False
         self._connection: socket.socket | None = None
 
     def opened(self, connection: socket.socket) -> None:
-        """It waits on this socket from now on."""
-        self._connection = connection
+        """It waits on this socket from now on.
+
+        Raises:
+            OSError: it was aborted.
+        """
+        with self._lock:
+            self._check()
+            self._connection = connection
+
+    def begin_send(self) -> None:
+        """The next that goes out is the body.
+
+        Raises:
+            OSError: it was aborted, and nothing may go out.
+        """
+        with self._lock:
+            self._check()
+            self.is_sent = True
+
+    def _check(self) -> None:
+        if self._aborted:
+            raise OSError("the end came first")
 
     def abort(self) -> None:
-        """Makes whatever waits on the socket return."""
-        if self._connection is not None:
-            with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)
+        """Makes whatever waits on the socket return; no other is waited on, and no sending begins."""
+        with self._lock:
+            self._aborted = True
+            if self._connection is not None:
+                with contextlib.suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
 
 
 class Pusher:
@@ -151,7 +176,7 @@ class Pusher:
             with contextlib.closing(
                 connect(host, port, self._context, deadline, attempt.opened)
             ) as connection:
-                attempt.is_sent = True
+                attempt.begin_send()
                 was_sent = send(connection, self._request(body), deadline)
                 status, headers, answer = receive(connection, deadline)
         except GarbledError as error:

@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
@@ -23,6 +24,20 @@ from tests.pyroscope_server import Fault
 from tests.waiting import wait_for
 
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+
+
+@pytest.fixture
+def full_backlog():
+    """An address that swallows packets: its queue of connections is full, and nobody takes any."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()
 
 
 def test_submit_does_not_wait_for_a_hanging_server(server, settings, log):
@@ -104,6 +119,46 @@ def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(server,
     wait_for(lambda: dropped(second))
     assert dropped(second) == {"dropped_unconfirmed": 1}
     second.close(CLOSE_S)
+
+
+def test_what_close_gave_up_on_goes_to_no_further_address(
+    server, settings, log, monkeypatch, full_backlog
+):
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+    port = int(server.url.rpartition(":")[2])
+    places = [
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", place)
+        for place in (full_backlog, ("127.0.0.1", port))
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting._pushing)
+    closed_within(exporting, 0.3)
+    wait_for(lambda: not exporting._pushing)
+    assert not server.requests
+    assert "-u0-" in spooled_files(settings)[0].name
+
+
+def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
+    server, settings, log, monkeypatch
+):
+    look_up, found = socket.getaddrinfo, threading.Event()
+
+    def slow(*place, **how):
+        found.wait()
+        return look_up(*place, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting._pushing)
+    closed_within(exporting, 0.2)
+    found.set()
+    wait_for(lambda: not exporting._pushing)
+    assert not server.requests
+    assert "-u0-" in spooled_files(settings)[0].name
 
 
 @pytest.mark.parametrize("count", [1, 5])
