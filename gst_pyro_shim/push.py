@@ -139,7 +139,8 @@ class Attempt:
             self._aborted = True
             if self._connection is not None:
                 with contextlib.suppress(OSError):
-                    self._connection.shutdown(socket.SHUT_RDWR)
+                    # Not SSLSocket's own: it takes the encryption off first, and what is sent then goes out in clear.
+                    socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
 
 
 class Pusher:

@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from gst_pyro_shim import exporter
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.http1 import connect
+from gst_pyro_shim.push import Attempt
 from tests.exporting import CLOSE_S, closed_within, dropped, profile, spooled_files, submit
 from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
 from tests.waiting import wait_for
@@ -119,6 +122,19 @@ def test_https(tmp_path, log, monkeypatch):
         closed_within(trusting)
         assert trusting.counters["pushed_profiles"] == 20
         assert trusting.counters["from_spool"] == 1
+
+
+def test_an_aborted_push_stays_encrypted(tmp_path):
+    certificate = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=certificate)
+    attempt = Attempt()
+    with PyroscopeServer(certificate=certificate) as server:
+        port = int(server.url.rpartition(":")[2])
+        deadline = time.monotonic() + 5
+        with connect("127.0.0.1", port, context, deadline, attempt.opened) as connection:
+            encryption = connection.version()
+            attempt.abort()
+            assert connection.version() == encryption is not None
 
 
 def test_nothing_of_openssl_is_loaded_for_http():
