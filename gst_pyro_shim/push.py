@@ -224,7 +224,9 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         return Answer(Fate.REFUSED, "redirect", f"{text} (redirects are not followed)")
     if status == 429:
         return _throttled(body, text)
-    fate, reason = _BY_STATUS.get(status, (Fate.REFUSED, "refused"))
+    # Above 504: proxies' own, such as Cloudflare's 520 to 530 for a server that is down.
+    other = _BY_STATUS[500] if status > 504 else (Fate.REFUSED, "refused")
+    fate, reason = _BY_STATUS.get(status, other)
     return Answer(fate, reason, text)
 
 

@@ -42,6 +42,16 @@ def test_what_the_server_cannot_read_is_tried_a_few_times_only(server, settings,
     exporting.close(CLOSE_S)
 
 
+@pytest.mark.parametrize("status", [507, 520, 529, 530])
+def test_what_only_proxies_answer_is_tried_a_few_times(status, server, settings, log):
+    server.faults.append(Fault(status=status))
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    assert exporting.counters["failed_pushes"] == 1
+    exporting.close(CLOSE_S)
+
+
 def test_a_profile_above_the_burst_is_not_pushed_for_ever(server, settings, log):
     exporting = Exporter(settings, log)
     submit(exporting, size=2500)
