@@ -11,6 +11,7 @@ Context: agent (the exporter's threads).
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import socket
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ANSWER_BYTES: Final = 65536
+_NO_WAY: Final = {errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
+"""This host has no way to such an address, as to IPv6's: that says less than what became of another."""
 
 
 class GarbledError(Exception):
@@ -51,10 +54,11 @@ def connect(
     # As bytes: of a str Python would load its IDNA tables.
     name = host.encode("ascii") if host.isascii() else host.encode("idna")
     places = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    failure: OSError = TimeoutError("timed out")
+    failure: OSError | None = None
     for at, (family, kind, protocol, _, address) in enumerate(places):
-        connection = socket.socket(family, kind, protocol)
+        connection: socket.socket | None = None
         try:
+            connection = socket.socket(family, kind, protocol)
             opened(connection)
             # An address that swallows packets leaves the others their share of the time.
             connection.settimeout(_remaining(deadline) / (len(places) - at))
@@ -69,10 +73,13 @@ def connect(
                 connection.settimeout(_remaining(deadline))
                 secured.do_handshake()
         except OSError as error:
-            connection.close()
-            failure = error
+            if connection is not None:
+                connection.close()
+            if failure is None or error.errno not in _NO_WAY:
+                failure = error
         else:
             return connection
+    assert failure is not None  # a look-up that finds no address raises
     raise failure
 
 

@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
@@ -99,6 +100,17 @@ def test_ipv6(log):
         exporting.close(CLOSE_S)
         assert len(server.stored()) == 1
         assert server.requests[0].headers["Host"] == server.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_address_that_this_host_cannot_reach_hides_no_other(order, monkeypatch):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # not listening: refuses
+        refuses = (socket.AF_INET, socket.SOCK_STREAM, 0, "", bound.getsockname())
+        places = [refuses, (9999, socket.SOCK_STREAM, 0, "", ("::1", 1, 0, 0))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places[::order])
+        with pytest.raises(ConnectionRefusedError):
+            connect("server", 1, None, time.monotonic() + 5, Attempt().opened)
 
 
 def test_https(tmp_path, log, monkeypatch):
