@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
+from gst_pyro_shim.spool_entry import MAX_AGE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -89,13 +90,14 @@ class Delivery:
         self._server_symbolizes = settings.server_symbolizes
         if collector:
             own = _collector_settings(settings, collector, environ.get(COLLECTOR_TOKEN_ENV, ""))
-            self._collector = _exporter(own, log)
+            # It takes profiles of any age, as of a host that was stopped over lunch.
+            self._collector = _exporter(own, log, max_age_s=None)
             self.places.append("the controller")
         if settings.output:
             self._file = OutputFile(settings.output.replace("%p", str(pid)), pid, log)
             self.places.append(self._file.path)
         if settings.server_is_set or not self.places:
-            self._server = _exporter(settings, log)
+            self._server = _exporter(settings, log, max_age_s=MAX_AGE_S)
             self._server.warm_up()
             self.places.append(settings.masked()["server_url"])
 
@@ -157,11 +159,11 @@ class Delivery:
             self._collector.close(max(_COLLECTOR_LEAST_S, end - time.monotonic()))
 
 
-def _exporter(settings: Settings, log: Log) -> Exporter:
+def _exporter(settings: Settings, log: Log, *, max_age_s: float | None) -> Exporter:
     # Imported here: who writes a file alone needs no network.
     from gst_pyro_shim.exporter import Exporter
 
-    return Exporter(settings, log)
+    return Exporter(settings, log, max_age_s=max_age_s)
 
 
 def _collector_settings(settings: Settings, url: str, token: str) -> Settings:

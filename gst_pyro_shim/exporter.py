@@ -22,6 +22,7 @@ from gst_pyro_shim.endpoint import SPY_NAME, Endpoint
 from gst_pyro_shim.item import Item
 from gst_pyro_shim.outbox import Outbox
 from gst_pyro_shim.push import Answer, Attempt, Fate, Pusher
+from gst_pyro_shim.spool_entry import MAX_AGE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +47,20 @@ class Exporter:
     `dropped_<reason>`.
     """
 
-    def __init__(self, settings: Settings, log: Log) -> None:
+    def __init__(
+        self, settings: Settings, log: Log, *, max_age_s: float | None = MAX_AGE_S
+    ) -> None:
         """Opens the spool and starts the worker, which first delivers what an earlier run left.
+
+        Args:
+            settings: name the server.
+            log: takes a level and a line.
+            max_age_s: of a profile that is pushed; None where the receiver takes any.
 
         Raises:
             ConfigError: the server's URL or a header cannot be used.
         """
+        self._max_age_s = max_age_s
         self._pusher = Pusher(Endpoint.of(settings))
         self._labels = {
             **settings.tags,
@@ -276,8 +285,9 @@ class Exporter:
             self._changed.notify_all()
 
     def _attempt(self, item: Item, timeout_s: float) -> Answer:
-        if item.too_old:
-            return Answer(Fate.REFUSED, "too_old", "older than 55 minutes")
+        if self._max_age_s is not None and item.age_s > self._max_age_s:
+            text = f"older than {self._max_age_s / 60:.0f} minutes"
+            return Answer(Fate.REFUSED, "too_old", text)
 
         with self._changed:
             attempt = self._in_flight.get(item)

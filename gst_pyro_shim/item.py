@@ -6,10 +6,10 @@ Context: agent (its loop makes them, the exporter's threads push them).
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from gst_pyro_shim.push import encode_push
-from gst_pyro_shim.spool_entry import is_too_old
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +91,6 @@ class Item:
         return (self.errors + self.unconfirmed, self.start_ns)
 
     @property
-    def too_old(self) -> bool:
-        """Whether the server would refuse it for its age."""
-        return is_too_old(self.start_ns)
+    def age_s(self) -> float:
+        """How long ago its window began."""
+        return time.time() - self.start_ns / 1e9

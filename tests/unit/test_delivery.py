@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """delivery.py: where profiles go, and what that takes to import.
 
-Context: tests; no network.
+Context: tests, loopback alone.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import resource
 import stat
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 
+from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
-from gst_pyro_shim.delivery import OutputFile
+from gst_pyro_shim.delivery import COLLECTOR_ENV, Delivery, OutputFile
 from tests import profiles
+from tests.pyroscope_server import PyroscopeServer
 
 
 @pytest.fixture
@@ -28,6 +32,20 @@ def said():
 
 def output(path, said):
     return OutputFile(str(path), 7, lambda _, text: said.append(text))
+
+
+def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
+    old = replace(profiles.demo(), start_ns=time.time_ns() - 3600 * 10**9)
+    with PyroscopeServer() as collector, PyroscopeServer() as server:
+        settings = Settings(server_url=server.url, spool_dir="")
+        environ = {COLLECTOR_ENV: collector.url}
+        delivery = Delivery(settings, environ, 7, lambda _, text: said.append(text))
+        delivery.deliver(old, final=True)
+        delivery.close(time.monotonic() + 5, profiles.demo)
+        assert delivery.counters["dropped_too_old"] == 1
+        assert not server.requests
+    # The last word came too.
+    assert len(collector.requests) == 2
 
 
 def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):
