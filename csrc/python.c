@@ -264,11 +264,31 @@ gp_python_restore (void *state)
   entered ((uintptr_t) __builtin_frame_address (0));
 }
 
-void
-gp_python_thread_starts (void *(*function) (void *), uint32_t label)
+/* CPython starts threads that never take the interpreter's lock as well, and waits with it held for their end:
+ * faulthandler's watchdog. So only those of `_thread` are taken for threads that run Python. All begin with one
+ * function, which is handed the address of { what to run, its argument }; host_python.py starts one, so that both are
+ * known. */
+static bool
+runs_python (void *(*function) (void *), void *argument, uint32_t label)
 {
-  /* One of Python's own takes the lock at once anyway. Others may never, and come by an import slot if they do. */
-  if (!tags_wanted () || !gp_python_api_holds ((const void *) (uintptr_t) function))
+  static _Atomic uintptr_t wrapper, of_thread_module;
+  uintptr_t at = (uintptr_t) function;
+  if (label == gp_label_fixed (GP_LABEL_AGENT)) {
+    if (gp_python_api_holds ((const void *) at)) {
+      atomic_store_explicit (&of_thread_module, *(const uintptr_t *) argument, memory_order_relaxed);
+      atomic_store_explicit (&wrapper, at, memory_order_release); /* pairs with the acquire below */
+    }
+    return false;
+  }
+  return at == atomic_load_explicit (&wrapper, memory_order_acquire)
+         && *(const uintptr_t *) argument == atomic_load_explicit (&of_thread_module, memory_order_relaxed);
+}
+
+void
+gp_python_thread_starts (void *(*function) (void *), void *argument, uint32_t label)
+{
+  /* Others may never take the lock, and come by an import slot if they do. */
+  if (!runs_python (function, argument, label) || !tags_wanted ())
     return;
   int state = g_python_real.ensure ();
   if (tags_wanted ()) /* not any more, perhaps: that may have been a long wait */

@@ -25,9 +25,9 @@ extern GP_INTERNAL const char *const g_python_callers[];
 GP_INTERNAL int gp_python_ensure (void);
 GP_INTERNAL void gp_python_restore (void *state);
 
-/* A thread of the host begins with this function, under this label. One of Python's own gets its tags now: it may never
- * come by an import slot. Lifecycle. MT-Safe | AS-Unsafe lock heap */
-GP_INTERNAL void gp_python_thread_starts (void *(*function) (void *), uint32_t label);
+/* A thread begins with this function, under this label. One that Python's `_thread` has made gets its tags now: it may
+ * never come by an import slot. Lifecycle. MT-Safe | AS-Unsafe lock heap */
+GP_INTERNAL void gp_python_thread_starts (void *(*function) (void *), void *argument, uint32_t label);
 
 /* Poller: once a thread of the host has entered Python, starts the thread that brings pyroscope-io up.
  * MT-Unsafe | AS-Unsafe lock heap */

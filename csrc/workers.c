@@ -55,7 +55,7 @@ thread_main (void *data)
   struct gp_boundary root = GP_CALLER (base);
   unblock_sampling_signal ();
   void *result;
-  gp_python_thread_starts (birth.function, base);
+  gp_python_thread_starts (birth.function, birth.argument, base);
   if (gp_thread_attach (base, base, &root) != NULL) {
     result = birth.function (birth.argument);
   } else {

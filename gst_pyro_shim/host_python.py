@@ -63,6 +63,8 @@ def start(  # noqa: PLR0917  called from C
     _done.acquire()
     atexit.register(_at_exit)
     try:
+        # python.c learns from it which threads run Python.
+        _thread.start_new_thread(_thread.get_ident, ())
         settings = {
             "server_address": url,
             "http_headers": {"Gst-Pyro-Token": token},

@@ -65,6 +65,14 @@ pytestmark = [
 ]
 
 
+def test_watchdog_of_python_can_be_taken_off(tmp_path: Path) -> None:
+    """Whoever does holds the interpreter's lock and waits for its thread, which must not wait for the lock."""
+    needs_gstreamer("fakesink")
+    done, _ = profile([SYSTEM_PYTHON, str(TARGETS / "watchdog.py")], tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert done.out == "pyroscope-io True\nstill here\n"
+
+
 def both(
     words: list[str], tmp_path: Path, python: tuple[str, ...] = (), **extra: str
 ) -> tuple[Done, Done]:
