@@ -156,12 +156,21 @@ gp_lifecycle_retire (void)
 void
 gp_lifecycle_dispose (void)
 {
-  if (g_segment == NULL)
+  /* In a forked child a thread that is not there may hold the log's lock. */
+  if (g_segment == NULL || g_segment->host_pid != getpid ())
     return;
   if (g_segment->stop_on_dispose)
     gp_lifecycle_stop ();
   /* gst_deinit() goes on to take the debug log down. */
   gp_gst_close_log ();
+}
+
+/* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ, which ends the host; for files in memory too. */
+static bool
+may_be_as_large (uint64_t bytes)
+{
+  struct rlimit limit;
+  return getrlimit (RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= bytes;
 }
 
 /* Under RLIMIT_AS or RLIMIT_DATA our mappings would be missing where the host wants memory or threads. */
@@ -209,6 +218,10 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
     return;
   if (!has_space ()) {
     gp_say ("cannot profile: ulimit -v or -d leaves less than %d MB", SPACE_MB);
+    return;
+  }
+  if (!may_be_as_large (sizeof (struct gp_segment))) {
+    gp_say ("cannot profile: ulimit -f allows no file of %zu MB", (sizeof (struct gp_segment) >> 20) + 1);
     return;
   }
   int memory = -1, error = gp_segment_create (&memory);

@@ -29,6 +29,8 @@ enum
 
 uint64_t g_interval_ns;
 bool g_events_may_rest;
+_Atomic uint64_t g_tick_signals;
+_Atomic bool g_yields;
 static struct sigaction g_previous_action; /* ignored, one way or the other */
 static bool g_quiet;                       /* nobody is armed from now on; under the registry lock */
 
@@ -146,10 +148,11 @@ gp_sampler_disarm (struct gp_thread *thread)
 {
   if (thread->perf_fd >= 0) {
     int fd = thread->perf_fd;
+    bool has_event = gp_thread_has_event (thread);
     gp_thread_set_perf_fd (thread, -1);
     /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
      * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
-    if (ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
+    if (has_event && ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
       close (fd);
   }
   if (thread->timer >= 0) {
@@ -162,9 +165,9 @@ void
 gp_sampler_renew (struct gp_thread *thread)
 {
   uint64_t id;
-  if (thread->perf_fd < 0 || ioctl (thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0)
+  if (thread->perf_fd < 0 || (gp_thread_has_event (thread) && ioctl (thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
     return;
-  /* The number is the host's now. */
+  /* The number is the host's now, or another thread's. */
   gp_thread_set_perf_fd (thread, -1);
   arm_perf (thread);
 }
@@ -230,18 +233,20 @@ block_others (sigset_t *mask)
 static bool
 take_signal (int number)
 {
-  struct sigaction ours;
+  struct sigaction ours, previous;
   memset (&ours, 0, sizeof ours);
   ours.sa_sigaction = gp_handler;
   ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   block_others (&ours.sa_mask);
-  if (sigaction (number, NULL, &g_previous_action) != 0 || !is_free (&g_previous_action)
-      || sigaction (number, &ours, &g_previous_action) != 0)
+  if (sigaction (number, NULL, &previous) != 0 || !is_free (&previous) || sigaction (number, &ours, &previous) != 0)
     return false;
-  if (is_free (&g_previous_action))
-    return true;
-  sigaction (number, &g_previous_action, NULL); /* the host was faster */
-  return false;
+  if (!is_free (&previous)) {
+    sigaction (number, &previous, NULL); /* the host was faster */
+    return false;
+  }
+  g_previous_action = previous;
+  atomic_fetch_or (&g_tick_signals, UINT64_C (1) << number);
+  return true;
 }
 
 static bool
@@ -282,14 +287,13 @@ gp_sampler_stop (void)
 void
 gp_sampler_check (bool window)
 {
-  static bool yielded;
   struct sigaction now;
   if (g_segment->signal == 0)
     return;
   bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
-  if (yield && !yielded) {
+  if (yield && !g_yields) {
     gp_threads_disarm ();
-    yielded = true;
+    atomic_store (&g_yields, true);
   }
   /* What stands is the host's; the other signal may still be free. */
   if (yield && take_any_signal ()) {
@@ -298,8 +302,8 @@ gp_sampler_check (bool window)
   }
   if (window && !stands)
     gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  if (!yield && yielded) {
+  if (!yield && g_yields) {
     gp_threads_arm ();
-    yielded = false;
+    atomic_store (&g_yields, false);
   }
 }

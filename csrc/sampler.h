@@ -16,6 +16,12 @@ extern GP_INTERNAL uint64_t g_interval_ns;
 /* The kernel's tick is fine enough for a timer alone. Immutable after gp_sampler_start(). */
 extern GP_INTERNAL bool g_events_may_rest;
 
+/* Bit n: signal n bore our ticks once, so one that is pending may be a tick. */
+extern GP_INTERNAL _Atomic uint64_t g_tick_signals;
+
+/* The host handles every signal that would do, and nobody is armed: g_segment->signal is its own. */
+extern GP_INTERNAL _Atomic bool g_yields;
+
 /* Takes a signal whose default is to be ignored and that the host does not handle, and finds out which clock can be
  * had. Without either, accounts go on alone (GP_CLOCK_NONE). MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_start (uint32_t rate_hz);

@@ -19,16 +19,28 @@ int (*g_real_sigwaitinfo) (const sigset_t *, siginfo_t *);
 int (*g_real_sigtimedwait) (const sigset_t *, siginfo_t *, const struct timespec *);
 
 static bool
+may_be_tick (int number)
+{
+  return number > 0 && number < 64 && (atomic_load_explicit (&g_tick_signals, memory_order_relaxed) >> number & 1) != 0;
+}
+
+static bool
 includes_ticks (const sigset_t *set)
 {
-  uint32_t number = gp_load (&g_segment->signal);
-  return number != 0 && sigismember (set, (int) number) == 1;
+  for (int number = 1; number < SIGRTMIN; number++)
+    if (may_be_tick (number) && sigismember (set, number) == 1)
+      return true;
+  return false;
 }
 
 static bool
 is_tick (int number, const siginfo_t *info)
 {
-  return number > 0 && (uint32_t) number == gp_load (&g_segment->signal) && gp_tick_owner (info) != NULL;
+  if (!may_be_tick (number) || gp_tick_owner (info) == NULL)
+    return false;
+  if (atomic_load_explicit (&g_active, memory_order_relaxed))
+    gp_count (GP_COUNTER_DROPPED_WAITED);
+  return true;
 }
 
 int

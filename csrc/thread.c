@@ -49,8 +49,6 @@ gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
 {
   if (fd >= GP_PERF_FDS)
     return false;
-  if (thread->perf_fd >= 0)
-    gp_store (&g_perf_slots[thread->perf_fd], 0);
   thread->perf_fd = fd;
   if (fd >= 0)
     gp_store (&g_perf_slots[fd], (uint16_t) (gp_thread_slot (thread) + 1));

@@ -114,6 +114,14 @@ gp_thread_from_perf_fd (int fd)
   return slot != 0 ? &g_threads[slot - 1] : NULL;
 }
 
+/* Whether the event at the descriptor is still the thread's own: a host that closes all descriptors frees the numbers
+ * of ours, and another thread's event may have got it since. MT-Safe | AS-Safe */
+static inline bool
+gp_thread_has_event (const struct gp_thread *thread)
+{
+  return thread->perf_fd >= 0 && gp_thread_from_perf_fd (thread->perf_fd) == thread;
+}
+
 extern GP_INTERNAL __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
 /* The calling thread's state; made now where it has none. NULL: no slot was free, or the thread is ending.

@@ -17,6 +17,7 @@
 #include "names.h"
 #include "pools.h"
 #include "python.h"
+#include "sampler.h"
 #include "sigwait.h"
 
 static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
@@ -40,7 +41,8 @@ unblock_sampling_signal (void)
 {
   sigset_t set;
   sigemptyset (&set);
-  if (g_segment->signal != 0 && sigaddset (&set, (int) g_segment->signal) == 0)
+  if (g_segment->signal != 0 && !atomic_load_explicit (&g_yields, memory_order_relaxed)
+      && sigaddset (&set, (int) g_segment->signal) == 0)
     pthread_sigmask (SIG_UNBLOCK, &set, NULL);
 }
 

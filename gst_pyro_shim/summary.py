@@ -28,6 +28,7 @@ _NS: Final = 1e9
 SAMPLE_DROPS: Final[tuple[str, ...]] = (
     "ring_full",
     "no_thread",
+    "waited",
     "nested",
     "inert",
     "unfinished",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,15 @@ def test_a_host_with_little_address_space_keeps_it(home: str, limit: str) -> Non
     done = run(["prlimit", limit, *HOST], environment("preload", home))
     assert (done.status, done.out) == (0, "")
     assert done.err == "gst-pyro: cannot profile: ulimit -v or -d leaves less than 512 MB\n"
+
+
+def test_host_that_may_make_small_files_only_runs_on(tmp_path: Path) -> None:
+    """Beyond the limit the kernel would end it by SIGXFSZ."""
+    program = compile_host("plays.c", tmp_path)
+    limited = ["sh", "-c", 'ulimit -f 16384 && exec "$0" 50', str(program)]
+    done = run(limited, environment("preload"))
+    assert done.status == 0
+    assert re.fullmatch(r"gst-pyro: cannot profile: ulimit -f allows no file of \d+ MB\n", done.err)
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit here")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A PyGObject program that sets Python's watchdog and takes it off again, a thousand times, once pyroscope-io is up: its
-thread is one of Python's own that never takes the interpreter's lock, and whoever takes it off waits for its end with the
-lock held.
+"""A PyGObject program that sets Python's watchdog and takes it off, a thousand times, once pyroscope-io is up.
+
+Its thread is one of CPython's own that never takes the interpreter's lock, and whoever takes it off waits for its end
+with the lock held.
 
 Context: tests, as a host (the distribution's python3).
 """
