@@ -68,7 +68,8 @@ class PerfMap:
         self._read_bytes += len(whole)
         for line in whole.decode("utf-8", "replace").splitlines():
             self._add(line)
-        self._starts = sorted(self._ranges)
+        if whole:
+            self._starts = sorted(self._ranges)
 
     def _add(self, line: str) -> None:
         words = line.split(" ", 2)
