@@ -67,7 +67,7 @@ class RunFacts:
             return None
         try:
             facts = cls(**json.loads(comment[len(_PREFIX) :]))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
         return facts if facts._has_right_types() else None
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PREFIX: Final = "gst-pyro "
 _MOST_S: Final = 1e12
 """Nor is anything that JSON cannot say, NaN or infinity, a time."""
+_INTEGERS_END: Final = 1 << 63
+"""As in the segment and in pprof. JSON has no bound, and what lies far beyond cannot be divided."""
 
 SampleClock = Literal["", "none", "perf", "timer"]
 """What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
@@ -83,7 +85,7 @@ class RunStats:
             return None
         try:
             given = json.loads(comment[len(_PREFIX) :])
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(given, dict):
             return None
@@ -103,18 +105,22 @@ def _has_right_types(given: dict[str, Any]) -> bool:
     integers = ("pid", "start_ns", "sample_rate", "named_weight", "total_weight")
     return (
         {"pid", "start_ns"} <= given.keys()
-        and all(type(given.get(name, 0)) is int for name in integers)
+        and all(_is_integer(given.get(name, 0)) for name in integers)
         and all(
             type(number := given.get(name, 0)) in (int, float) and abs(number) < _MOST_S
             for name in numbers
         )
         and all(isinstance(given.get(name, ""), str) for name in ("program", "agent_home"))
         and isinstance(counters, dict)
-        and all(type(value) is int for value in counters.values())
+        and all(map(_is_integer, counters.values()))
         and isinstance(notes, list)
         and all(isinstance(note, str) for note in notes)
         and isinstance(given.get("final", False), bool)
     )
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int and abs(value) < _INTEGERS_END
 
 
 def latest(stats: Iterable[RunStats]) -> list[RunStats]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gst_pyro_shim.decode import decode
+from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample
 from gst_pyro_shim.profile import encode, split
@@ -156,10 +157,19 @@ def test_what_a_later_version_adds_is_left_out():
         'gst-pyro {"pid": 1, "start_ns": 2, "final": 1}',
         'gst-pyro {"pid": 1, "start_ns": 2, "process_cpu_s": "3"}',
         "gst-pyro-run {}",
+        f"gst-pyro {'[' * 100_000}",
+        f'gst-pyro {{"pid": 1, "start_ns": 2, "named_weight": {10**400}}}',
+        f'gst-pyro {{"pid": 1, "start_ns": {2**63}}}',
+        f'gst-pyro {{"pid": 1, "start_ns": 2, "counters": {{"pushed_bytes": {-(10**400)}}}}}',
     ],
+    ids=lambda comment: comment[:60],
 )
 def test_other_comments_are_no_totals(comment):
     assert RunStats.from_comment(comment) is None
+
+
+def test_a_comment_too_deep_to_be_read_is_no_facts():
+    assert RunFacts.from_comment(f"gst-pyro-run {'[' * 100_000}") is None
 
 
 def test_a_profile_without_totals_says_so():
