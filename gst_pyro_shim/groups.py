@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gst_pyro_shim import files
-from gst_pyro_shim.report import NAME_WIDTH, as_text
+from gst_pyro_shim.report import NAME_WIDTH, as_text, percent
 from gst_pyro_shim.summary import elements_of
 from gst_pyro_shim.terminal import printable
 
@@ -87,7 +87,7 @@ def _table(groups: list[Group], label: str) -> Table:
         grid.add_row(
             Text(printable(one.name), style="dim" if one.name.startswith("[") else "bold"),
             f"{one.cpu_ns / 1e9:.3f}",
-            f"{one.cpu_ns / total_ns * 100:.1f}",
+            percent(one.cpu_ns, total_ns),
             str(len(one.threads)),
             Text(printable(_elements(one, total_ns))),
         )
@@ -96,7 +96,7 @@ def _table(groups: list[Group], label: str) -> Table:
 
 def _elements(one: Group, total_ns: int) -> str:
     shown = [
-        f"{name} {ns / total_ns * 100:.1f}"
+        f"{name} {percent(ns, total_ns)}"
         for at, (name, ns) in enumerate(one.elements.most_common(_ELEMENTS))
         if at == 0 or ns >= total_ns * _LEAST
     ]

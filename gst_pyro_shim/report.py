@@ -159,7 +159,7 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
             Text(printable(shown), style="bold" if row.factory else "dim"),
             Text(printable(row.factory), style="cyan"),
             f"{row.self_ns / _NS:.3f}",
-            _percent(row.self_ns, total_s * _NS),
+            percent(row.self_ns, total_s * _NS),
             f"{row.total_ns / _NS:.3f}",
             str(len(row.threads)),
             str(row.samples),
@@ -171,7 +171,7 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
             Text(f"{len(rest)} more: report --all", style="dim"),
             Text(""),
             f"{self_s:.3f}",
-            f"{self_s / total_s:.1%}".rstrip("%"),
+            percent(self_s, total_s),
             "",
             str(len(set().union(*(row.threads for row in rest)))),
             str(sum(row.samples for row in rest)),
@@ -195,7 +195,7 @@ def _python_table(summary: Summary) -> Table:
         functions = sorted(row.python(), key=lambda one: -one.total_ns)
         for one in functions[:_PYTHON_FUNCTIONS]:
             if one.total_ns >= least_ns:
-                share = _percent(one.total_ns, row.self_ns)
+                share = percent(one.total_ns, row.self_ns)
                 short = "/".join(one.file.rsplit("/", 2)[-2:])
                 times = (f"{one.self_ns / _NS:.3f}", f"{one.total_ns / _NS:.3f}")
                 cells = (row.name, one.name, *times, share, short)
@@ -203,7 +203,8 @@ def _python_table(summary: Summary) -> Table:
     return grid
 
 
-def _percent(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
+    """Of `whole`; 0.0 where that is nothing, as times that were subtracted may be."""
     return f"{100 * part / whole if whole else 0.0:.1f}"
 
 

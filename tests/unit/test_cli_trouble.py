@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from gst_pyro_shim import cli, environment, files, flamegraph, paths, report, su
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.facts import RunFacts
+from gst_pyro_shim.model import Sample, element_frame
 from gst_pyro_shim.profile import encode
 from gst_pyro_shim.schema import PprofProfile
 from gst_pyro_shim.stats import RunStats
@@ -173,6 +175,19 @@ def test_times_that_cancel_out_are_no_division_by_zero() -> None:
     for row, ns in zip(message.sample, (5, -5), strict=True):
         row.value[0] = ns
     show(message.SerializeToString())
+
+
+def test_differences_that_cancel_out_have_no_shares(tmp_path: Path, capsys) -> None:
+    """As `go tool pprof -diff_base` makes them."""
+    samples = [
+        Sample((element_frame(f"e{i}", "identity", f"/p/e{i}"),), (-1) ** i * 10**9, 1)
+        for i in range(70)
+    ]
+    file = tmp_path / "x.pb.gz"
+    files.write(file, replace(profiles.demo(), samples=samples), force=False)
+    assert cli.main(["report", str(file)]) == 0
+    assert cli.main(["report", "--by", "factory", str(file)]) == 0
+    assert "[no factory]  0.000    0.0 " in capsys.readouterr().out
 
 
 def test_a_profile_as_large_as_memory_is_refused(tmp_path: Path, capsys) -> None:
