@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from io import StringIO
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gst_pyro_shim.model import Profile
+    from gst_pyro_shim.summary import Row
 
 _NS: Final = 1e9
 _WIDE: Final = 10_000
@@ -150,13 +152,12 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
     if width >= _NARROW:
         grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
         grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
-    names = [row.name for row in summary.rows]
+    shown = _shown(summary.rows)
     # One line for one row would save nothing.
     rest = summary.rows[most:] if len(summary.rows) > most + 1 else []
-    for row in summary.rows[: len(summary.rows) - len(rest)]:
-        shown = row.path if names.count(row.name) > 1 and row.path else row.name
+    for row, name in zip(summary.rows[: len(summary.rows) - len(rest)], shown, strict=False):
         cells = (
-            Text(printable(shown), style="bold" if row.factory else "dim"),
+            Text(printable(name), style="bold" if row.factory else "dim"),
             Text(printable(row.factory), style="cyan"),
             f"{row.self_ns / _NS:.3f}",
             percent(row.self_ns, total_s * _NS),
@@ -180,6 +181,12 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
     return grid
 
 
+def _shown(rows: list[Row]) -> list[str]:
+    """The elements' names; of namesakes their paths."""
+    names = Counter(row.name for row in rows)
+    return [row.path if names[row.name] > 1 and row.path else row.name for row in rows]
+
+
 def _python_table(summary: Summary) -> Table:
     """Where in the elements' Python code the CPU went; all of it is in the table above already."""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -190,7 +197,7 @@ def _python_table(summary: Summary) -> Table:
     grid.add_column("% OF ELEMENT", justify="right", no_wrap=True)
     grid.add_column("FILE", overflow="fold", min_width=NAME_WIDTH)
     least_ns = summary.accounted_s * _NS * _LEAST_PYTHON
-    for row in summary.rows:
+    for row, element in zip(summary.rows, _shown(summary.rows), strict=True):
         # Callers first: one's own functions are there, whatever library they spend their time in.
         functions = sorted(row.python(), key=lambda one: -one.total_ns)
         for one in functions[:_PYTHON_FUNCTIONS]:
@@ -198,7 +205,7 @@ def _python_table(summary: Summary) -> Table:
                 share = percent(one.total_ns, row.self_ns)
                 short = "/".join(one.file.rsplit("/", 2)[-2:])
                 times = (f"{one.self_ns / _NS:.3f}", f"{one.total_ns / _NS:.3f}")
-                cells = (row.name, one.name, *times, share, short)
+                cells = (element, one.name, *times, share, short)
                 grid.add_row(*(Text(printable(cell)) for cell in cells))
     return grid
 

@@ -317,6 +317,18 @@ def test_on_how_many_samples_python_functions_rest():
     assert f"RATE_PART = {summary._PYTHON_RATE_PART}," in text
 
 
+def test_namesakes_are_told_apart_in_the_table_of_python_functions():
+    samples, seen = [], []
+    for path in ("/p/b0/py0", "/p/b1/py0"):
+        labels = (("element", "py0"), ("factory", "py"), ("pipeline", "p"), ("path", path))
+        frames = (Frame(PYTHON), element_frame("py0", "py", path))
+        samples.append(Sample(frames, 10**9, 100, labels))
+        seen.append(Sample((Frame("work"),), 10**9, 0, labels))
+    text = _render(replace(profiles.demo(), samples=samples, python=seen))
+    told = [line.split() for line in text.splitlines() if " work " in line]
+    assert [cells[0] for cells in told] == ["/p/b0/py0", "/p/b1/py0"]
+
+
 @pytest.mark.parametrize(
     ("home", "says"), [("process", "pyroscope-io could not be"), ("embedded", "they need an agent")]
 )
