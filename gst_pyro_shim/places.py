@@ -16,19 +16,38 @@ from typing import TYPE_CHECKING
 from gst_pyro_shim.model import element_frame
 
 if TYPE_CHECKING:
-    from gst_pyro_shim.model import Frame, Profile
+    from gst_pyro_shim.model import Frame, Profile, Sample
 
 
 def settled(profile: Profile) -> Profile:
-    """The same stacks, each element under the longest path that ends in its own, where that is certain."""
+    """The same stacks and labels, each element under the longest path that ends in its own, where that is certain."""
     moved = _moved(profile)
     if not moved:
         return profile
-    samples = [
-        replace(one, frames=tuple(moved.get(frame, frame) for frame in one.frames))
-        for one in profile.samples
-    ]
-    return replace(profile, samples=samples)
+    return replace(
+        profile,
+        samples=[_moved_sample(one, moved) for one in profile.samples],
+        python=[_moved_sample(one, moved) for one in profile.python],
+    )
+
+
+def labelled(sample: Sample) -> tuple[str, str, str]:
+    """(name, path, factory) of the element that a sample's labels name."""
+    labels = dict(sample.labels)
+    name, factory = labels.get("element", "[no element]"), labels.get("factory", "")
+    # An element directly in the pipeline, or in no bin, has no label for its path.
+    above = f"/{labels['pipeline']}" if "pipeline" in labels else ""
+    return name, labels.get("path", f"{above}/{name}" if factory else ""), factory
+
+
+def _moved_sample(sample: Sample, moved: dict[Frame, Frame]) -> Sample:
+    frames = tuple(moved.get(frame, frame) for frame in sample.frames)
+    name, path, factory = labelled(sample)
+    last = moved.get(element_frame(name, factory, path))
+    labels = dict(sample.labels)
+    if last is not None:
+        labels |= {"pipeline": last.path.split("/")[1], "path": last.path}
+    return replace(sample, frames=frames, labels=tuple(labels.items()))
 
 
 def _moved(profile: Profile) -> dict[Frame, Frame]:

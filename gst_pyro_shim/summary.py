@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import PYTHON
-from gst_pyro_shim.places import settled
+from gst_pyro_shim.places import labelled, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -300,13 +300,7 @@ def _row_of(rows: dict[tuple[str, str, str], Row], sample: Sample) -> Row | None
 def elements_of(sample: Sample) -> list[tuple[str, str, str]]:
     """(name, path, factory) of the elements in a stack, innermost first; at least one."""
     found = [(one.name, one.path, one.factory) for one in sample.frames if one.kind == "element"]
-    if found:
-        return found
-    labels = dict(sample.labels)
-    name = labels.get("element", "[no element]")
-    factory = labels.get("factory", "")
-    above = f"/{labels['pipeline']}/{name}" if factory and "pipeline" in labels else ""
-    return [(name, labels.get("path", above), factory)]
+    return found or [labelled(sample)]
 
 
 def _runs_python(sample: Sample) -> bool:

@@ -7,7 +7,7 @@ Context: test.
 import pytest
 
 from gst_pyro_shim import places
-from gst_pyro_shim.model import Frame, Profile, Sample, element_frame
+from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.summary import summarize
 
 
@@ -34,6 +34,34 @@ def test_the_longest_path_that_ends_in_the_shorter(before, after):
     rows = summarize(_profile(*before)).rows
     assert {row.path for row in rows} == after
     assert sum(row.self_ns for row in rows) == 10 * len(before)
+
+
+SETTLED = "/pipeline0/bin0/py0"
+
+
+def _python(path, pipeline, *labels, ns=10**9):
+    """What a Python element used at `path`, and what pyroscope-io saw of it."""
+    given = (("element", "py0"), ("factory", "py"), *pipeline, *labels)
+    native = Sample((Frame(PYTHON), element_frame("py0", "py", path)), ns, 1, given)
+    return native, Sample((Frame(f"at_{path}"),), ns, 1, given)
+
+
+def test_python_functions_follow_their_element():
+    native, seen = zip(
+        _python("/py0", ()),
+        _python("/bin0/py0", [("pipeline", "bin0")]),
+        _python(SETTLED, [("pipeline", "pipeline0")], ("path", SETTLED)),
+        strict=True,
+    )
+    [row] = summarize(Profile(1, 2, 3, list(native), python=list(seen))).rows
+    assert row.path == SETTLED
+    assert {one.name for one in row.python()} == {"at_/py0", "at_/bin0/py0", f"at_{SETTLED}"}
+
+
+def test_python_functions_of_an_element_in_no_bin():
+    native, seen = _python("/py0", ())
+    [row] = summarize(Profile(1, 2, 3, [native], python=[seen])).rows
+    assert (row.path, [one.name for one in row.python()]) == ("/py0", ["at_/py0"])
 
 
 def test_elements_of_another_factory_and_no_elements_stay():
