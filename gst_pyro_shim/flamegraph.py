@@ -199,7 +199,7 @@ def _tree(profile: Profile) -> _Node:
                     child.total_ns += sample.cpu_ns
                     break
                 count += 1
-                child = node.children[key] = _Node(frame)
+                child = node.children[key] = _Node(frame if frame.kind == "element" else key)
             child.total_ns += sample.cpu_ns
             node = child
     return root

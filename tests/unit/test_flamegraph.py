@@ -118,6 +118,15 @@ def test_lines_of_one_function_are_one_frame():
     assert _stacks(_data(Profile(1, 2, 3, stacks))) == {("all", "f"): 5}
 
 
+def test_a_function_is_one_frame_under_whatever_caller():
+    stacks = [
+        Sample((Frame("hot", file="x.c", line=line), Frame(caller)), 1000, 1)
+        for line, caller in ((10, "c1"), (20, "c2"))
+    ]
+    names = [name for name, *_ in _data(Profile(1, 2, 3, stacks))["frames"]]
+    assert sorted(names) == ["all", "c1", "c2", "hot"]
+
+
 def test_same_names_on_other_paths_stay_apart():
     both = [element_frame("conv", "videoconvert", f"/p/bin{i}/conv") for i in range(2)]
     data = _data(Profile(1, 2, 3, [Sample((one,), 1000, 1) for one in both]))
