@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gst_pyro_shim import files
+from gst_pyro_shim.places import settled
 from gst_pyro_shim.report import NAME_WIDTH, as_text, percent
 from gst_pyro_shim.summary import elements_of
 from gst_pyro_shim.terminal import printable
@@ -61,10 +62,10 @@ def main(file: Path, label: str) -> int:
 
 
 def group(profile: Profile, label: str) -> list[Group]:
-    """Adds a profile up by the values of a label, most CPU first."""
+    """Adds a profile up by the values of a label, most CPU first; elements count where they stood last."""
     without = "[not known]" if label == "thread" else f"[no {label}]"
     groups: dict[str, Group] = {}
-    for sample in profile.samples:
+    for sample in settled(profile).samples:
         if not sample.cpu_ns:
             continue
         name = dict(sample.labels).get(label, without)

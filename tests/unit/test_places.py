@@ -6,7 +6,7 @@ Context: test.
 
 import pytest
 
-from gst_pyro_shim import places
+from gst_pyro_shim import groups, places
 from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.summary import summarize
 
@@ -56,6 +56,15 @@ def test_python_functions_follow_their_element():
     [row] = summarize(Profile(1, 2, 3, list(native), python=list(seen))).rows
     assert row.path == SETTLED
     assert {one.name for one in row.python()} == {"at_/py0", "at_/bin0/py0", f"at_{SETTLED}"}
+
+
+def test_groups_have_an_element_where_it_stood_last():
+    native = [
+        _python("/bin0/py0", [("pipeline", "bin0")])[0],
+        _python(SETTLED, [("pipeline", "pipeline0")], ("path", SETTLED))[0],
+    ]
+    found = groups.group(Profile(1, 2, 3, native), "pipeline")
+    assert [(one.name, one.cpu_ns) for one in found] == [("pipeline0", 2 * 10**9)]
 
 
 def test_python_functions_of_an_element_in_no_bin():
