@@ -137,7 +137,7 @@ class FakeExporter:
 
     sent: dict[str, list[bytes]]
 
-    def __init__(self, settings, _log):
+    def __init__(self, settings, _log, **_limits):
         self.url = settings.server_url
 
     def warm_up(self):

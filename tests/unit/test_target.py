@@ -71,7 +71,7 @@ def test_a_death_by_signal_passes_through(name, tmp_path):
     assert not list(tmp_path.iterdir())  # no core of ours
 
 
-@pytest.mark.parametrize("number", [32, 40, 63])
+@pytest.mark.parametrize("number", [40, 63])  # 32 is glibc's, and may come ignored
 def test_a_death_by_a_signal_that_python_does_not_name_passes_through(number):
     script = f"import os; os.kill(os.getpid(), {number})"
     done = _run(sys.executable, "-c", script)
@@ -173,7 +173,7 @@ def test_sigpipe_stays_ignored_by_the_means_that_the_docs_name():
     command = re.search(r"run -- (sh -c '.*) PROGRAM ARGUMENT …`", text)[1]
     done = _run(*shlex.split(f"{command} cat /proc/self/status"))
     ignored = int(re.search(r"SigIgn:\s*(\w+)", done.stdout)[1], 16)
-    assert ignored == 1 << (signal.SIGPIPE - 1)
+    assert ignored & 1 << (signal.SIGPIPE - 1)
 
 
 def test_no_descriptor_of_ours_reaches_the_target():
