@@ -171,13 +171,18 @@ def test_the_commands_shown_do_not_take_the_file_for_an_option(home):
         assert f"{verb} ./-dash.pb.gz" in done.stderr
 
 
-def test_a_link_that_leads_nowhere_stays_unless_forced(home):
-    file = home / "work" / "x.pb.gz"
-    file.symlink_to("nowhere")
+def _is_refused(home):
+    """Before the target starts."""
     done = _run(home, "-o", "x.pb.gz", "--", "touch", "ran")
     assert done.returncode == 3
     assert "File already exists, will not overwrite without --force: x.pb.gz" in done.stderr
     assert _files(home) == ["x.pb.gz"]
+
+
+def test_a_link_that_leads_nowhere_stays_unless_forced(home):
+    file = home / "work" / "x.pb.gz"
+    file.symlink_to("nowhere")
+    _is_refused(home)
     assert _run(home, "-o", "x.pb.gz", "--force", "--", *FAKE).returncode == 4
     assert not file.is_symlink()
     assert _files(home) == ["x.pb.gz"]
@@ -187,10 +192,7 @@ def test_a_link_that_leads_nowhere_stays_unless_forced(home):
 def test_an_existing_file_stays_unless_forced(home):
     file = home / "work" / "x.pb.gz"
     file.write_text("precious")
-    done = _run(home, "-o", "x.pb.gz", "--", "touch", "ran")
-    assert done.returncode == 3
-    assert "File already exists, will not overwrite without --force: x.pb.gz" in done.stderr
-    assert _files(home) == ["x.pb.gz"]
+    _is_refused(home)
     assert file.read_text() == "precious"
     assert _run(home, "-o", "x.pb.gz", "--force", "--", *FAKE).returncode == 4
     assert files.read(file).samples
