@@ -42,7 +42,7 @@ NAME_WIDTH: Final = 12
 _COMPACT: Final = 100
 """Columns of a terminal below which the headings are short, so that the names need not be folded."""
 _ROWS: Final = 60
-"""Of the table; the rest is one line, unless all are asked for."""
+"""Of a table; the rest is one line, unless all are asked for."""
 _PYTHON_FUNCTIONS: Final = 8
 """Of one element; `--json` has all of them."""
 _LEAST_PYTHON: Final = 0.002
@@ -77,12 +77,7 @@ def main(file: Path, *, as_json: bool = False, every_row: bool = False) -> int:
     Raises:
         GstPyroError: the file cannot be read, is no profile, or none of ours.
     """
-    summary = summarize(files.read(file))
-    if not summary.stats and summary.facts is None:
-        raise ProfileFormatError(
-            f"{file} is a pprof profile, but none of gst-pyro: it says nothing of elements.",
-            f"`go tool pprof {file}` shows it.",
-        )
+    _, summary = load(file)
     text = (
         json.dumps(summary.as_json(), indent=2)
         if as_json
@@ -90,6 +85,22 @@ def main(file: Path, *, as_json: bool = False, every_row: bool = False) -> int:
     )
     sys.stdout.write(f"{text}\n")
     return 0
+
+
+def load(file: Path) -> tuple[Profile, Summary]:
+    """A profile, and its figures.
+
+    Raises:
+        GstPyroError: the file cannot be read, is no profile, or none of ours.
+    """
+    profile = files.read(file)
+    summary = summarize(profile)
+    if not summary.stats and summary.facts is None:
+        raise ProfileFormatError(
+            f"{file} is a pprof profile, but none of gst-pyro: it says nothing of elements.",
+            f"`go tool pprof {file}` shows it.",
+        )
+    return profile, summary
 
 
 def table(profile: Profile, file: TextIO) -> str:
@@ -104,11 +115,16 @@ def render(summary: Summary, file: TextIO, *, every_row: bool = False) -> str:
 
 def _parts(summary: Summary, width: int, *, every_row: bool) -> Iterator[RenderableType]:
     if any(row.self_ns for row in summary.rows):
-        yield _table(summary, width=width, most=sys.maxsize if every_row else _ROWS)
+        yield _table(summary, width=width, every_row=every_row)
         python = _python_table(summary)
         if python.row_count:
             yield python
         yield _footer(summary)
+    yield from remarks(summary)
+
+
+def remarks(summary: Summary) -> Iterator[RenderableType]:
+    """What there is to explain, and what agents and `run` have noted."""
     for line in explanations(summary):
         yield Text(printable(line), style="bold")
     for note in summary.notes:
@@ -139,7 +155,7 @@ def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> s
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _table(summary: Summary, *, width: int, most: int) -> Table:
+def _table(summary: Summary, *, width: int, every_row: bool) -> Table:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_footer=True)
     total_s = summary.accounted_s
     threads = set().union(*(row.threads for row in summary.rows))
@@ -152,10 +168,10 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
     if width >= _NARROW:
         grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
         grid.add_column("SAMPLES", str(summary.samples), justify="right", no_wrap=True)
-    shown = _shown(summary.rows)
-    # One line for one row would save nothing.
-    rest = summary.rows[most:] if len(summary.rows) > most + 1 else []
-    for row, name in zip(summary.rows[: len(summary.rows) - len(rest)], shown, strict=False):
+    names = shown(summary.rows)
+    most = kept(len(summary.rows), every_row=every_row)
+    rest = summary.rows[most:]
+    for row, name in zip(summary.rows[:most], names, strict=False):
         cells = (
             Text(printable(name), style="bold" if row.factory else "dim"),
             Text(printable(row.factory), style="cyan"),
@@ -169,7 +185,7 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
     if rest:
         self_s = sum(row.self_ns for row in rest) / _NS
         cells = (
-            Text(f"{len(rest)} more: report --all", style="dim"),
+            more(len(rest)),
             Text(""),
             f"{self_s:.3f}",
             percent(self_s, total_s),
@@ -181,7 +197,17 @@ def _table(summary: Summary, *, width: int, most: int) -> Table:
     return grid
 
 
-def _shown(rows: list[Row]) -> list[str]:
+def kept(rows: int, *, every_row: bool) -> int:
+    """How many rows a table shows; one line for one row would save nothing."""
+    return rows if every_row or rows <= _ROWS + 1 else _ROWS
+
+
+def more(rows: int) -> Text:
+    """Stands for the rows beyond."""
+    return Text(f"{rows} more: report --all", style="dim")
+
+
+def shown(rows: list[Row]) -> list[str]:
     """The elements' names; of namesakes their paths."""
     names = Counter(row.name for row in rows)
     return [row.path if names[row.name] > 1 and row.path else row.name for row in rows]
@@ -197,7 +223,7 @@ def _python_table(summary: Summary) -> Table:
     grid.add_column("% OF ELEMENT", justify="right", no_wrap=True)
     grid.add_column("FILE", overflow="fold", min_width=NAME_WIDTH)
     least_ns = summary.accounted_s * _NS * _LEAST_PYTHON
-    for row, element in zip(summary.rows, _shown(summary.rows), strict=True):
+    for row, element in zip(summary.rows, shown(summary.rows), strict=True):
         # Callers first: one's own functions are there, whatever library they spend their time in.
         functions = sorted(row.python(), key=lambda one: -one.total_ns)
         for one in functions[:_PYTHON_FUNCTIONS]:

@@ -106,16 +106,19 @@ class Report:
             help="add CPU up by thread, factory or pipeline, and name the elements behind each",
         )
         parser.add_argument(
-            "--all", action="store_true", help="a row for each element, however many there are"
+            "--all",
+            action="store_true",
+            help="every row, however many there are; JSON has all in any case",
         )
 
     def __call__(self, arguments: argparse.Namespace) -> int:
         """Hands over to report.py, or groups.py."""
         from gst_pyro_shim import groups, report
 
-        if arguments.by in groups.LABELS and not arguments.json:
-            return groups.main(arguments.file, arguments.by)
-        return report.main(arguments.file, as_json=arguments.json, every_row=arguments.all)
+        form = {"as_json": arguments.json, "every_row": arguments.all}
+        if arguments.by in groups.LABELS:
+            return groups.main(arguments.file, arguments.by, **form)
+        return report.main(arguments.file, **form)
 
 
 class Flamegraph:

@@ -64,7 +64,7 @@ def test_groups_have_an_element_where_it_stood_last():
         _python(SETTLED, [("pipeline", "pipeline0")], ("path", SETTLED))[0],
     ]
     found = groups.group(Profile(1, 2, 3, native), "pipeline")
-    assert [(one.name, one.cpu_ns) for one in found] == [("pipeline0", 2 * 10**9)]
+    assert [(one.value, one.cpu_ns) for one in found] == [("pipeline0", 2 * 10**9)]
 
 
 def test_python_functions_of_an_element_in_no_bin():

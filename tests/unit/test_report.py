@@ -236,6 +236,94 @@ def test_by_another_label(tmp_path, capsys):
     assert "[no factory]  0.100 " in capsys.readouterr().out
 
 
+def _by(file, *flags):
+    return cli.main(["report", "--by", "thread", *flags, str(file)])
+
+
+def test_groups_as_json_stand_beside_all_other_figures(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    demo = profiles.demo()
+    named = [
+        replace(one, labels=(*one.labels, ("thread", "src"))) if one.tid == 7 else one
+        for one in demo.samples
+    ]
+    files.write(file, replace(demo, samples=named), force=False)
+    assert _by(file, "--json") == 0
+    given = json.loads(capsys.readouterr().out)
+    assert given["by"] == "thread"
+    source = {"path": "/pipeline0/videotestsrc0", "factory": "videotestsrc", "cpu_s": 0.9}
+    x264 = {"name": "x264enc0", "path": "/pipeline0/x264enc0", "factory": "x264enc"}
+    main = {"name": "[main thread]", "path": "", "factory": None, "cpu_s": 0.1}
+    assert given["groups"] == [
+        {
+            "name": "src",
+            "cpu_s": 2.4,
+            "threads": 1,
+            "samples": 240,
+            "elements": [x264 | {"cpu_s": 1.5}, {"name": "videotestsrc0"} | source],
+        },
+        {
+            "name": None,
+            "cpu_s": 0.6,
+            "threads": 2,
+            "samples": 50,
+            "elements": [x264 | {"cpu_s": 0.5}, main],
+        },
+    ]
+    assert report.main(file, as_json=True) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert {key: given[key] for key in whole} == whole
+
+
+def test_groups_are_a_few_rows_unless_all_are_asked_for(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    elements = [element_frame(f"e{i}", "identity", f"/p/e{i}") for i in range(10)]
+    samples = [
+        Sample(
+            (elements[i % 10 if i < 10 else 0],), 10**7, 1, (("thread", f"t{max(i, 9)}"),), i + 1
+        )
+        for i in range(79)
+    ]
+    files.write(file, replace(profiles.demo(), samples=samples), force=False)
+    assert _by(file) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split()[:4] == ["t9", "0.100", "12.7", "10"]
+    assert lines[2].endswith("4 more")
+    assert lines[62].split() == ["10", "more:", "report", "--all", "0.100", "12.7", "10"]
+    assert lines[64].split() == ["total", "0.790", "100.0"]
+    assert _by(file, "--all") == 0
+    whole = capsys.readouterr().out
+    assert "more" not in whole
+    assert all(f" t{i} " in whole for i in range(9, 79))
+    assert all(f"e{i} 1.3" in whole for i in range(10))
+
+
+def test_namesakes_are_told_apart_behind_a_group(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    frames = [element_frame("conv", "videoconvert", f"/p/bin{i}/conv") for i in range(2)]
+    samples = [Sample((one,), (3 - i) * 10**9, 5) for i, one in enumerate(frames)]
+    files.write(file, replace(profiles.demo(), samples=samples), force=False)
+    assert _by(file) == 0
+    assert "/p/bin0/conv 60.0, /p/bin1/conv 40.0" in capsys.readouterr().out
+
+
+def test_groups_of_an_empty_run_say_why_it_is_empty(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, _none(problems=["a push was cut off"]), force=False)
+    assert _by(file) == 0
+    said = capsys.readouterr().out
+    assert "Nothing was sampled.\nThe tracer was not loaded" in said
+    assert report.main(file) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_groups_of_another_tool_s_profile_are_refused(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    files.write(file, replace(profiles.demo(), comments=["go"]), force=False)
+    assert _by(file) == _by(file, "--json") == ProfileFormatError.exit_code
+    assert "none of gst-pyro" in capsys.readouterr().err
+
+
 def _none(**facts):
     return Profile(0, 0, 0, [], [replace(FACTS, **facts).to_comment()])
 
