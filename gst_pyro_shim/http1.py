@@ -31,6 +31,10 @@ class GarbledError(Exception):
     """The peer does not speak HTTP."""
 
 
+class HungUpError(OSError):
+    """The peer closed the connection before it said anything."""
+
+
 def connect(
     host: str,
     port: int,
@@ -102,43 +106,77 @@ def send(connection: socket.socket, data: bytes, deadline: float) -> bool:
     return True
 
 
-def receive(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (names lowered) and body of the answer; a body that is cut off is given as far as it came."""
-    data = b""
+class _Incoming:
+    """What has come of an answer, and is not read yet."""
 
-    def more() -> bool:
-        nonlocal data
-        connection.settimeout(_remaining(deadline))
-        block = connection.recv(16384)
-        data += block
-        return bool(block) and len(data) <= _ANSWER_BYTES
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self.data = b""
+        self._connection = connection
+        self._deadline = deadline
+        self._is_silent = True
 
-    while True:
-        while b"\r\n\r\n" not in data:
-            if data and not data.startswith(b"HTTP/"[: len(data)]):
-                raise GarbledError(f"it said {data[:20]!r}")
-            if not more():
-                if not data:
-                    raise ConnectionResetError("connection closed without an answer")
-                raise GarbledError("its answer has no end of headers")
-        head, _, data = data.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        found = re.fullmatch(r"HTTP/1\.[01] (\d{3})(?: .*)?", lines[0])
+    def more(self) -> bool:
+        """Waits for more; False where there is none, or none is wanted.
+
+        Raises:
+            HungUpError: nothing ever came.
+            OSError: the connection broke, or the time is over.
+        """
+        self._connection.settimeout(_remaining(self._deadline))
+        try:
+            block = self._connection.recv(16384)
+        except ConnectionResetError:
+            if not self._is_silent:
+                raise
+            block = b""
+        if self._is_silent and not block:
+            raise HungUpError("connection closed without an answer")
+        self._is_silent = False
+        self.data += block
+        return bool(block) and len(self.data) <= _ANSWER_BYTES
+
+    def head(self) -> tuple[int, list[str]]:
+        """Status and header lines of the next answer."""
+        while b"\r\n\r\n" not in self.data:
+            if self.data and not self.data.startswith(b"HTTP/"[: len(self.data)]):
+                raise GarbledError(f"it said {self.data[:20]!r}")
+            if not self.more():
+                if len(self.data) > _ANSWER_BYTES:
+                    raise GarbledError("its answer has no end of headers")
+                raise OSError("connection closed amidst the answer")
+        head, _, self.data = self.data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        found = re.fullmatch(r"HTTP/1\.[01] (\d{3})(?: .*)?", first)
         if found is None:
-            raise GarbledError(f"its status line is {lines[0][:60]!r}")
-        status = int(found[1])
-        if status >= 200:  # what comes before is "100 Continue" and the like
-            break
-    pairs = (line.partition(":") for line in lines[1:])
+            raise GarbledError(f"its status line is {first[:60]!r}")
+        return int(found[1]), lines
+
+
+def receive(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (names lowered) and body of the answer; a body that is cut off is given as far as it came.
+
+    Raises:
+        GarbledError: what came is no HTTP.
+        HungUpError: nothing came at all.
+        OSError: the connection broke, or the time was over, before the status was there.
+    """
+    incoming = _Incoming(connection, deadline)
+    status, lines = incoming.head()
+    while status < 200:  # "100 Continue" and the like
+        status, lines = incoming.head()
+    pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     length = headers.get("content-length", "")
     chunked = "chunked" in headers.get("transfer-encoding", "")
-    wanted = int(length) if length.isdecimal() else _ANSWER_BYTES
+    wanted = int(length) if re.fullmatch(r"[0-9]{1,9}", length) else _ANSWER_BYTES
     # The status has decided already: a body that never ends loses its text, no more.
     with contextlib.suppress(OSError):
-        while not (data.endswith(b"0\r\n\r\n") if chunked else len(data) >= wanted) and more():
-            pass
-    body = _unchunk(data) if chunked else data[:wanted]
+        while not (
+            incoming.data.endswith(b"0\r\n\r\n") if chunked else len(incoming.data) >= wanted
+        ):
+            if not incoming.more():
+                break
+    body = _unchunk(incoming.data) if chunked else incoming.data[:wanted]
     if headers.get("content-encoding") == "gzip":
         with contextlib.suppress(zlib.error):
             body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, _ANSWER_BYTES)
@@ -149,10 +187,8 @@ def _unchunk(data: bytes) -> bytes:
     body = b""
     while True:
         size, found, data = data.partition(b"\r\n")
-        try:
-            length = int(size.split(b";")[0], 16)
-        except ValueError:
-            return body
+        digits = re.match(rb"[0-9A-Fa-f]{1,8}", size)
+        length = int(digits[0], 16) if digits else 0
         if not found or length == 0:
             return body
         body += data[:length]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.http1 import GarbledError, connect, receive, send
+from gst_pyro_shim.http1 import GarbledError, HungUpError, connect, receive, send
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.endpoint import Endpoint
 
+HANG_UP_S: Final = 0.1
+"""Who closes this soon after the request, with not one byte of an answer, has stored nothing.
+
+It is a proxy or a tunnel in front of a server that is away. A server writes what it takes in twice a second and answers
+then, so even one that crashes this soon has kept nothing. Taken for "most likely stored", a profile would be dropped at
+its second try, while the server merely starts again. Should somebody store it and hang up all the same, each try stores
+it again: hence it counts as an error, of which a profile meets few, and not as a server that is unreachable. Time is
+only ever measured too long, on the side of "most likely stored".
+"""
 _MESSAGE_CHARS: Final = 300
 
 
@@ -171,20 +180,26 @@ class Pusher:
         """
         deadline = time.monotonic() + timeout_s
         host, port = self.endpoint.host, self.endpoint.port
-        was_sent = False
+        sent_at = 0.0  # when sending began, once all is out
         try:
             self.warm_up()
             with contextlib.closing(
                 connect(host, port, self._context, deadline, attempt.opened)
             ) as connection:
                 attempt.begin_send()
-                was_sent = send(connection, self._request(body), deadline)
+                request = self._request(body)
+                begin = time.monotonic()
+                if send(connection, request, deadline):
+                    sent_at = begin
                 status, headers, answer = receive(connection, deadline)
         except GarbledError as error:
             return Answer(Fate.RETRY, "no_http", f"what answers is no HTTP server ({error})")
         except OSError as error:
             text = _plain(error)
-            if was_sent:
+            if sent_at:
+                took_s = time.monotonic() - sent_at
+                if isinstance(error, HungUpError) and took_s < HANG_UP_S:
+                    return Answer(Fate.SERVER_ERROR, "server_error", "it hangs up at once")
                 return Answer(Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {text}")
             return Answer(Fate.RETRY, _trouble(error), text)
         return classify(status, headers, answer)

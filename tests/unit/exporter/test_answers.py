@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gst_pyro_shim import outbox
+from gst_pyro_shim import outbox, push
 from gst_pyro_shim.exporter import Exporter
 from gst_pyro_shim.push import Fate, classify
 from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
@@ -80,6 +80,29 @@ def test_a_sent_but_unanswered_profile_is_sent_once_more_at_most(server, setting
     wait_for(lambda: dropped(exporting))
     assert dropped(exporting) == {"dropped_unconfirmed": 1}
     assert exporting.counters["unconfirmed"] == 2
+    assert len(server.requests) == 2
+    exporting.close(CLOSE_S)
+
+
+def test_a_proxy_that_hangs_up_at_once_loses_nothing(server, settings, log, monkeypatch):
+    monkeypatch.setattr(push, "HANG_UP_S", 60.0)  # on a busy machine it may take long
+    server.faults.extend([Fault(close=True)] * 3)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    assert dropped(exporting) == {}
+    assert exporting.counters["failed_pushes"] == 3
+    assert len(log.at("warning")) == 1
+    exporting.close(CLOSE_S)
+
+
+def test_who_hangs_up_later_may_have_stored_it(server, settings, log, monkeypatch):
+    monkeypatch.setattr(push, "HANG_UP_S", 0.0)
+    server.always = Fault(close=True)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert dropped(exporting) == {"dropped_unconfirmed": 1}
     assert len(server.requests) == 2
     exporting.close(CLOSE_S)
 

@@ -15,7 +15,7 @@ from collections import Counter
 
 import pytest
 
-from gst_pyro_shim import exporter
+from gst_pyro_shim import exporter, push
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.exporter import Exporter
 from tests.exporting import CLOSE_S, closed_within, dropped, spooled_files, submit
@@ -237,7 +237,7 @@ TROUBLES = [
     *(Fault(status=status) for status in (429, 500, 502, 503)),
     Fault(raw=b"SSH-2.0-OpenSSH\r\n"),
     Fault(close=True),
-    Fault(close=True, stores=True),
+    Fault(close=True, stores=True, delay_s=2 * push.HANG_UP_S),
     Fault(status=504, stores=True),
     Fault(delay_s=0.8),
     *[Fault()] * 6,

@@ -181,3 +181,50 @@ def test_chunked_answers_are_read(server, settings, log):
     wait_for(lambda: dropped(exporting))
     assert "because (invalid_argument)" in log.at("warning")[0]
     exporting.close(CLOSE_S)
+
+
+HEAD = b"HTTP/1.1 400 Bad Request\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"Content-Length: " + 5000 * b"9" + b"\r\n\r\nwhy",
+        HEAD + b"Content-Length: -1\r\n\r\nwhy",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + 5000 * b"f" + b"\r\n",
+        HEAD + b"Content-Encoding: gzip\r\n\r\nno gzip",
+        HEAD + 60_000 * b"x" + b"\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"\r\n",
+        HEAD + b"Content-Length: 9\r\n\r\nwhy",
+    ],
+)
+def test_a_malformed_answer_counts_by_its_status(answer, server, settings, log):
+    server.always = Fault(raw=answer)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert dropped(exporting) == {"dropped_invalid": 1}
+    exporting.close(CLOSE_S)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+def test_who_closes_amidst_its_answer_may_have_stored_it(answer, server, settings, log):
+    server.always = Fault(raw=answer)
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    assert dropped(exporting) == {"dropped_unconfirmed": 1}
+    assert "closed amidst the answer" in log.at("warning")[0]
+    exporting.close(CLOSE_S)
+
+
+def test_headers_without_end_are_not_read_for_ever(server, settings, log):
+    server.always = Fault(raw=b"HTTP/1.1 200 OK\r\n" + 100_000 * b"x")
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: log.at("warning"))
+    assert "no end of headers" in log.at("warning")[0]
+    exporting.close(CLOSE_S)
