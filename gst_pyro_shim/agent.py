@@ -253,7 +253,8 @@ def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
     keep_at_exit()
     _without_plugins()
     from gst_pyro_shim.config import Settings, unknown_variables
-    from gst_pyro_shim.delivery import COLLECTOR_ENV, Delivery, announce
+    from gst_pyro_shim.delivery import Delivery, announce
+    from gst_pyro_shim.wire import COLLECTOR_ENV
 
     settings = Settings.load(segment.params(), os.environ)
     log.level = settings.log_level

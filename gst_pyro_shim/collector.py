@@ -32,19 +32,12 @@ from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import ProfileFormatError
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.schema import PushRequest
+from gst_pyro_shim.wire import PROFILE_NAME, PUSH_PATH, PYTHON_NAME, STARTED_PATH, TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
-
-TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  its name, not its value
-PUSH_PATH: Final = "/push.v1.PusherService/Push"
-STARTED_PATH: Final = "/started"
-"""An agent inside its host says that it is there: should it die with the host, nothing else would."""
-PROFILE_NAME: Final = "process_cpu"
-PYTHON_NAME: Final = "python_cpu"
-"""Python's own stacks describe CPU time that the native profile already holds."""
 
 # Of a request, as sent and as inflated. The agent splits at 1.5 MiB.
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024

@@ -25,6 +25,7 @@ from pydantic import (
 
 from gst_pyro_shim import config_values as values
 from gst_pyro_shim.errors import ConfigError
+from gst_pyro_shim.wire import COLLECTOR_ENV, TOKEN_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,9 +37,7 @@ ENV_PREFIX = "GST_PYROSCOPE_"
 OVERRIDE_ENV = "GST_PYROSCOPE_OVERRIDE"
 """Names, comma-separated, of the fields whose environment variable stands for a command line flag."""
 # Between our own parts, not for users: the controller's collector, and its secret.
-_INTERNAL_ENV = frozenset(
-    {OVERRIDE_ENV, "GST_PYROSCOPE_COLLECTOR", "GST_PYROSCOPE_COLLECTOR_TOKEN"}
-)
+_INTERNAL_ENV = frozenset({OVERRIDE_ENV, COLLECTOR_ENV, TOKEN_ENV})
 
 # GStreamer's own parameter of tracers; GST_TRACERS='pyroscope(flags=element)' is as good as 'pyroscope'.
 _IGNORED_PARAMETERS = frozenset({"flags"})

@@ -101,9 +101,9 @@ def label_value(value: Any) -> Any:
 
 
 def header_text(value: Any) -> Any:
-    """What can stand in a header: one line."""
+    """What can stand in a header: one line. A break would start a header of somebody else's choice."""
     value = text(value)
-    if isinstance(value, str) and _CONTROL.search(value):
+    if _CONTROL.search(as_text(value)):
         raise ValueError("control character")
     return value
 

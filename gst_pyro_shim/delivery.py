@@ -20,6 +20,14 @@ from pydantic import SecretStr
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
 from gst_pyro_shim.spool_entry import MAX_AGE_S
+from gst_pyro_shim.wire import (
+    COLLECTOR_ENV,
+    MEMORY_NAME,
+    PYTHON_NAME,
+    STARTED_PATH,
+    TOKEN_ENV,
+    TOKEN_HEADER,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,15 +36,6 @@ if TYPE_CHECKING:
     from gst_pyro_shim.exporter import Exporter
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.outbox import Log
-
-# Between controller and agent; as in environment.py and collector.py, which are not imported here: the agent's start
-# counts in milliseconds.
-COLLECTOR_ENV: Final = "GST_PYROSCOPE_COLLECTOR"
-COLLECTOR_TOKEN_ENV: Final = "GST_PYROSCOPE_COLLECTOR_TOKEN"  # noqa: S105  its name, not its value
-COLLECTOR_TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  likewise
-COLLECTOR_STARTED: Final = "/started"
-PYTHON_NAME: Final = "python_cpu"
-MEMORY_NAME: Final = "memory"
 
 _SUFFIX: Final = ".pb.gz"
 _COLLECTOR_S: Final = 0.1
@@ -54,10 +53,7 @@ def announce(environ: Mapping[str, str]) -> None:
         return
     import socket
 
-    head = (
-        f"POST {COLLECTOR_STARTED} HTTP/1.1\r\n"
-        f"{COLLECTOR_TOKEN_HEADER}: {environ.get(COLLECTOR_TOKEN_ENV, '')}\r\n\r\n"
-    )
+    head = f"POST {STARTED_PATH} HTTP/1.1\r\n{TOKEN_HEADER}: {environ.get(TOKEN_ENV, '')}\r\n\r\n"
     with (
         contextlib.suppress(OSError, ValueError),
         socket.create_connection((host, int(port)), _COLLECTOR_LEAST_S) as connection,
@@ -80,7 +76,7 @@ class Delivery:
             log: takes a level and a line.
 
         Raises:
-            ConfigError: a URL or header cannot be used.
+            ValueError: the collector's URL or token cannot be used.
         """
         collector = environ.get(COLLECTOR_ENV, "")
         self.places: list[str] = []
@@ -89,7 +85,7 @@ class Delivery:
         self._file: OutputFile | None = None
         self._server_symbolizes = settings.server_symbolizes
         if collector:
-            own = _collector_settings(settings, collector, environ.get(COLLECTOR_TOKEN_ENV, ""))
+            own = _collector_settings(settings, collector, environ.get(TOKEN_ENV, ""))
             # It takes profiles of any age, as of a host that was stopped over lunch.
             self._collector = _exporter(own, log, max_age_s=None)
             self.places.append("the controller")
@@ -167,16 +163,13 @@ def _exporter(settings: Settings, log: Log, *, max_age_s: float | None) -> Expor
 
 
 def _collector_settings(settings: Settings, url: str, token: str) -> Settings:
-    return settings.model_copy(
-        update={
-            "server_url": url,
-            "http_headers": {COLLECTOR_TOKEN_HEADER: SecretStr(token)},
-            "basic_auth_user": None,
-            "basic_auth_password": None,
-            "bearer_token": None,
-            "tenant_id": None,
-            "spool_dir": "",
-        }
+    """No credential of the server's goes there, and nothing waits on disk for it."""
+    return type(settings)(
+        server_url=url,
+        http_headers={TOKEN_HEADER: SecretStr(token)},
+        tracer_name=settings.tracer_name,
+        tags=settings.tags,
+        spool_dir="",
     )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import paths
-from gst_pyro_shim.config import ENV_PREFIX, OVERRIDE_ENV, env_name
+from gst_pyro_shim.config import OVERRIDE_ENV, env_name
+from gst_pyro_shim.wire import COLLECTOR_ENV, TOKEN_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.collector import Collector
 
-COLLECTOR: Final = f"{ENV_PREFIX}COLLECTOR"
-COLLECTOR_TOKEN: Final = f"{ENV_PREFIX}COLLECTOR_TOKEN"
 _REGISTRY_VARIABLES: Final = ("GST_REGISTRY_1_0", "GST_REGISTRY")
 
 
@@ -52,8 +51,8 @@ def for_target(environ: Mapping[str, str], collector: Collector, shim: Path) -> 
     out = dict(environ)
     # The controller writes that file, for all processes together.
     out.pop(env_name("output"), None)
-    out[COLLECTOR] = collector.url
-    out[COLLECTOR_TOKEN] = collector.token
+    out[COLLECTOR_ENV] = collector.url
+    out[TOKEN_ENV] = collector.token
     out.setdefault(env_name("python"), paths.python_path())
     before = out.get("LD_PRELOAD", "")
     out["LD_PRELOAD"] = f"{before}:{shim}" if before else str(shim)

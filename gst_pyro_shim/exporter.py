@@ -23,6 +23,7 @@ from gst_pyro_shim.item import Item
 from gst_pyro_shim.outbox import Outbox
 from gst_pyro_shim.push import Answer, Attempt, Fate, Pusher
 from gst_pyro_shim.spool_entry import MAX_AGE_S
+from gst_pyro_shim.wire import PROFILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +57,6 @@ class Exporter:
             settings: name the server.
             log: takes a level and a line.
             max_age_s: of a profile that is pushed; None where the receiver takes any.
-
-        Raises:
-            ConfigError: the server's URL or a header cannot be used.
         """
         self._max_age_s = max_age_s
         self._pusher = Pusher(Endpoint.of(settings))
@@ -85,7 +83,7 @@ class Exporter:
         """Loads OpenSSL where https is spoken. Call it before an exit handler that calls `close` is registered."""
         self._pusher.warm_up()
 
-    def submit(self, profile_bytes: bytes, *, name: str = "process_cpu", start_ns: int) -> None:
+    def submit(self, profile_bytes: bytes, *, name: str = PROFILE_NAME, start_ns: int) -> None:
         """Takes a profile for delivery; returns at once.
 
         Args:

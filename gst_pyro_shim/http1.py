@@ -45,7 +45,7 @@ def connect(
     """A connection, the TLS handshake done.
 
     Args:
-        host: name or address.
+        host: name, in ASCII, or address.
         port: number.
         tls: None for plain HTTP.
         deadline: monotonic; the C library's name look-up alone cannot be bound by it.
@@ -56,8 +56,7 @@ def connect(
         OSError: none of the host's addresses answers, or its certificate does not hold.
     """
     # As bytes: of a str Python would load its IDNA tables.
-    name = host.encode("ascii") if host.isascii() else host.encode("idna")
-    places = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    places = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     failure: OSError | None = None
     for at, (family, kind, protocol, _, address) in enumerate(places):
         connection: socket.socket | None = None

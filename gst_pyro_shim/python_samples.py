@@ -16,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.collector import PROFILE_NAME, Collector
+from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.decode import decode, plain
 from gst_pyro_shim.errors import ProfileFormatError
 from gst_pyro_shim.segment_rows import UNLABELLED
+from gst_pyro_shim.wire import MEMORY_NAME, PROFILE_NAME
 
 if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _SETTLE_S: Final = 0.05
 _MAX_WAITING: Final = 64
-MEMORY_NAME: Final = "memory"
 _UNTAGGED: Final = ("element", UNLABELLED.name)
 
 

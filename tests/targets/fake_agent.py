@@ -13,9 +13,9 @@ import sys
 import time
 import urllib.request
 
-from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER
 from gst_pyro_shim.profile import encode
 from gst_pyro_shim.schema import PushRequest
+from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
 from tests import profiles
 
 

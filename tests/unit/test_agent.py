@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import agent, delivery
-from gst_pyro_shim.collector import TOKEN_HEADER, Collector
+from gst_pyro_shim import agent
+from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.decode import decode
-from gst_pyro_shim.environment import COLLECTOR, COLLECTOR_TOKEN
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
 from tests.waiting import wait_for
@@ -137,12 +136,6 @@ def test_windows_are_pushed_while_the_host_runs_and_add_up(shim, environ, monkey
         wait_for(lambda: [one.final for one in collector.merge.stats()] == [True])
         assert collector.problems == []
         assert element_ms(collector.merge.profile()) == {"first": 100.0, "second": 50.0}
-
-
-def test_the_names_of_the_collectors_variables_are_one():
-    assert delivery.COLLECTOR_ENV == COLLECTOR
-    assert delivery.COLLECTOR_TOKEN_ENV == COLLECTOR_TOKEN
-    assert delivery.COLLECTOR_TOKEN_HEADER == TOKEN_HEADER
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gst_pyro_shim.collector import PUSH_PATH, STARTED_PATH, TOKEN_HEADER, Collector
-from gst_pyro_shim.delivery import COLLECTOR_ENV, COLLECTOR_TOKEN_ENV, announce
+from gst_pyro_shim.collector import Collector
+from gst_pyro_shim.delivery import announce
 from gst_pyro_shim.profile import encode
 from gst_pyro_shim.schema import PushRequest
+from gst_pyro_shim.wire import COLLECTOR_ENV, PUSH_PATH, STARTED_PATH, TOKEN_ENV, TOKEN_HEADER
 from tests import profiles
 
 
@@ -212,7 +213,7 @@ def test_an_agent_inside_its_host_announces_itself(collector):
     announce({COLLECTOR_ENV: "http://127.0.0.1:1"})
     announce({COLLECTOR_ENV: "http://127.0.0.1:x"})
     assert not collector.was_embedded
-    announce({COLLECTOR_ENV: collector.url, COLLECTOR_TOKEN_ENV: collector.token})
+    announce({COLLECTOR_ENV: collector.url, TOKEN_ENV: collector.token})
     deadline = time.monotonic() + 10
     while not collector.was_embedded:
         assert time.monotonic() < deadline

@@ -184,6 +184,21 @@ def test_no_refusal_shows_a_secret(variables):
     assert SECRET not in refusal(**variables)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bearer_token": SecretStr("a\r\nX: y")},
+        {"basic_auth_user": "u", "basic_auth_password": SecretStr("a\nb")},
+        {"http_headers": {"X": SecretStr("a\r\nX: y")}},
+        {"http_headers": {"a b": SecretStr("c")}},
+    ],
+)
+def test_no_header_is_broken_whoever_made_it(given):
+    with pytest.raises(ValidationError) as refused:
+        Settings(**given)
+    assert "X: y" not in str(refused.value)
+
+
 def test_no_text_of_settings_shows_a_secret():
     for settings in (
         load(server_url=f"http://u:{SECRET}@h", http_headers=f"X-Key={SECRET}"),

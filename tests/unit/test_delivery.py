@@ -19,7 +19,8 @@ import pytest
 
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
-from gst_pyro_shim.delivery import COLLECTOR_ENV, Delivery, OutputFile
+from gst_pyro_shim.delivery import Delivery, OutputFile
+from gst_pyro_shim.wire import COLLECTOR_ENV
 from tests import profiles
 from tests.pyroscope_server import PyroscopeServer
 

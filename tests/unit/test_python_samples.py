@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.collector import PUSH_PATH, TOKEN_HEADER, Collector
+from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.merge import Merge
@@ -23,6 +23,7 @@ from gst_pyro_shim.schema import PushRequest
 from gst_pyro_shim.segment import Segment
 from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
 from tests.fake_shim import FakeShim, ffi
 
 CSRC = Path(__file__).parents[2] / "csrc"

@@ -18,6 +18,7 @@ from gst_pyro_shim.decode import decode
 from gst_pyro_shim.model import UNKNOWN, Frame, Profile, Sample, element_frame, identity
 from gst_pyro_shim.profile import encode, split
 from gst_pyro_shim.schema import PprofProfile
+from gst_pyro_shim.wire import COLLECTOR_ENV
 from tests import profiles
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def test_the_server_alone_gets_addresses(
     settings = Settings(
         server_url="http://server:4040", output=str(output), server_symbolizes=server_symbolizes
     )
-    environ = {delivery.COLLECTOR_ENV: "http://127.0.0.1:1"}
+    environ = {COLLECTOR_ENV: "http://127.0.0.1:1"}
     sender = delivery.Delivery(settings, environ, 1, lambda *_: None)
     whole = profile(UNNAMED, NAMED)
     sender.deliver(whole, final=True)

@@ -16,7 +16,6 @@ import pytest
 
 from gst_pyro_shim import exporter
 from gst_pyro_shim.config import Settings
-from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.exporter import Exporter
 from gst_pyro_shim.http1 import connect
 from gst_pyro_shim.push import Attempt
@@ -81,12 +80,6 @@ def test_tenant_is_sent(server, log):
     submit(exporting)
     exporting.close(CLOSE_S)
     assert server.requests[0].headers["X-Scope-OrgID"] == "team"
-
-
-def test_a_url_that_cannot_be_used_is_a_config_error(log):
-    for url in ("ftp://x", "http://", "http://x:port", "4040"):
-        with pytest.raises(ConfigError):
-            Exporter(Settings.model_construct(server_url=url), log)
 
 
 def test_ipv6(log):
