@@ -13,11 +13,13 @@ Context: controller, as root.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -27,7 +29,12 @@ from gst_pyro_shim.errors import InstallError
 
 TREE_NAME = "gst-pyro-shim"
 
+_FILE_MODE = 0o644
+_LIBRARY_MODE = _FOLDER_MODE = 0o755
+"""Whatever root's umask is: every user's programs read them, and nobody but root writes them."""
 _SEARCHED = re.compile(r"^(/[^:]*):", re.MULTILINE)
+_FOUND = re.compile(rf"^\s*{re.escape(paths.SHIM_NAME)} \(.*\) => (/.*)$", re.MULTILINE)
+_CACHE = Path("/etc/ld.so.cache")
 _SBIN = "/usr/sbin:/sbin"
 
 
@@ -41,13 +48,13 @@ def install(libdir: Path | None = None) -> list[Path]:
         What was put there, the link first.
 
     Raises:
-        InstallError: no permission, something else of that name, or a directory in which the loader does not look.
-            Nothing is left there then.
+        InstallError: no permission, something else of that name, or a directory in which the loader does not look,
+            or finds another first. Everything is as it was before then.
         NotBuiltError: there is nothing to install.
     """
     shim, agent = paths.shim_path(), paths.agent_path()
-    libdir = libdir or default_libdir()
-    link, copy, record = _places(libdir)
+    libdir = (libdir or default_libdir()).resolve()
+    link, copy, record = places = _places(libdir)
     if os.path.lexists(link) and not _is_ours(link, copy):
         raise InstallError(
             f"{link} is there and is not ours.", "Move it away, or name another --libdir."
@@ -55,20 +62,70 @@ def install(libdir: Path | None = None) -> list[Path]:
     if not libdir.is_dir():
         raise InstallError(f"{libdir} is no directory.", _searched_hint())
     try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        _copy(shim, copy)
-        paths.replace_file(record, paths.record_text(agent))
-        if not link.is_symlink():
-            link.symlink_to(copy.relative_to(libdir))
+        with contextlib.ExitStack() as undo:
+            for folder in (record.parent, copy.parent):
+                _make_folder(folder, undo)
+            with (
+                tempfile.TemporaryDirectory(dir=record.parent, prefix=".new-") as scratch,
+                contextlib.ExitStack() as undo_files,
+            ):
+                undo_files.callback(_run_ldconfig)
+                new = _places(Path(scratch))
+                _stage(new, shim, paths.record_text(agent))
+                # The link last: it is what makes the rest found.
+                for source, target in zip(reversed(new), reversed(places), strict=True):
+                    _replace(source, target, undo_files)
+                _run_ldconfig()
+                _check_found(copy)
+                undo_files.pop_all()
+            undo.pop_all()
     except OSError as error:
-        raise _failed(error, "install") from error
-    _run_ldconfig()
-    if not _loader_finds():
-        _uninstall_from(libdir)
+        raise _failed(error, "install", libdir) from error
+    return list(places)
+
+
+def _make_folder(folder: Path, undo: contextlib.ExitStack) -> None:
+    if not folder.is_dir():
+        folder.mkdir()
+        undo.callback(folder.rmdir)
+    folder.chmod(_FOLDER_MODE)
+
+
+def _stage(new: tuple[Path, Path, Path], shim: Path, record_text: str) -> None:
+    """All that needs room on the disk, before anything is replaced."""
+    link, copy, record = new
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(shim, copy)
+    copy.chmod(_LIBRARY_MODE)
+    record.write_text(record_text, "utf-8", "surrogateescape")
+    record.chmod(_FILE_MODE)
+    link.symlink_to(copy.relative_to(link.parent))
+
+
+def _replace(source: Path, target: Path, undo: contextlib.ExitStack) -> None:
+    """In one step: programs that run may have the old one mapped, and writing into it would crash them."""
+    if os.path.lexists(target):
+        before = source.with_name(f"{source.name}.before")
+        shutil.copy2(target, before, follow_symlinks=False)
+        source.replace(target)
+        undo.callback(before.replace, target)
+    else:
+        source.replace(target)
+        undo.callback(target.unlink)
+
+
+def _check_found(copy: Path) -> None:
+    found = _found_by_loader()
+    if found is None and not os.access(_CACHE.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(_CACHE))
+    if found is None:
+        text = f"The loader does not find {paths.SHIM_NAME} in {copy.parents[2]}."
+        raise InstallError(text, _searched_hint())
+    if found.resolve() != copy:
         raise InstallError(
-            f"The loader does not find {paths.SHIM_NAME} in {libdir}.", _searched_hint()
+            f"The loader finds another {paths.SHIM_NAME} before that in {copy.parents[2]}: {found}.",
+            "Move that away (`uninstall` does, where it is ours), or install into its directory with --libdir.",
         )
-    return [link, copy, record]
 
 
 def uninstall(libdir: Path | None = None) -> list[Path]:
@@ -86,9 +143,9 @@ def uninstall(libdir: Path | None = None) -> list[Path]:
     removed = []
     try:
         for directory in [libdir] if libdir else searched_dirs():
-            removed += _uninstall_from(directory)
+            removed += _uninstall_from(directory.resolve())
     except OSError as error:
-        raise _failed(error, "uninstall") from error
+        raise _failed(error, "uninstall", libdir) from error
     if removed:
         _run_ldconfig()
     return removed
@@ -123,26 +180,14 @@ def _is_ours(link: Path, copy: Path) -> bool:
     return link.is_symlink() and Path(os.path.normpath(link.parent / link.readlink())) == copy
 
 
-def _copy(source: Path, target: Path) -> None:
-    """In one step: programs that run may have the old one mapped, and writing into it would crash them."""
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(descriptor)
-    try:
-        shutil.copyfile(source, temporary)
-        Path(temporary).chmod(0o755)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _failed(error: OSError, verb: str) -> InstallError:
+def _failed(error: OSError, verb: str, libdir: Path | None) -> InstallError:
     hint = ""
     if isinstance(error, PermissionError):
-        hint = (
-            f"This is the one step that needs root: sudo {sys.executable} -m gst_pyro_shim {verb}"
-        )
-    return InstallError(f"Cannot {verb} {error.filename}: {error.strerror}.", hint)
+        command = [paths.python_path(), "-m", "gst_pyro_shim", verb]
+        command += ["--libdir", str(libdir)] if libdir else []
+        hint = f"This is the one step that needs root: sudo {shlex.join(command)}"
+    place = error.filename2 or error.filename or libdir
+    return InstallError(f"Cannot {verb}: {place}: {error.strerror}.", hint)
 
 
 def default_libdir() -> Path:
@@ -182,8 +227,10 @@ def _run_ldconfig() -> None:
     _ldconfig()
 
 
-def _loader_finds() -> bool:
-    return any(line.split()[:1] == [paths.SHIM_NAME] for line in _ldconfig("-p").splitlines())
+def _found_by_loader() -> Path | None:
+    """What a bare LD_PRELOAD gets: the first of that name in the loader's cache."""
+    found = _FOUND.search(_ldconfig("-p"))
+    return Path(found[1]) if found else None
 
 
 def _ldconfig(*arguments: str) -> str:
