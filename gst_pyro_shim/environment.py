@@ -6,6 +6,7 @@ Context: controller, before the target starts. What the user has set is kept and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.collector import Collector
 
+_OTHER_TMPDIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (a new folder in it, by mkdtemp)
 _REGISTRY_VARIABLES: Final = ("GST_REGISTRY_1_0", "GST_REGISTRY")
 
 
@@ -60,7 +62,7 @@ def for_target(environ: Mapping[str, str], collector: Collector, shim: Path) -> 
 
 
 class Registry:
-    """A private copy of GStreamer's plugin registry; a context manager that removes it.
+    """A private copy of GStreamer's plugin registry, and a link to the shim where one is needed; a context manager.
 
     Each switch between with and without our plugin rewrites the registry: the user's own stays as
     it is. Where no copy can be made the target uses the user's.
@@ -71,9 +73,10 @@ class Registry:
         self._variable = next((name for name in _REGISTRY_VARIABLES if name in environ), "")
         source = Path(environ[self._variable]) if self._variable else _default_registry(environ)
         self._folder: Path | None = None
+        self._folders = contextlib.ExitStack()
         self._file = source
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="gst-pyro-"))
+            self._folder = self._new_folder()
             copy = self._folder / "registry.bin"
             if source.is_file():
                 shutil.copyfile(source, copy)
@@ -87,23 +90,36 @@ class Registry:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Removes the copy."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Removes the copy, and the link."""
+        self._folders.close()
+
+    def _new_folder(self, parent: str | None = None) -> Path:
+        folder = tempfile.mkdtemp(prefix="gst-pyro-", dir=parent)
+        self._folders.callback(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     def place(self, environ: dict[str, str], shim: Path) -> Path:
         """Points `environ` at the copy; returns the path to preload.
 
-        The loader splits LD_PRELOAD at blanks and colons, and expands "$": a path that has one of
-        them goes by a link.
+        A path that the loader would not read as it is goes by a link, in a folder that it does read.
+
+        Raises:
+            NotBuiltError: there is no such folder.
         """
         if self._file.parent == self._folder:
             environ[self._variable or "GST_REGISTRY"] = str(self._file)
-        if self._folder is not None and any(mark in str(shim) for mark in " :$"):
-            link = self._folder / shim.name
-            link.symlink_to(shim)
-            return link
-        return shim
+        if paths.is_preloadable(shim):
+            return shim
+        for parent in (None, *_OTHER_TMPDIRS):
+            with contextlib.suppress(OSError):
+                link = self._new_folder(parent) / shim.name
+                if paths.is_preloadable(link):
+                    link.symlink_to(shim)
+                    return link
+        raise paths.not_preloadable(
+            shim,
+            "Set TMPDIR to a folder that can be written, for a link, or put the package under another path.",
+        )
 
     @property
     def was_written(self) -> bool:

@@ -32,6 +32,9 @@ AGENT_NAME = "libgstpyro-agent.so"
 PLUGIN_DIR_NAME = "plugin"
 RECORD_NAME = "agent-python.txt"
 
+USE_A_LINK = "Use `run` or `install`, which go by a link, or put the package under another path."
+
+_SPLIT_OR_EXPANDED = re.compile(r"[ :$]")
 _LIBPYTHON_MAPPING = re.compile(r"\s(/\S*/libpython\d[^/\s]*\.so[^/\s]*)$", re.MULTILINE)
 
 
@@ -72,6 +75,17 @@ def _built(path: Path) -> Path:
     return path
 
 
+def is_preloadable(path: Path) -> bool:
+    """Whether the loader reads it in LD_PRELOAD as it is: it splits at blanks and colons, and expands "$ORIGIN"."""
+    return not _SPLIT_OR_EXPANDED.search(str(path))
+
+
+def not_preloadable(path: Path, hint: str) -> NotBuiltError:
+    """That `path` is of no use there, and what to do."""
+    text = f"{path} cannot stand in LD_PRELOAD: the loader splits it at blanks and colons, and expands $."
+    return NotBuiltError(text, hint)
+
+
 def preload(existing: str) -> str:
     """The value of LD_PRELOAD with the shim in it.
 
@@ -81,12 +95,9 @@ def preload(existing: str) -> str:
     Raises:
         NotBuiltError: there is no shim, or the loader could not read its path there.
     """
+    if not is_preloadable(shim_path()):
+        raise not_preloadable(shim_path(), USE_A_LINK)
     shim = str(shim_path())
-    if re.search(r"[ :$]", shim):
-        raise NotBuiltError(
-            f"{shim} cannot stand in LD_PRELOAD: the loader takes blanks and colons for separators.",
-            "Use `run`, which goes by a link, or put the package under another path.",
-        )
     entries = [entry for entry in re.split(r"[ :]+", existing) if entry and entry != shim]
     return ":".join([*entries, shim])
 

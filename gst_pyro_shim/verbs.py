@@ -151,9 +151,11 @@ class Path_:  # noqa: N801 (the verb is called path)
         )
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Prints one line."""
+        """Prints one line; that it is of no use is said on stderr, past the `$(...)`."""
         shim = paths.shim_path()
         paths.write_record()
+        if not arguments.plugin_dir and not paths.is_preloadable(shim):
+            print(f"{PROGRAM}: {paths.not_preloadable(shim, paths.USE_A_LINK)}", file=sys.stderr)
         print(shim.parent if arguments.plugin_dir else shim)
         return 0
 

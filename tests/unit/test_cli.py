@@ -161,6 +161,21 @@ def test_env_prints_lines_that_a_shell_takes(built, capsys, monkeypatch):
     ]
 
 
+def test_a_path_that_cannot_be_preloaded_is_shown_and_told(tmp_path, capsys, monkeypatch):
+    package = tmp_path / "with blank"
+    (package / "plugin").mkdir(parents=True)
+    (package / "plugin" / "libgstpyro.so").write_bytes(b"")
+    monkeypatch.setattr(paths, "package_dir", lambda: package)
+    assert cli.main(["path"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{package}/plugin/libgstpyro.so\n"
+    assert f"{package}/plugin/libgstpyro.so cannot stand in LD_PRELOAD" in shown.err
+    assert "Use `run`" in shown.err
+    # GST_PLUGIN_PATH takes a blank
+    assert cli.main(["path", "--plugin-dir"]) == 0
+    assert capsys.readouterr() == (f"{package}/plugin\n", "")
+
+
 def test_parts_that_are_not_built_are_one_message(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(paths, "package_dir", lambda: tmp_path)
     assert cli.main(["path"]) == errors.NotBuiltError.exit_code

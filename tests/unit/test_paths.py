@@ -102,7 +102,7 @@ def test_path_that_the_loader_would_split_is_refused(tmp_path, monkeypatch):
     (package / "plugin").mkdir(parents=True)
     (package / "plugin" / "libgstpyro.so").write_bytes(b"")
     monkeypatch.setattr(paths, "package_dir", lambda: package)
-    with pytest.raises(NotBuiltError, match="separators"):
+    with pytest.raises(NotBuiltError, match="cannot stand in LD_PRELOAD"):
         paths.preload("")
 
 

@@ -21,6 +21,7 @@ import pytest
 from gst_pyro_shim import environment, files
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
+from gst_pyro_shim.errors import NotBuiltError
 from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
 
 ROOT = Path(__file__).parents[2]
@@ -311,18 +312,27 @@ def test_without_room_for_a_copy_the_users_own_is_used(home, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
-    for environ, registry, link in _place(home, shim="/a b/libgstpyro.so"):
+    for environ, registry, link in _place(home):
         assert "GST_REGISTRY" not in environ
-        assert link == Path("/a b/libgstpyro.so")
+        assert link == Path("/x/libgstpyro.so")
         assert not registry.was_written
+    with pytest.raises(NotBuiltError, match="cannot stand in LD_PRELOAD") as raised:
+        next(_place(home, shim="/a b/libgstpyro.so"))
+    assert "TMPDIR" in raised.value.hint
 
 
 @pytest.mark.parametrize("folder", ["a b", "a:b", "a$ORIGIN"])
-def test_a_path_that_the_loader_would_split_goes_by_a_link(home, folder):
+@pytest.mark.parametrize("tmpdir", ["tmp", "t m p", "t:p", "t$LIB"])
+def test_a_path_that_the_loader_would_split_goes_by_a_link(home, monkeypatch, folder, tmpdir):
+    (home / tmpdir).mkdir(exist_ok=True)
+    monkeypatch.setattr("tempfile.tempdir", str(home / tmpdir))
     for _, _, link in _place(home, shim=f"/{folder}/libgstpyro.so"):
         assert link.name == "libgstpyro.so"
         assert link.readlink() == Path(f"/{folder}/libgstpyro.so")
         assert not re.search(r"[ :$]", str(link))
+        assert link.is_relative_to(home / "tmp") == (tmpdir == "tmp")
+    assert not link.parent.exists()
+    assert not list((home / tmpdir).iterdir())
 
 
 def test_a_python_that_the_user_names_is_kept(home, collector):
