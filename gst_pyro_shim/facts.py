@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 IS_STATIC: Final = "is linked statically"
 _PREFIX: Final = "gst-pyro-run "
-_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+_TYPES: Final[dict[str, type]] = {
     "str": str,
-    "float": (int, float),
     "bool": bool,
     "list[str]": list,
 }
@@ -35,8 +34,6 @@ class RunFacts:
     Attributes:
         program: name of the command, without folders and without its arguments (URLs hold secrets).
         end: how it ended, "ended with status 0".
-        wall_s: from start to end.
-        cpu_s: user + system CPU, by rusage.
         registry_update_off: GST_REGISTRY_UPDATE=no stood in its environment.
         registry_written: GStreamer wrote its plugin registry meanwhile, so it was initialized.
         registry_has_tracer: that registry knows our plugin.
@@ -47,8 +44,6 @@ class RunFacts:
 
     program: str
     end: str
-    wall_s: float
-    cpu_s: float
     registry_update_off: bool = False
     registry_written: bool = False
     registry_has_tracer: bool = False
@@ -62,12 +57,14 @@ class RunFacts:
 
     @classmethod
     def from_comment(cls, comment: str) -> RunFacts | None:
-        """The facts in `comment`; None where it is another comment, or of another version."""
+        """The facts in `comment`; None where it is another comment. Unknown keys are left out."""
         if not comment.startswith(_PREFIX):
             return None
         try:
-            facts = cls(**json.loads(comment[len(_PREFIX) :]))
-        except (ValueError, TypeError, RecursionError):
+            given = json.loads(comment[len(_PREFIX) :])
+            known = {one.name for one in fields(cls)}
+            facts = cls(**{name: value for name, value in given.items() if name in known})
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
         return facts if facts._has_right_types() else None
 

@@ -163,12 +163,12 @@ class Reader:
         """Words drained so far."""
         return int(self._pointer.tail)
 
-    def drain(self, *, final: bool) -> tuple[bytes, int, int, int]:
-        """The next records, up to a MiB: bytes, number of records, unfinished ones, corrupt words."""
+    def drain(self, *, final: bool) -> tuple[bytes, int, int]:
+        """The next records, up to a MiB: bytes, unfinished ones, corrupt words."""
         out = self._drained
         _lib.gp_reader_drain(self._pointer, self._buffer, len(self._buffer), final, out)
         data = bytes(_ffi.buffer(self._buffer, out.bytes)) if out.bytes else b""
-        return data, out.records, out.unfinished, out.corrupt_words
+        return data, out.unfinished, out.corrupt_words
 
     def _rows(self, call: Any, kind: str, *arguments: object) -> memoryview:
         cap = 256

@@ -16,7 +16,6 @@ import shlex
 import shutil
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -117,19 +116,15 @@ def run(
         Collector() as collector,
         environment.Registry(user) as registry,
     ):
-        started = time.monotonic()
         link = registry.place(user, shim)
         target.start(command, environment.for_target(user, collector, link))
         collector.start()
         end = target.wait()
-        wall_s = time.monotonic() - started
         all_gone = senders.wait(collector, _LAST_PUSH_WAIT_S)
         found = shutil.which(command[0])
         facts = RunFacts(
             program=Path(command[0]).name,
             end=end.text,
-            wall_s=round(wall_s, 3),
-            cpu_s=round(end.cpu_s, 6),
             registry_update_off=user.get("GST_REGISTRY_UPDATE") == "no",
             registry_written=registry.was_written,
             registry_has_tracer=registry.has_tracer,

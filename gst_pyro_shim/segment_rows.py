@@ -115,12 +115,10 @@ class Drained:
 
     Attributes:
         data: whole records (struct gp_record), one behind the other.
-        records: their number.
         unfinished: records skipped because nobody will ever finish them.
         corrupt_words: thrown away.
     """
 
     data: bytes
-    records: int
     unfinished: int
     corrupt_words: int

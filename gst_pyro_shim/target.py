@@ -56,11 +56,9 @@ class End:
 
     Attributes:
         status: as waitpid gives it.
-        cpu_s: user + system CPU of it and of the descendants that it waited for.
     """
 
     status: int
-    cpu_s: float
 
     @property
     def exit_code(self) -> int:
@@ -203,11 +201,11 @@ class Target:
 
     def _reap(self) -> End | None:
         while True:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG | os.WUNTRACED)
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
             if pid == 0:
                 return None
             if not os.WIFSTOPPED(status):
-                return End(status, usage.ru_utime + usage.ru_stime)
+                return End(status)
             # Not for SIGSTOP: who sends that to the target alone continues it alone.
             if os.WSTOPSIG(status) in _JOB_STOPS:
                 os.kill(os.getpid(), signal.SIGSTOP)

@@ -154,7 +154,7 @@ JSON = st.sampled_from(
     st.sampled_from(
         [
             RunStats(pid=1, start_ns=1).to_comment(),
-            RunFacts(program="p", end="e", wall_s=1.0, cpu_s=1.0).to_comment(),
+            RunFacts(program="p", end="e").to_comment(),
         ]
     ),
     st.data(),

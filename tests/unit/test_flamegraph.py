@@ -233,7 +233,7 @@ def test_the_profile_is_not_overwritten_by_its_page(tmp_path, name, capsys):
 
 def test_an_empty_page_says_why_it_is_empty(tmp_path, capsys):
     file = tmp_path / "x.pb.gz"
-    facts = RunFacts(program="prog", end="ended with status 0", wall_s=1.0, cpu_s=0.5)
+    facts = RunFacts(program="prog", end="ended with status 0")
     files.write(file, Profile(0, 0, 0, [], [facts.to_comment()]), force=False)
     assert cli.main(["report", str(file)]) == 0
     why = capsys.readouterr().out

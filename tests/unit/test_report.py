@@ -26,7 +26,7 @@ from tests import profiles
 ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
 WINDOW = Path(summary.__file__).with_name("window.py")
 AGENT = Path(summary.__file__).with_name("agent.py")
-FACTS = RunFacts(program="prog", end="ended with status 0", wall_s=1.0, cpu_s=0.1)
+FACTS = RunFacts(program="prog", end="ended with status 0")
 
 
 class _Terminal(io.StringIO):

@@ -343,10 +343,17 @@ def test_a_python_that_the_user_names_is_kept(home, collector):
 
 
 def test_facts_come_back_from_their_comment():
-    facts = RunFacts(program="a", end="ended with status 0", wall_s=1.5, cpu_s=0.5, problems=["x"])
+    facts = RunFacts(program="a", end="ended with status 0", problems=["x"])
     assert RunFacts.from_comment(facts.to_comment()) == facts
     for comment in ("", "gst-pyro {}", "gst-pyro-run {", "gst-pyro-run {}", 'gst-pyro-run {"a":1}'):
         assert RunFacts.from_comment(comment) is None
+    for comment in ("gst-pyro-run []", 'gst-pyro-run {"program":"a","end":7}'):
+        assert RunFacts.from_comment(comment) is None
+
+
+def test_facts_of_another_version_are_read_as_far_as_they_are_known():
+    comment = 'gst-pyro-run {"program":"a","end":"ended with status 0","wall_s":1.5,"later":[1]}'
+    assert RunFacts.from_comment(comment) == RunFacts(program="a", end="ended with status 0")
 
 
 def _elf(*program_header_kinds):

@@ -106,7 +106,6 @@ def test_records_come_in_order_and_the_ring_is_zeroed_behind(shim, segment):
     for pc in range(1, 6):
         shim.record(slot, 1, [pc] * pc, weight=pc)
     drained = segment.drain()
-    assert drained.records == 5
     assert pcs(drained.data) == [(slot, pc, (pc,) * pc) for pc in range(1, 6)]
     assert segment.tail == segment.head
     assert not any(bytes(ffi.buffer(shim.raw.ring, shim.raw.head * 8)))
