@@ -11,6 +11,7 @@ import itertools
 import os
 import time
 import zlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -84,6 +85,8 @@ class Delivery:
         self._server: Exporter | None = None
         self._file: OutputFile | None = None
         self._server_symbolizes = settings.server_symbolizes
+        self._log = log
+        self._dropped: Counter[str] = Counter()
         if collector:
             own = _collector_settings(settings, collector, environ.get(TOKEN_ENV, ""))
             # It takes profiles of any age, as of a host that was stopped over lunch.
@@ -99,13 +102,23 @@ class Delivery:
 
     @property
     def counters(self) -> dict[str, int]:
-        """The exporter's, of the server where there is one; the collector's are only told where something was lost."""
+        """What was dropped before it came to any exporter, and an exporter's counts.
+
+        Those of the server where there is one; the collector's are only told where something was lost.
+        """
+        counters = self._dropped.copy()
         if self._server is not None:
-            return self._server.counters
-        if self._collector is not None:
-            counters = self._collector.counters.items()
-            return {name: value for name, value in counters if name.startswith("dropped_")}
-        return {}
+            counters.update(self._server.counters)
+        elif self._collector is not None:
+            found = self._collector.counters.items()
+            counters.update({name: value for name, value in found if name.startswith("dropped_")})
+        return dict(counters)
+
+    def drop(self, reason: str, text: str, number: int = 1) -> None:
+        """Counts profiles that no exporter gets, and says so once for each reason. For the agent's thread."""
+        if f"dropped_{reason}" not in self._dropped:
+            self._log("warning", f"profile dropped ({reason}): {text}")
+        self._dropped[f"dropped_{reason}"] += number
 
     def deliver(self, profile: Profile, *, final: bool) -> None:
         """Hands a profile to all destinations. Waits for the disk alone, and only where there is a file."""
@@ -133,7 +146,12 @@ class Delivery:
 
     def deliver_memory(self, data: bytes) -> None:
         """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
-        if self._server is not None and len(data) <= MAX_PROFILE_BYTES:
+        if self._server is None:
+            return
+        if len(data) > MAX_PROFILE_BYTES:
+            text = f"{len(data)} bytes of allocations; servers take {MAX_PROFILE_BYTES} at most"
+            self.drop("too_large", text)
+        else:
             self._server.submit(data, name=MEMORY_NAME, start_ns=time.time_ns())
 
     def close(self, end: float, last_word: Callable[[], Profile]) -> None:

@@ -10,6 +10,7 @@ Context: agent, in a process of its own. The collector's threads receive, the ag
 from __future__ import annotations
 
 import importlib.util
+import threading
 import time
 from collections import deque
 from dataclasses import replace
@@ -53,8 +54,11 @@ class PythonSamples:
         self._log = log
         self._segment = segment
         self._delivery = delivery
-        self._waiting: deque[tuple[str, bytes]] = deque(maxlen=_MAX_WAITING)
-        self._collector = Collector(lambda *profile: self._waiting.append(profile))
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._overflowed = 0
+        self._said = 0
+        self._collector = Collector(self._take)
         self._collector.start()
         segment.offer_python(
             {
@@ -68,21 +72,39 @@ class PythonSamples:
         )
         log("info", f"the host runs Python; its samples are taken at {self._collector.url}")
 
+    def _take(self, name: str, raw: bytes) -> None:
+        """The collector's threads: keeps a profile until `deliver`; the oldest goes where there is no room."""
+        if name in {PROFILE_NAME, MEMORY_NAME}:
+            with self._lock:
+                self._waiting.append((name, raw))
+                if len(self._waiting) > _MAX_WAITING:
+                    self._waiting.popleft()
+                    self._overflowed += 1
+
     def deliver(self) -> None:
         """Passes on what has come since the last call, unless it is void."""
+        with self._lock:
+            taken, self._waiting = self._waiting, deque()
+            overflowed, self._overflowed = self._overflowed, 0
+        refused = self._collector.problems[self._said :]
+        self._said += len(refused)
+        for problem in refused:
+            self._log("warning", f"of pyroscope-io's profiles: {problem}")
         if not self._segment.has_entered_python:
-            self._waiting.clear()
-        while self._waiting:
-            name, raw = self._waiting.popleft()
+            return
+        if overflowed:
+            text = "Python's profiles come faster than the agent takes them"
+            self._delivery.drop("queue_full", text, overflowed)
+        for name, raw in taken:
             try:
                 if name == PROFILE_NAME:
                     profile = _completed(decode(raw))
                     if profile.samples:
                         self._delivery.deliver_python(profile)
-                elif name == MEMORY_NAME:
+                else:
                     self._delivery.deliver_memory(plain(raw))
             except ProfileFormatError as error:
-                self._log("warning", f"a profile of Python cannot be read: {error.message}")
+                self._delivery.drop("unreadable", f"of pyroscope-io: {error.message}")
 
     def close(self) -> None:
         """The same for the last time: the host has pushed all it had, but it may not be read yet."""

@@ -20,6 +20,7 @@ import pytest
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import Delivery, OutputFile
+from gst_pyro_shim.profile import MAX_PROFILE_BYTES
 from gst_pyro_shim.wire import COLLECTOR_ENV
 from tests import profiles
 from tests.pyroscope_server import PyroscopeServer
@@ -47,6 +48,37 @@ def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
         assert not server.requests
     # The last word came too.
     assert len(collector.requests) == 2
+
+
+@pytest.mark.parametrize("to", ["server", "collector", "file"])
+def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
+    with PyroscopeServer() as server:
+        settings = Settings(
+            spool_dir="",
+            **{
+                "server": {"server_url": server.url},
+                "file": {"output": str(tmp_path / "a.pb.gz")},
+            }.get(to, {}),
+        )
+        environ = {COLLECTOR_ENV: server.url} if to == "collector" else {}
+        delivery = Delivery(settings, environ, 7, lambda *line: said.append(line))
+        for _ in range(2):
+            delivery.drop("queue_full", "because", 3)
+        assert delivery.counters["dropped_queue_full"] == 6
+        assert said == [("warning", "profile dropped (queue_full): because")]
+        delivery.close(time.monotonic() + 5, profiles.demo)
+
+
+def test_allocations_that_no_server_takes_are_counted(said):
+    with PyroscopeServer() as server:
+        settings = Settings(server_url=server.url, spool_dir="")
+        delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+        delivery.deliver_memory(bytes(MAX_PROFILE_BYTES + 1))
+        assert delivery.counters["dropped_too_large"] == 1
+        (line,) = said
+        assert line.startswith("profile dropped (too_large): 1572865 bytes of allocations; ")
+        delivery.close(time.monotonic() + 5, profiles.demo)
+        assert not server.requests
 
 
 def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):

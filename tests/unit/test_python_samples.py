@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gst_pyro_shim import python_samples
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
@@ -46,20 +47,24 @@ def seen(ns, labels=SINK, frames=(FUNCTION, CALLER)):
     return Sample(frames, ns, 0, labels)
 
 
-def push(url, token, raw, name="process_cpu"):
+def push(url, token, raw, name="process_cpu", coding="identity"):
     request = PushRequest()
     series = request.series.add()
     series.labels.add(name="__name__", value=name)
     series.samples.add(raw_profile=raw)
     headers = {"Content-Type": "application/proto", TOKEN_HEADER: token}
+    headers["Content-Encoding"] = coding
     asked = urllib.request.Request(url + PUSH_PATH, request.SerializeToString(), headers)
     urllib.request.urlopen(asked, timeout=5).close()
 
 
 class FakeDelivery:
     def __init__(self):
-        self.python, self.memory = [], []
+        self.python, self.memory, self.dropped = [], [], {}
         self.deliver_python, self.deliver_memory = self.python.append, self.memory.append
+
+    def drop(self, reason, text, number=1):
+        self.dropped[reason] = number
 
 
 def test_the_host_is_told_and_its_profiles_are_taken():
@@ -82,6 +87,10 @@ def test_the_host_is_told_and_its_profiles_are_taken():
         push(url, token, b"no profile")
         push(url, token, b"of memory", "memory")
         push(url, token, b"of something else", "wall")
+        for _ in range(2):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                push(url, token, b"", "wall", coding="br")
+            refused.value.close()
         samples.close()
         segment.close()
     [profile] = delivery.python
@@ -91,7 +100,27 @@ def test_the_host_is_told_and_its_profiles_are_taken():
         Sample((FUNCTION, CALLER), 50, 5, SINK),
         Sample((FUNCTION, CALLER), 20, 2, OTHERS),
     ]
-    assert [level for level, _ in said if level == "warning"] == ["warning"]
+    assert delivery.dropped == {"unreadable": 1}
+    assert [text for level, text in said if level == "warning"] == [
+        'of pyroscope-io\'s profiles: unknown compression "br"'
+    ]
+
+
+def test_what_finds_no_room_is_counted_and_the_newest_stay(monkeypatch):
+    monkeypatch.setattr(python_samples, "_MAX_WAITING", 3)
+    with FakeShim() as shim:
+        segment = Segment.from_fd(shim.fd)
+        shim.raw.python_entered = 1
+        delivery = FakeDelivery()
+        samples = PythonSamples(segment, Settings(), delivery, lambda *_: None)
+        for number in range(5):
+            samples._take("memory", b"%d" % number)
+            samples._take("wall", b"nobody wants it")
+        samples.deliver()
+        samples.close()
+        segment.close()
+    assert delivery.dropped == {"queue_full": 2}
+    assert delivery.memory == [b"2", b"3", b"4"]
 
 
 def test_what_is_void_is_not_passed_on():
