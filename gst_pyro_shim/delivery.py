@@ -7,7 +7,6 @@ Context: agent.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import time
 import zlib
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from gst_pyro_shim import free_name
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
 from gst_pyro_shim.spool_entry import MAX_AGE_S
@@ -31,14 +31,13 @@ from gst_pyro_shim.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.exporter import Exporter
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.outbox import Log
 
-_SUFFIX: Final = ".pb.gz"
 _COLLECTOR_S: Final = 0.1
 """Of the last second, what is left for the controller: it is on this machine and answers at once."""
 _COLLECTOR_LEAST_S: Final = 1.0
@@ -256,34 +255,11 @@ class OutputFile:
     def _move_to_free_name(self, written: Path) -> None:
         """Moves it to `path`, or where something is there to a name beside, which `path` becomes."""
         wanted = self.path
-        stem = wanted.removesuffix(_SUFFIX)
-        beside = (f"{stem}.{self._pid}{end}{_SUFFIX}" for end in _numbers())
-        while not _moved(written, self.path):
-            self.path = next(beside)
+        names = free_name.names(wanted, str(self._pid))
+        self.path = next(name for name in names if free_name.move(written, name))
         if self.path != wanted:
             self._log(
                 "warning",
                 f"{wanted} is there already and stays; the profile goes to {self.path}."
                 " %p in the name gives each process a file of its own",
             )
-
-
-def _numbers() -> Iterator[str]:
-    """Nothing, then .2, .3 and so on: in a container each run may have the same pid."""
-    yield ""
-    yield from (f".{number}" for number in itertools.count(2))
-
-
-def _moved(written: Path, path: str) -> bool:
-    """Moves it unless something is there: unlike a rename a link replaces nothing."""
-    try:
-        os.link(written, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        if os.path.lexists(path):
-            return False
-        written.replace(path)
-    else:
-        written.unlink()
-    return True

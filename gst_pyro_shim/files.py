@@ -6,12 +6,14 @@ Context: controller.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim import free_name
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.profile import encode
@@ -87,12 +89,7 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
             file.write(data)
         if force:
             temporary.replace(path)
-            return
-        try:
-            path.hardlink_to(temporary)  # unlike a rename it never replaces a file
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            temporary.replace(path)
+        elif not free_name.move(temporary, str(path)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
 import shlex
 import shutil
@@ -20,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import environment, files, paths, report, senders
+from gst_pyro_shim import environment, files, free_name, paths, report, senders
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import GstPyroError
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 _LAST_PUSH_WAIT_S: Final = 1.5
 _PROGRAM_BYTES: Final = 200
 """Of its name, in the name of the file: the whole may be as long as a name can be."""
-_SUFFIX: Final = ".pb.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,10 @@ class _Output:
             ) from error
 
     def paths(self, program: str, pid: int) -> Iterator[Path]:
-        """The file for this run, then names beside it: in a container each run may have the same pid."""
+        """The file for this run, then names beside it."""
         name = os.fsdecode(os.fsencode(program)[:_PROGRAM_BYTES])
-        wanted = self.pattern.replace("%p", str(pid)) or f"gst-pyro-{name}.{pid}{_SUFFIX}"
-        stem = wanted.removesuffix(_SUFFIX)
-        yield Path(wanted)
-        yield from (Path(f"{stem}.{number}{_SUFFIX}") for number in itertools.count(2))
+        wanted = self.pattern.replace("%p", str(pid)) or f"gst-pyro-{name}.{pid}{free_name.SUFFIX}"
+        return map(Path, free_name.names(wanted))
 
 
 def run(
