@@ -37,8 +37,13 @@ def explanations(summary: Summary) -> list[str]:
         ]
     if not any(row.self_ns for row in summary.rows):
         return ["Nothing was sampled: the tracer was there, but no CPU time was reported."]
-    counters = summary.counters
+    counters, cut = summary.counters, summary.cut
     lines = [text.format(counters[name]) for name, text in WARNINGS.items() if counters[name]]
+    if cut.samples or cut.cpu_ns:
+        lines.append(
+            f"Too many different stacks: {cut.cpu_ns / _NS:.3f} s of CPU time, {cut.samples} samples, count by"
+            " element only, without functions and threads."
+        )
     if not any(row.factory and row.self_ns for row in summary.rows):
         lines.append(
             "No element used CPU time: no pipeline reached PLAYING, or it ended at once. All of"

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gst_pyro_shim.places import settled
 from gst_pyro_shim.report import NAME_WIDTH, as_text, kept, load, more, percent, remarks, shown
-from gst_pyro_shim.summary import elements_of
+from gst_pyro_shim.rows import elements_of
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:

@@ -1,37 +1,141 @@
 # SPDX-License-Identifier: MIT
-"""Adds profiles up: windows of one process, and those of several.
+"""Adds profiles up: windows of one process, and those of several, in bounded memory.
 
-Context: controller. The collector's threads add, the controller reads; one lock. No I/O.
+Context: agent, for its file, and controller. The collector's threads add, the controller reads; one lock. No I/O.
 """
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample
+from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.stats import RunStats, latest
 
-# Some 70 MB. Beyond it what was not met before keeps its elements only, and threads that come anew
-# count as one; CPU time stays exact.
 MAX_STACKS: Final = 100_000
+"""Some 70 MB of stacks of usual depth."""
+MAX_FRAMES: Final = 8_000_000
+"""Of all stacks: 64 MB. A stack may have thousands."""
+
+_CUT_PREFIX: Final = "gst-pyro-cut "
+_INTEGERS_END: Final = 1 << 63
+_OF_ELEMENTS: Final = frozenset({"element", "factory", "pipeline", "path"})
+"""Labels that a stack keeps when it is cut. Threads' names are without number."""
 
 _Key = tuple[tuple[Frame, ...], tuple[tuple[str, str], ...], int, int]
+
+_OVERFLOW: Final = FIXED_NAMES["overflow"]
+_BEYOND: Final[_Key] = ((TRUNCATED, element_frame(_OVERFLOW)), (("element", _OVERFLOW),), 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was told of stacks that were not kept. Travels as a comment of the profile, `gst-pyro-cut {json}`.
+
+    Attributes:
+        cpu_ns: CPU time; it is told by element.
+        samples: ticks behind it.
+    """
+
+    cpu_ns: int = 0
+    samples: int = 0
+
+    @classmethod
+    def from_comment(cls, comment: str) -> Cut | None:
+        """What a comment says; None where it is another one."""
+        if not comment.startswith(_CUT_PREFIX):
+            return None
+        try:
+            found = cls(**json.loads(comment[len(_CUT_PREFIX) :]))
+        except (ValueError, TypeError, RecursionError):
+            return None
+        numbers = (found.cpu_ns, found.samples)
+        is_right = all(type(one) is int and abs(one) < _INTEGERS_END for one in numbers)
+        return found if is_right else None
+
+    def to_comment(self) -> str:
+        """The comment to put into a profile."""
+        return _CUT_PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+
+class _Sums:
+    """Sums by stack, labels and thread.
+
+    Once there are too many stacks, one that was not met before keeps only its elements, and whether it runs Python;
+    its thread counts as one with all such. Once there are too many of these as well, all that is left is the time.
+
+    Attributes:
+        cut: of these.
+    """
+
+    def __init__(self, max_stacks: int, max_frames: int, *, of_python: bool) -> None:
+        """Starts empty.
+
+        Args:
+            max_stacks: distinct (stack, labels, thread) kept whole, and that many again without functions.
+            max_frames: of those kept whole, and of the others.
+            of_python: they are Python's own samples.
+        """
+        self._max_stacks = max_stacks
+        self._max_frames = max_frames
+        self._of_python = of_python
+        self._values: dict[_Key, tuple[int, int]] = {}
+        self._frames = 0
+        self.cut = Cut()
+
+    def add(self, sample: Sample, pid: int) -> None:
+        """Adds one sample, of the process `pid`."""
+        key: _Key = (sample.frames, sample.labels, sample.tid, pid)
+        known = self._values.get(key)
+        if known is None and not self._has_room(1):
+            self.cut = Cut(self.cut.cpu_ns + sample.cpu_ns, self.cut.samples + sample.samples)
+            key = self._without_functions(sample, pid)
+            if key not in self._values and not self._has_room(2):
+                key = _BEYOND
+            known = self._values.get(key)
+        if known is None:
+            self._frames += len(key[0])
+        cpu_ns, samples = known or (0, 0)
+        self._values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
+
+    def _has_room(self, times: int) -> bool:
+        is_short = self._frames < times * self._max_frames
+        return is_short and len(self._values) < times * self._max_stacks
+
+    def _without_functions(self, sample: Sample, pid: int) -> _Key:
+        labels = tuple(one for one in sample.labels if one[0] in _OF_ELEMENTS)
+        if self._of_python:  # an element's functions by what they did themselves
+            leaf = tuple(replace(frame, line=0) for frame in sample.frames[:1])
+            return ((*leaf, TRUNCATED), labels, 0, pid)
+        elements = (frame for frame in sample.frames if frame.kind == "element")
+        runs = sample.python
+        python = (Frame(runs.name, runs.module),) if runs else ()
+        return ((TRUNCATED, *python, *elements), labels, 0, pid)
+
+    def samples(self) -> list[Sample]:
+        """What was added."""
+        return [
+            Sample(frames, cpu_ns, samples, labels, tid, pid)
+            for (frames, labels, tid, pid), (cpu_ns, samples) in self._values.items()
+        ]
 
 
 class Merge:
     """Sum of profiles. MT-safe."""
 
-    def __init__(self, max_stacks: int = MAX_STACKS) -> None:
+    def __init__(self, max_stacks: int = MAX_STACKS, max_frames: int = MAX_FRAMES) -> None:
         """Starts empty.
 
         Args:
-            max_stacks: distinct (stack, labels, thread) kept whole.
+            max_stacks: distinct (stack, labels, thread) kept whole; of Python's own as many.
+            max_frames: of all of these together.
         """
-        self._max_stacks = max_stacks
         self._lock = threading.Lock()
-        self._values: dict[_Key, tuple[int, int]] = {}
-        self._python: dict[_Key, tuple[int, int]] = {}
+        self._native = _Sums(max_stacks, max_frames, of_python=False)
+        self._python = _Sums(max_stacks, max_frames, of_python=True)
         self._stats: dict[tuple[int, int], RunStats] = {}
         self._comments: dict[str, None] = {}
         self._start_ns = 0
@@ -50,25 +154,15 @@ class Merge:
                 if RunStats.from_comment(comment) is None:
                     self._comments[comment] = None
             for sample in profile.samples:
-                self._add_sample(self._values, sample, sample.pid or pid)
+                self._native.add(sample, sample.pid or pid)
             for sample in profile.python:
-                self._add_sample(self._python, sample, sample.pid or pid)
+                self._python.add(sample, sample.pid or pid)
 
     def _add_times(self, profile: Profile) -> None:
         if profile.start_ns:
             self._start_ns = min(self._start_ns or profile.start_ns, profile.start_ns)
             self._end_ns = max(self._end_ns, profile.start_ns + profile.duration_ns)
         self._period_ns = self._period_ns or profile.period_ns
-
-    def _add_sample(self, values: dict[_Key, tuple[int, int]], sample: Sample, pid: int) -> None:
-        key: _Key = (sample.frames, sample.labels, sample.tid, pid)
-        known = values.get(key)
-        if known is None and len(values) >= self._max_stacks:
-            elements = tuple(frame for frame in sample.frames if frame.kind == "element")
-            key = ((TRUNCATED, *elements), sample.labels, 0, pid)
-            known = values.get(key)
-        cpu_ns, samples = known or (0, 0)
-        values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
 
     def stats(self) -> list[RunStats]:
         """Newest totals of each process, in order of start."""
@@ -78,19 +172,14 @@ class Merge:
     def profile(self) -> Profile:
         """What was added so far, with each process's newest totals in the comments."""
         with self._lock:
+            cut = self._native.cut
             return Profile(
                 start_ns=self._start_ns,
                 duration_ns=self._end_ns - self._start_ns,
                 period_ns=self._period_ns,
-                samples=_samples(self._values),
-                python=_samples(self._python),
+                samples=self._native.samples(),
+                python=self._python.samples(),
                 comments=[one.to_comment() for one in latest(self._stats.values())]
+                + ([cut.to_comment()] if cut != Cut() else [])
                 + list(self._comments),
             )
-
-
-def _samples(values: dict[_Key, tuple[int, int]]) -> list[Sample]:
-    return [
-        Sample(frames, cpu_ns, samples, labels, tid, pid)
-        for (frames, labels, tid, pid), (cpu_ns, samples) in values.items()
-    ]

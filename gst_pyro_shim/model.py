@@ -18,6 +18,8 @@ from gst_pyro_shim.stats import RunStats, latest
 ELEMENT_FILE: Final = "gst-element:"
 FrameKind = Literal["native", "element", "marker"]
 _IDENTITY: Final = re.compile(r"\+0x[0-9a-f]{1,16}\Z")
+_NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]*)?\+0x")
+"""From 3.14 on Python may be built so that each opcode is a local function: stripped, none of them has a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,16 @@ class Sample:
     labels: tuple[tuple[str, str], ...] = ()
     tid: int = 0
     pid: int = 0
+
+    @property
+    def python(self) -> Frame | None:
+        """What runs Python code on the leaf's side of the innermost element: it runs there, or called what does."""
+        for frame in self.frames:
+            if frame.kind == "element":
+                return None
+            if frame.name == PYTHON or _NAMELESS_LOOP.match(frame.name):
+                return frame
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gst_pyro_shim.model import Profile
-    from gst_pyro_shim.summary import Row
+    from gst_pyro_shim.rows import Row
 
 _NS: Final = 1e9
 _WIDE: Final = 10_000

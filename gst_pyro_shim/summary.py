@@ -6,14 +6,14 @@ Context: controller. No I/O. `as_json` is an interface for machines: keys are ad
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.model import PYTHON
-from gst_pyro_shim.places import labelled, settled
+from gst_pyro_shim.merge import Cut
+from gst_pyro_shim.places import settled
+from gst_pyro_shim.rows import Row, elements_of, row_json, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,8 +43,6 @@ STACK_ENDS: Final[tuple[str, ...]] = (
     "leaf_only",
 )
 _COMPLETE_ENDS: Final = ("cfi", "scan")
-_NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]*)?\+0x")
-"""From 3.14 on Python may be built so that each opcode is a local function: stripped, none of them has a name."""
 _UNTAGGED: Final = ("[other threads]", "", "")
 """Whose Python it is where nobody said: a thread's that runs since before pyroscope-io was up."""
 _MAIN: Final = ("[main thread]", "", "")
@@ -52,63 +50,6 @@ _MAX_RATE: Final = 1000
 """Hz; as in config.py. A file that says more is damaged."""
 _PYTHON_RATE_PART: Final = 4
 """Of the sample rate; as in csrc/python_agent.c."""
-
-
-class PythonFunction(NamedTuple):
-    """A Python function within an element.
-
-    Attributes:
-        name: of the function.
-        file: that holds it.
-        self_ns: CPU of its own lines, and of what they called that is not Python.
-        total_ns: the same with the Python functions that it called.
-    """
-
-    name: str
-    file: str
-    self_ns: float
-    total_ns: float
-
-
-@dataclass(slots=True)
-class Row:
-    """One element, or CPU that belongs to none.
-
-    Attributes:
-        name: of the element, or what the CPU was used for, in brackets.
-        path: `/pipeline0/bin0/x264enc0`, "" where it is no element.
-        factory: "" where it is no element.
-        self_ns: CPU while it was the innermost element.
-        total_ns: CPU of all stacks that hold it: what it called downstream included.
-        samples: ticks behind `self_ns`.
-        threads: (pid, tid) that used `self_ns`.
-        python_ns: of `self_ns`, what Python code and what it called used.
-        functions: ns that pyroscope-io saw of each Python function (name, file); says where in `python_ns`.
-        callers: the same, with what the function called.
-    """
-
-    name: str
-    path: str
-    factory: str
-    self_ns: int = 0
-    total_ns: int = 0
-    samples: int = 0
-    threads: set[tuple[int, int]] = field(default_factory=set)
-    python_ns: int = 0
-    functions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    callers: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def python(self) -> list[PythonFunction]:
-        """Python functions, most first; their `self_ns` together are `python_ns`."""
-        seen = self.functions.total()
-        if not seen or not self.python_ns:
-            return []
-        scale = self.python_ns / seen
-        found = [
-            PythonFunction(*key, scale * self.functions[key], scale * total)
-            for key, total in self.callers.items()
-        ]
-        return sorted(found, key=lambda one: (-one.self_ns, -one.total_ns, one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +61,14 @@ class Summary:
         stats: of each process that reported.
         facts: what `run` saw; None for a profile that came another way.
         duration_s: from the first tracer's start to the last window's end.
+        cut: of what stacks were not kept.
     """
 
     rows: list[Row]
     stats: list[RunStats]
     facts: RunFacts | None
     duration_s: float
+    cut: Cut
 
     @property
     def accounted_s(self) -> float:
@@ -151,7 +94,7 @@ class Summary:
     @property
     def python_samples(self) -> int:
         """Samples of Python behind all rows."""
-        return sum(_ticks(row.functions.total(), self.python_rate) for row in self.rows)
+        return sum(ticks(row.functions.total(), self.python_rate) for row in self.rows)
 
     @property
     def counters(self) -> Counter[str]:
@@ -205,7 +148,7 @@ class Summary:
             "samples": self.samples,
             "sample_clock": ", ".join(self.sample_clocks),
             "sample_rate": max((one.sample_rate for one in self.stats), default=0),
-            "elements": [_row_json(row, self.python_rate) for row in self.rows],
+            "elements": [row_json(row, self.python_rate) for row in self.rows],
             "dropped": samples_dropped,
             "dropped_profiles": profiles_dropped,
             "stacks": {
@@ -213,6 +156,7 @@ class Summary:
                 "truncated": stacks["truncated"],
                 "by_how": stacks,
             },
+            "cut_stacks": {"cpu_s": self.cut.cpu_ns / _NS, "samples": self.cut.samples},
             "named_fraction": self.named_fraction,
             "agent_cpu_s": sum(one.agent_cpu_s for one in self.stats),
             "counters": dict(self.counters),
@@ -222,33 +166,6 @@ class Summary:
             ],
             "notes": self.notes,
         }
-
-
-def _ticks(ns: int, rate: int) -> int:
-    return round(ns * rate / _NS)
-
-
-def _row_json(row: Row, python_rate: int) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "path": row.path,
-        "factory": row.factory or None,
-        "self_cpu_s": row.self_ns / _NS,
-        "total_cpu_s": row.total_ns / _NS,
-        "threads": len(row.threads),
-        "samples": row.samples,
-        "python_cpu_s": row.python_ns / _NS,
-        "python": [
-            {
-                "function": one.name,
-                "file": one.file,
-                "cpu_s": one.self_ns / _NS,
-                "total_cpu_s": one.total_ns / _NS,
-                "samples": _ticks(row.callers[one.name, one.file], python_rate),
-            }
-            for one in row.python()
-        ],
-    }
 
 
 def summarize(profile: Profile) -> Summary:
@@ -267,7 +184,7 @@ def summarize(profile: Profile) -> Summary:
         own = rows[keys[0]]
         own.self_ns += sample.cpu_ns
         own.samples += sample.samples
-        own.python_ns += sample.cpu_ns if _runs_python(sample) else 0
+        own.python_ns += sample.cpu_ns if sample.python else 0
         if sample.cpu_ns:
             own.threads.add((sample.pid or lone_pid, sample.tid))
     for sample in profile.python:
@@ -284,6 +201,7 @@ def summarize(profile: Profile) -> Summary:
         stats=stats,
         facts=_facts(profile.comments),
         duration_s=_duration_s(profile, stats),
+        cut=next(filter(None, map(Cut.from_comment, profile.comments)), Cut()),
     )
 
 
@@ -295,22 +213,6 @@ def _row_of(rows: dict[tuple[str, str, str], Row], sample: Sample) -> Row | None
     others = rows.get(_UNTAGGED)
     # The main thread tags itself, but not while it is within one call of C.
     return others if others is not None and others.python_ns else rows.get(_MAIN)
-
-
-def elements_of(sample: Sample) -> list[tuple[str, str, str]]:
-    """(name, path, factory) of the elements in a stack, innermost first; at least one."""
-    found = [(one.name, one.path, one.factory) for one in sample.frames if one.kind == "element"]
-    return found or [labelled(sample)]
-
-
-def _runs_python(sample: Sample) -> bool:
-    """Python code is on the leaf's side of the innermost element: it runs there, or called what does."""
-    for frame in sample.frames:
-        if frame.kind == "element":
-            return False
-        if frame.name == PYTHON or _NAMELESS_LOOP.match(frame.name):
-            return True
-    return False
 
 
 def _facts(comments: Iterable[str]) -> RunFacts | None:

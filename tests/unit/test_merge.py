@@ -11,12 +11,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
+from gst_pyro_shim import cli, files
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample
+from gst_pyro_shim.merge import Cut, Merge
+from gst_pyro_shim.model import PYTHON, TRUNCATED, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.profile import encode, split
 from gst_pyro_shim.stats import RunStats, latest
+from gst_pyro_shim.summary import summarize
 from tests import profiles
 
 
@@ -112,6 +114,101 @@ def test_too_many_stacks_keep_their_elements_and_all_their_time():
         stacks[1]: (5, 1),
         (TRUNCATED, profiles.X264): (40, 8),
     }
+
+
+def _many(count, *below):
+    """As many stacks, each of a thread of its own, 5 ns each."""
+    for i in range(count):
+        labels = (*profiles.labels("x264enc0", "x264enc"), ("thread", f"worker{i}"))
+        yield Sample((Frame(f"f{i}"), *below), 5, 1, labels, tid=i)
+
+
+def test_threads_without_number_take_no_room_where_there_is_none():
+    merge = Merge(max_stacks=2)
+    merge.add(Profile(1, 2, 3, list(_many(50, profiles.X264))))
+    *whole, cut = merge.profile().samples
+    assert [one.tid for one in whole] == [0, 1]
+    labels = profiles.labels("x264enc0", "x264enc")
+    assert cut == Sample((TRUNCATED, profiles.X264), 48 * 5, 48, labels)
+
+
+def test_elements_without_number_keep_their_time_in_one_place():
+    merge = Merge(max_stacks=10)
+    elements = [element_frame(f"e{i}", "identity", f"/p/e{i}") for i in range(50)]
+    merge.add(Profile(1, 2, 3, [Sample((Frame("f"), one), 5, 1) for one in elements]))
+    merge.add(Profile(1, 2, 3, [Sample((Frame("g"), elements[12]), 5, 1)]))
+    found = {one.frames[1].name: one.cpu_ns for one in merge.profile().samples}
+    assert len(found) == 21
+    assert (found["e9"], found["e10"], found["e12"]) == (5, 5, 10)
+    assert found["[too many labels]"] == 30 * 5
+
+
+def test_deep_stacks_fill_the_room_sooner():
+    merge = Merge(max_frames=100)
+    merge.add(Profile(1, 2, 3, list(_many(50, *[Frame("f")] * 38, profiles.X264))))
+    depths = [len(one.frames) for one in merge.profile().samples]
+    assert depths == [40, 40, 40, 2]
+
+
+def test_pythons_share_of_an_element_outlives_its_stacks():
+    python = Frame(PYTHON, "/usr/bin/python3")
+    called = Frame(PYTHON)  # by an element that was pushed from there
+    stacks = [*_many(30, python, profiles.X264), *_many(30, profiles.X264, called, profiles.SRC)]
+    labels = profiles.labels("x264enc0", "x264enc")
+    functions = [
+        Sample((Frame(f"f{i % 3}", file="x.py", line=i), Frame(f"g{i}")), 5, 0, labels)
+        for i in range(60)
+    ]
+    rows = []
+    for max_stacks in (1000, 5):
+        merge = Merge(max_stacks)
+        merge.add(Profile(1, 2, 3, stacks, python=functions))
+        (x264, _) = summarize(merge.profile()).rows
+        rows.append([(one.name, one.self_ns) for one in x264.python() if one.self_ns])
+        assert (x264.name, x264.self_ns, x264.python_ns) == ("x264enc0", 300, 150)
+    assert rows == [[("f0", 50), ("f1", 50), ("f2", 50)]] * 2
+
+
+def test_what_was_cut_is_told(tmp_path, capsys):
+    file = tmp_path / "x.pb.gz"
+    merge = Merge(max_stacks=3)
+    second = [replace(one, cpu_ns=10**9) for one in _many(4, profiles.X264)]
+    merge.add(replace(profiles.demo(), samples=[*second, *second]))
+    files.write(file, merge.profile(), force=False)
+    says = (
+        "Too many different stacks: 2.000 s of CPU time, 2 samples, count by element only,"
+        " without functions and threads.\n"
+    )
+    for flags in ((), ("--by", "thread")):
+        assert cli.main(["report", *flags, str(file)]) == 0
+        assert says in capsys.readouterr().out
+    assert cli.main(["report", "--json", str(file)]) == 0
+    given = json.loads(capsys.readouterr().out)
+    assert given["cut_stacks"] == {"cpu_s": 2.0, "samples": 2}
+    assert given["accounted_cpu_s"] == 8.0
+    whole = summarize(profiles.demo())
+    assert whole.as_json()["cut_stacks"] == {"cpu_s": 0.0, "samples": 0}
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        '{"cpu_ns":"1"}',
+        '{"cpu_ns":true}',
+        '{"cpu_ns":NaN}',
+        '{"cpu_ns":1,"x":2}',
+        f'{{"samples":{10**400}}}',
+        "[" * 100_000,
+    ],
+    ids=lambda comment: comment[:20],
+)
+def test_other_comments_tell_of_no_cut(comment):
+    assert Cut.from_comment(f"gst-pyro-cut {comment}") is None
+    assert Cut.from_comment(Cut(3, 4).to_comment()) == Cut(3, 4)
 
 
 def test_threads_may_add_at_once():
