@@ -41,7 +41,7 @@ _SMALLER: Final = Frame("[smaller stacks]", kind="marker")
 _ALL: Final = Frame("all", kind="marker")
 _MEANINGS: Final = {
     _ALL: "the whole profile",
-    _SMALLER: f"beyond the {MAX_NODES} frames that this page holds",
+    _SMALLER: f"beyond the {MAX_NODES:,} frames that this page holds",
     NO_SAMPLE: "CPU time that was measured, but in which no sample fell",
     TRUNCATED: "frames that are missing here",
     UNKNOWN: "frames that could not be found",
@@ -156,7 +156,7 @@ def _threads(profile: Profile, frames: dict[Frame, int]) -> list[tuple[int, str,
     threads: defaultdict[tuple[int, str], set[tuple[int, int]]] = defaultdict(set)
     times: Counter[tuple[int, str]] = Counter()
     for sample in profile.samples:
-        element = next((one for one in sample.frames if one.kind == "element"), None)
+        element = next((_as_shown(one) for one in sample.frames if one.kind == "element"), None)
         if element in frames and sample.cpu_ns:
             key = (frames[element], dict(sample.labels).get("thread", "?"))
             threads[key].add((sample.pid, sample.tid))
@@ -183,26 +183,54 @@ def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, 
 
 def _tree(profile: Profile) -> _Node:
     root = _Node(_ALL)
-    count = 0
+    room = MAX_NODES
+    shown: dict[Frame, Frame] = {}
     for sample in sorted(profile.samples, key=lambda one: -one.cpu_ns):
         if sample.cpu_ns <= 0:
             break
-        node = root
-        node.total_ns += sample.cpu_ns
-        for frame in reversed(sample.frames):
-            # Lines and build ids would tear one function apart.
-            key = Frame(frame.name, frame.module, file=frame.path, kind=frame.kind)
-            child = node.children.get(key)
-            if child is None:
-                if count >= MAX_NODES:
-                    child = node.children.setdefault(_SMALLER, _Node(_SMALLER))
-                    child.total_ns += sample.cpu_ns
-                    break
-                count += 1
-                child = node.children[key] = _Node(frame if frame.kind == "element" else key)
-            child.total_ns += sample.cpu_ns
-            node = child
+        for frame in sample.frames:
+            if frame not in shown:
+                shown[frame] = _as_shown(frame)
+        path = [shown[frame] for frame in reversed(sample.frames)]
+        known = _depth(root, path)
+        missing = path[known:]
+        if len(missing) > room:
+            # Time is its innermost element's: where that one's frame is missing, the elements stand without functions.
+            is_theirs = any(frame.kind == "element" for frame in missing)
+            kept = [one for one in path if one.kind == "element"] if is_theirs else path[:known]
+            path = [*kept, _SMALLER]
+        else:
+            room -= len(missing)
+        _add(root, path, sample.cpu_ns)
     return root
+
+
+def _as_shown(frame: Frame) -> Frame:
+    """Without what would tear one function apart: lines and build ids."""
+    if frame.kind == "element":
+        return element_frame(frame.name, frame.factory, frame.path)
+    return Frame(frame.name, frame.module, kind=frame.kind)
+
+
+def _depth(root: _Node, path: list[Frame]) -> int:
+    """How many frames of `path`, from the root on, the tree holds."""
+    node: _Node | None = root
+    for depth, frame in enumerate(path):
+        node = node.children.get(frame) if node else None
+        if node is None:
+            return depth
+    return len(path)
+
+
+def _add(root: _Node, path: list[Frame], cpu_ns: int) -> None:
+    root.total_ns += cpu_ns
+    node = root
+    for frame in path:
+        child = node.children.get(frame)
+        if child is None:
+            child = node.children[frame] = _Node(frame)
+        node = child
+        node.total_ns += cpu_ns
 
 
 def _place(frame: Frame) -> str:

@@ -173,6 +173,19 @@ def test_the_legend_marks_an_element(demo):
     assert demo.all("#graph .found") == []
 
 
+def test_the_legend_is_right_where_stacks_are_left_out(page, tmp_path, monkeypatch):
+    monkeypatch.setattr(flamegraph, "MAX_NODES", 2)
+    page.open(_write(profiles.demo(), tmp_path))
+    assert "[smaller stacks]" in page.texts("#graph div")
+    assert [one.text for one in page.all("#legend button")] == [
+        "x264enc0 66.7 %",
+        "videotestsrc0 30.0 %",
+        "[main thread] 3.3 %",
+    ]
+    page.one("#legend button").click()
+    assert page.status.endswith("self 2.000 s, 66.7 %; total 2.000 s, 66.7 %")
+
+
 def test_elements_only(demo):
     demo.one("#elements").click()
     demo.until(lambda: len(demo.bars()) == 5)

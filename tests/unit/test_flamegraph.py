@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -21,6 +22,7 @@ from hypothesis import given
 from gst_pyro_shim import cli, files, flamegraph
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import MARKERS, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.summary import summarize
 from tests import profiles
 
 
@@ -173,6 +175,40 @@ def test_a_huge_profile_makes_a_page_that_opens(monkeypatch):
     own = _stacks(data)
     assert sum(own.values()) == 5050
     assert own["all", "[smaller stacks]"] == sum(range(1, 91))
+
+
+def _own(data):
+    """Microseconds of each element itself and of its functions, as the legend has them, and with all that it called."""
+    own, whole, line = Counter(), Counter(), []
+    for frame, depth, total in data["nodes"]:
+        name, kind, *_ = data["frames"][frame]
+        del line[depth:]
+        above = line[-1] if line else None
+        line.append(name if kind == "element" else above)
+        own[line[-1]] += total
+        own[above] -= total
+        if kind == "element" and name not in line[:-1]:
+            whole[name] += total
+    del own[None]
+    return own, whole
+
+
+@pytest.mark.parametrize("most", [0, 5, 20, 50, 10_000])
+def test_each_element_has_its_time_however_little_of_its_stacks_is_shown(monkeypatch, most):
+    monkeypatch.setattr(flamegraph, "MAX_NODES", most)
+    chain = [element_frame(f"e{i}", "identity", f"/p/e{i}") for i in range(6)]
+    samples = []
+    for i in range(60):
+        innermost = i % 6
+        frames = [Frame("start")]
+        for element in chain[: innermost + 1]:
+            frames += [element, Frame(f"f{i % 7}_{element.name}"), Frame(f"g{i}")]
+        samples.append(Sample(tuple(reversed(frames)), 1000 * (i + 1), 1))
+    profile = Profile(1, 2, 3, samples)
+    own, whole = _own(_data(profile))
+    rows = {row.name: row for row in summarize(profile).rows}
+    assert own == {name: row.self_ns / 1000 for name, row in rows.items()}
+    assert whole == {name: row.total_ns / 1000 for name, row in rows.items()}
 
 
 def test_deep_stacks_are_no_trouble():
