@@ -185,7 +185,7 @@ static void
 choose_clock (struct gp_thread *thread)
 {
   struct rusage usage;
-  if (thread->perf_fd < 0 || thread->timer < 0 || !g_events_may_rest
+  if (!gp_thread_has_event (thread) || thread->timer < 0 || !g_events_may_rest
       || syscall (SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
     return;
   bool slept = usage.ru_nvcsw != thread->sleeps;
@@ -217,7 +217,7 @@ gp_handler (int number, siginfo_t *info, void *context)
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);
   } else if (thread->in_handler) {
     gp_count (GP_COUNTER_DROPPED_NESTED);
-  } else if (info->si_code == SI_TIMER && thread->perf_fd >= 0
+  } else if (info->si_code == SI_TIMER && gp_thread_has_event (thread)
              && !atomic_load_explicit (&thread->event_rests, memory_order_relaxed) && !in_system_call (context)) {
     gp_count (GP_COUNTER_TICKS_LEFT_TO_PERF);
   } else {
@@ -225,7 +225,7 @@ gp_handler (int number, siginfo_t *info, void *context)
     ucontext_t *interrupted = context;
     if (thread->first_tick) {
       thread->first_tick = false;
-      if (thread->perf_fd >= 0)
+      if (gp_thread_has_event (thread))
         ioctl (thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
     }
     choose_clock (thread);

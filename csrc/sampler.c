@@ -175,7 +175,7 @@ gp_sampler_renew (struct gp_thread *thread)
 void
 gp_sampler_wake (struct gp_thread *thread)
 {
-  if (!atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
+  if (!gp_thread_has_event (thread) || !atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
     return;
   uint64_t now_ns = gp_clock_ns (CLOCK_MONOTONIC), cpu_ns = gp_clock_ns (thread->cpu_clock);
   uint64_t passed_ns = now_ns - thread->rest_ns, used_ns = cpu_ns - thread->rest_cpu_ns;

@@ -15,6 +15,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include "core.h"
+#include "gst.h"
+#include "lifecycle.h"
 
 enum
 {
@@ -439,6 +441,86 @@ TEST (a_host_that_closes_all_descriptors_is_sampled_again)
   CHECK_EQUAL (gp_thread_known ()->perf_fd, fd);
 }
 
+static struct gp_thread *_Atomic g_other;
+static _Atomic bool g_other_may_go;
+
+static void *
+burn_until_told (void *unused)
+{
+  g_other = gp_thread_known ();
+  while (!g_other_may_go)
+    work (100000);
+  return unused;
+}
+
+/* The host closes the event of this thread, and another thread's gets its number. */
+static pthread_t
+lose_event_to_another (void)
+{
+  pthread_t id;
+  core_start (RATE_HZ);
+  if (g_segment->clock != GP_CLOCK_PERF)
+    skip ("perf events are not allowed here");
+  CHECK_EQUAL (close (gp_thread_known ()->perf_fd), 0);
+  host_create (&id, NULL, burn_until_told, NULL);
+  while (g_other == NULL)
+    sleep_ns (100000);
+  CHECK_EQUAL (g_other->perf_fd, gp_thread_known ()->perf_fd);
+  return id;
+}
+
+static void
+let_other_go (pthread_t id)
+{
+  g_other_may_go = true;
+  pthread_join (id, NULL);
+}
+
+TEST (a_thread_whose_events_number_is_another_threads_gets_an_event_of_its_own)
+{
+  pthread_t id = lose_event_to_another ();
+  int fd = g_other->perf_fd;
+  gp_threads_close (true);
+  CHECK_EQUAL (g_other->perf_fd, fd);
+  CHECK (gp_thread_known ()->perf_fd != fd);
+  CHECK (gp_thread_has_event (gp_thread_known ()));
+  let_other_go (id);
+}
+
+TEST (a_thread_that_is_disarmed_leaves_another_threads_event_open)
+{
+  pthread_t id = lose_event_to_another ();
+  int fd = g_other->perf_fd;
+  gp_sampler_disarm (gp_thread_known ());
+  CHECK_EQUAL (fcntl (fd, F_GETFD), FD_CLOEXEC);
+  let_other_go (id);
+}
+
+static uint64_t g_by_slot[2];
+
+static void
+count_by_slot (const struct gp_record *record)
+{
+  if (record->thread < 2)
+    g_by_slot[record->thread] += record->weight;
+}
+
+/* Until the next window: by its timer, and without a hand on the event that is not its own. */
+TEST (a_thread_that_lost_its_event_to_another_is_sampled_beside_it)
+{
+  pthread_t id = lose_event_to_another ();
+  drain (false, NULL);
+  uint64_t before = cpu_ns (), before_other = gp_clock_ns (g_other->cpu_clock);
+  while (cpu_ns () - before < 300000000)
+    work (1000000);
+  uint64_t ticks = (cpu_ns () - before) * RATE_HZ / 1000000000;
+  uint64_t ticks_other = (gp_clock_ns (g_other->cpu_clock) - before_other) * RATE_HZ / 1000000000;
+  drain (false, count_by_slot);
+  CHECK_WITHIN (g_by_slot[gp_thread_slot (gp_thread_known ())], ticks / 2, ticks * 2);
+  CHECK_WITHIN (g_by_slot[gp_thread_slot (g_other)], ticks_other / 2, ticks_other * 2);
+  let_other_go (id);
+}
+
 static uint64_t
 pending_signals_of_user (void)
 {
@@ -598,6 +680,48 @@ TEST (a_child_of_a_raw_clone_is_not_profiled)
   waitpid (child, &status, 0);
   CHECK_EQUAL (status, 0);
   CHECK (atomic_load (&g_active));
+}
+
+static _Atomic bool g_in_the_log;
+
+static void
+log_for_ever (GstDebugCategory *category, GstDebugLevel level, const gchar *file, const gchar *function, gint line,
+    GObject *object, const gchar *format, ...)
+{
+  (void) category, (void) level, (void) file, (void) function, (void) line, (void) object, (void) format;
+  g_in_the_log = true;
+  for (;;)
+    pause ();
+}
+
+static void *
+log_a_line (void *unused)
+{
+  gp_gst_log (GST_LEVEL_INFO, "a line");
+  return unused;
+}
+
+/* A child that calls gst_deinit() while the parent's poller was at a line for the log. */
+TEST (a_forked_child_takes_the_tracer_down_without_waiting_for_the_parents_threads)
+{
+  static GstDebugCategory category = { .threshold = GST_LEVEL_INFO };
+  pthread_t id;
+  core_start (RATE_HZ);
+  g_gst.category = &category;
+  g_gst.gst_debug_log_ = log_for_ever;
+  pthread_create (&id, NULL, log_a_line, NULL);
+  while (!g_in_the_log)
+    sleep_ns (100000);
+  fflush (stdout);
+  pid_t child = fork ();
+  if (child == 0) {
+    alarm (5); /* ends it where it hangs */
+    gp_lifecycle_dispose ();
+    _exit (7);
+  }
+  int status = -1;
+  waitpid (child, &status, 0);
+  CHECK_EQUAL (status, 7 << 8);
 }
 
 /* The harness runs this many times: the status must be the host's own. */

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <ucontext.h>
 #include "core.h"
+#include "sigwait.h"
 
 enum
 {
@@ -111,7 +112,6 @@ TEST (samples_share_as_accounts_do_by_timer)
   check_shares (GP_CLOCK_TIMER);
 }
 
-/* A host that works in the kernel only: a perf event sees nothing of it. */
 /* So many bursts of 5 ms, a sleep between each two. */
 static void
 burn_in_bursts (int bursts)
@@ -177,6 +177,7 @@ TEST (an_event_does_not_rest_where_the_kernels_tick_is_too_coarse)
   CHECK_EQUAL (gp_thread_known ()->event_rests, false);
 }
 
+/* A host that works in the kernel only: a perf event sees nothing of it. */
 TEST (work_in_the_kernel_is_sampled_too)
 {
   start_with (GP_CLOCK_PERF, RATE_HZ);
@@ -360,6 +361,93 @@ TEST (after_the_stop_the_signal_is_as_it_was)
   uint64_t before = counter (GP_COUNTER_SAMPLES);
   burn (50000000);
   CHECK_EQUAL (counter (GP_COUNTER_SAMPLES), before);
+}
+
+/* Blocks the sampling signal and works until a tick of the perf event is pending. */
+static void
+leave_a_tick_pending (sigset_t *ticks)
+{
+  start_with (GP_CLOCK_PERF, 1000);
+  struct gp_thread *thread = gp_thread_known ();
+  /* Of two pending signals of one number the kernel keeps one: the timer's is not the one that is meant. */
+  syscall (SYS_timer_delete, thread->timer);
+  thread->timer = -1;
+  sigemptyset (ticks);
+  sigaddset (ticks, (int) g_segment->signal);
+  pthread_sigmask (SIG_BLOCK, ticks, NULL);
+  sigset_t pending;
+  do {
+    work (100000);
+    sigpending (&pending);
+  } while (!sigismember (&pending, (int) g_segment->signal));
+}
+
+static void
+check_that_no_wait_is_told (const sigset_t *ticks)
+{
+  static const struct timespec at_once = { 0 };
+  uint64_t waited = counter (GP_COUNTER_DROPPED_WAITED);
+  CHECK_EQUAL (gp_sigtimedwait (ticks, NULL, &at_once), -1);
+  CHECK_EQUAL (counter (GP_COUNTER_DROPPED_WAITED), waited + 1);
+}
+
+TEST (a_wait_is_not_told_of_a_tick_whose_event_is_closed_meanwhile)
+{
+  sigset_t ticks;
+  leave_a_tick_pending (&ticks);
+  gp_threads_disarm ();
+  check_that_no_wait_is_told (&ticks);
+}
+
+TEST (a_wait_is_not_told_of_a_tick_that_bears_the_signal_of_before)
+{
+  sigset_t ticks;
+  leave_a_tick_pending (&ticks);
+  host_takes (SIGURG);
+  gp_sampler_check (true);
+  CHECK_EQUAL (g_segment->signal, SIGWINCH);
+  check_that_no_wait_is_told (&ticks);
+}
+
+static void *
+say_mask (void *into)
+{
+  pthread_sigmask (SIG_SETMASK, NULL, into);
+  return NULL;
+}
+
+TEST (a_new_thread_keeps_a_signal_blocked_that_the_host_has_taken)
+{
+  core_start (1000);
+  sigset_t all, before, of_thread;
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  host_takes (SIGURG);
+  host_takes (SIGWINCH);
+  gp_sampler_check (true);
+  pthread_t id;
+  host_create (&id, NULL, say_mask, &of_thread);
+  pthread_join (id, NULL);
+  CHECK_EQUAL (sigismember (&of_thread, SIGURG), 1);
+  CHECK_EQUAL (sigismember (&of_thread, SIGWINCH), 1);
+}
+
+/* It takes both, and gives ours back: what stood there when it was free is what comes back in the end. */
+TEST (after_the_stop_a_signal_that_came_back_is_as_it_was)
+{
+  signal (SIGURG, SIG_IGN);
+  core_start (1000);
+  struct sigaction ours, now, host = { .sa_handler = on_host_signal };
+  host_takes (SIGWINCH);
+  sigaction (SIGURG, &host, &ours);
+  gp_sampler_check (true);
+  CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 1);
+  sigaction (SIGURG, &ours, NULL);
+  gp_sampler_check (true);
+  gp_threads_disarm ();
+  gp_sampler_stop ();
+  sigaction (SIGURG, NULL, &now);
+  CHECK (now.sa_handler == SIG_IGN);
 }
 
 /* The stop in the midst of a thread's start: who comes too late is not armed. */
