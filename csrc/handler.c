@@ -118,6 +118,16 @@ count_stack (enum gp_stack_end end)
   gp_count (counters[end]);
 }
 
+/* On another stack than its own (a handler of the host's on an alternate one, or one that the host has made) sp says
+ * nothing of who has returned: who was entered last is at work. */
+static uint32_t
+find_label (const struct gp_thread *thread, const struct gp_stack *stack, uintptr_t sp)
+{
+  bool elsewhere =
+      (stack->lo != 0 && (sp < stack->lo || sp >= stack->hi)) || (sp >= stack->alt_lo && sp < stack->alt_hi);
+  return gp_label_current (thread, elsewhere ? 0 : sp);
+}
+
 static void
 take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weight)
 {
@@ -143,7 +153,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   uint32_t slot = gp_thread_slot (thread);
   record->thread = slot;
   record->serial = g_segment->threads[slot].serial;
-  record->label = gp_label_current (thread, regs.sp);
+  record->label = find_label (thread, &stack, regs.sp);
   record->weight = weight;
   record->generation = generation;
   record->stack_end = (uint16_t) walk.end;

@@ -400,6 +400,62 @@ TEST (a_thread_without_an_alternate_stack_is_lent_one)
   CHECK_WITHIN (now.ss_size, 32768, 1 << 20);
 }
 
+static uint32_t g_entered;
+static uint64_t g_under_entered, g_under_others;
+
+static void
+count_entered (const struct gp_record *record)
+{
+  g_under_entered += record->label == g_entered;
+  g_under_others += record->label != g_entered && record->thread != gp_thread_slot (gp_thread_known ());
+}
+
+static void
+burn_in_handler (int number)
+{
+  (void) number;
+  burn (100000000);
+}
+
+static void *
+raise_with_a_label (void *alternate)
+{
+  struct sigaction action = { .sa_handler = burn_in_handler, .sa_flags = SA_ONSTACK };
+  stack_t own = { .ss_sp = alternate, .ss_size = 1 << 18 };
+  uintptr_t sp = (uintptr_t) __builtin_frame_address (0);
+  CHECK (own.ss_sp > (void *) sp);
+  sigaltstack (&own, NULL);
+  sigaction (SIGUSR1, &action, NULL);
+  enter (sp, g_entered);
+  raise (SIGUSR1);
+  leave (sp);
+  own.ss_flags = SS_DISABLE;
+  sigaltstack (&own, NULL);
+  return NULL;
+}
+
+/* All that was entered lies below it, as if it had returned. */
+TEST (a_handler_on_an_alternate_stack_above_works_for_whom_it_interrupted)
+{
+  enum
+  {
+    HALF = 1 << 18
+  };
+  core_start (RATE_HZ);
+  g_entered = element ("interrupted");
+  char *memory = mmap (NULL, 2 * HALF, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_attr_t attr;
+  pthread_t id;
+  pthread_attr_init (&attr);
+  pthread_attr_setstack (&attr, memory, HALF);
+  drain (false, NULL);
+  CHECK_EQUAL (host_create (&id, &attr, raise_with_a_label, memory + HALF), 0);
+  pthread_join (id, NULL);
+  drain (false, count_entered);
+  CHECK_WITHIN (g_under_entered, 20, 200);
+  CHECK_WITHIN (g_under_others, 0, 2); /* before it was entered, and after */
+}
+
 /* daemon() and others: all descriptors closed, their numbers used anew. */
 TEST (a_host_that_closes_all_descriptors_keeps_what_it_opens_next)
 {
