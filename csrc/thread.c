@@ -135,6 +135,7 @@ gp_thread_end_slot (struct gp_thread *thread, bool own)
   gp_sampler_disarm (thread);
   gp_account_end (thread, own);
   thread->ended_cpu_ns = own ? thread->meter.cpu_ns : UINT64_MAX;
+  thread->ended_ns = gp_clock_ns (CLOCK_BOOTTIME);
   if (thread->entries != thread->first_entries)
     munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
   thread->entries = thread->first_entries;

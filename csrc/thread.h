@@ -81,9 +81,10 @@ struct gp_thread
   int timer;                     /* kernel timer id, -1: none */
   int exit_rounds;               /* rounds of key destructors seen */
   uint64_t rest_ns, rest_cpu_ns; /* when its event was last seen to rest, and its CPU time then */
-  /* of the last thread here, which may be in the kernel's list for a while; UINT64_MAX: it vanished */
-  uint64_t ended_cpu_ns;
-  bool seen; /* in the poller's current pass */
+  /* of the last thread here, which may be in the kernel's list for a while */
+  uint64_t ended_cpu_ns; /* UINT64_MAX: it vanished */
+  uint64_t ended_ns;     /* CLOCK_BOOTTIME */
+  bool seen;             /* in the poller's current pass */
 };
 
 /* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */

@@ -65,13 +65,34 @@ learn_stack_from_outside (struct gp_thread *thread)
   gp_store_release (&thread->stack.lo, found.lo);
 }
 
+/* When a thread was started, CLOCK_BOOTTIME, rounded down to the clock tick; 0: not known. */
+static uint64_t
+start_ns (pid_t tid)
+{
+  enum
+  {
+    FIELDS = 19 /* between the name, which may hold anything, and the time */
+  };
+  char path[64], line[512] = "";
+  snprintf (path, sizeof path, "/proc/self/task/%d/stat", (int) tid);
+  FILE *file = fopen (path, "re");
+  if (file == NULL)
+    return 0;
+  const char *at = fread (line, 1, sizeof line - 1, file) > 0 ? strrchr (line, ')') : NULL;
+  fclose (file);
+  for (int i = 0; at != NULL && i <= FIELDS; i++)
+    at = strchr (at + 1, ' ');
+  return at != NULL ? strtoull (at, NULL, 10) * (1000000000 / (uint64_t) sysconf (_SC_CLK_TCK)) : 0;
+}
+
 /* Whether a thread has closed its accounts and is only not gone yet: taken for a new one, it would have all its CPU
- * time told a second time. One that has used less is another with the same id. */
+ * time told a second time. One that has used less, or was started later, is another with the same id. */
 static bool
 is_ending (pid_t tid, uint64_t cpu_ns)
 {
   for (uint32_t i = 0; i < g_segment->threads_used; i++)
-    if (g_segment->threads[i].tid == tid && g_threads[i].tid == 0 && cpu_ns >= g_threads[i].ended_cpu_ns)
+    if (g_segment->threads[i].tid == tid && g_threads[i].tid == 0 && cpu_ns >= g_threads[i].ended_cpu_ns
+        && start_ns (tid) <= g_threads[i].ended_ns)
       return true;
   return false;
 }

@@ -416,6 +416,42 @@ TEST (a_thread_that_is_ending_is_not_found_again)
   pthread_join (id, NULL);
 }
 
+static _Atomic pid_t g_late_tid;
+
+static void *
+say_tid_and_burn (void *unused)
+{
+  burn (60000000);
+  g_late_tid = (pid_t) syscall (SYS_gettid);
+  while (!g_may_go)
+    sleep_ns (100000);
+  return unused;
+}
+
+/* With all the CPU time that the last one had, and more. */
+TEST (a_thread_with_the_id_of_one_that_ended_is_found)
+{
+  core_start (100);
+  pthread_t id;
+  static uint32_t label;
+  label = element ("a");
+  host_create (&id, NULL, burn_a_little, &label);
+  pthread_join (id, NULL);
+  static struct gp_thread_row rows[4];
+  CHECK_EQUAL (gp_reader_threads (g_segment, 1, rows, 4), 1);
+  sleep_ns (20000000); /* the kernel tells in hundredths of a second when one was started */
+  pthread_create (&id, NULL, say_tid_and_burn, NULL);
+  while (g_late_tid == 0)
+    sleep_ns (100000);
+  /* as where the kernel has come round to it */
+  g_segment->threads[rows[0].slot].tid = g_late_tid;
+  uint64_t found = counter (GP_COUNTER_THREADS_FOUND);
+  gp_threads_poll (0);
+  CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), found + 1);
+  g_may_go = true;
+  pthread_join (id, NULL);
+}
+
 static void *
 use_one_label (void *label)
 {
