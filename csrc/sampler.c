@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,10 +204,33 @@ tick_ns (void)
   return (uint64_t) tick.tv_sec * 1000000000 + (uint64_t) tick.tv_nsec;
 }
 
+/* A filter of system calls may end the process for one that it does not know (systemd's SystemCallFilter= does so): a
+ * child tries first. Without an exit signal, so the host hears nothing of it. */
+static bool
+may_open_perf (void)
+{
+  enum
+  {
+    FILTERED = 2
+  };
+  if (prctl (PR_GET_SECCOMP) != FILTERED)
+    return true;
+  pid_t child = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  if (child == 0) {
+    prctl (PR_SET_DUMPABLE, 0); /* no core of it */
+    _exit (open_perf (0, g_interval_ns) < 0);
+  }
+  int status = -1;
+  if (child > 0) /* not the function: that is a cancellation point */
+    while (syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
+      continue;
+  return status == 0;
+}
+
 static enum gp_clock
 find_clock (void)
 {
-  int fd = open_perf (0, g_interval_ns);
+  int fd = may_open_perf () ? open_perf (0, g_interval_ns) : -1;
   if (fd < 0)
     return GP_CLOCK_TIMER;
   close (fd);

@@ -65,6 +65,14 @@ def test_without_perf_events_and_timers_accounts_go_on(
     assert seen.data["samples"] == 0
 
 
+def test_where_a_perf_event_would_be_the_hosts_end_timers_do(denied: Path, tmp_path: Path) -> None:
+    """As under systemd's SystemCallFilter=@system-service."""
+    program = compile_host("plays.c", tmp_path)
+    done, seen = profile([str(denied), f"!{numbers()[0]}", str(program), "500"], tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert seen.data["samples"] > 0
+
+
 def test_without_shared_memory_one_line_is_said(denied: Path) -> None:
     done = run([str(denied), str(numbers()[2]), *HOST], environment("preload"))
     assert (done.status, done.out) == (0, "")

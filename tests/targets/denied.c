@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* denied.c: runs argv[2...] where the system calls with the numbers argv[1] ("298,222") are not permitted.
+/* denied.c: runs argv[2...] where the system calls with the numbers argv[1] ("298,!222") are not permitted; one with a
+ * "!" ends the process.
  *
  * Context: tests.
  */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +28,10 @@ main (int argc, char **argv)
   if (argc < 3)
     return 2;
   for (char *number = strtok (argv[1], ","); number != NULL && length < 2 * MOST; number = strtok (NULL, ",")) {
-    filter[length++] = (struct sock_filter) BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, (unsigned) atoi (number), 0, 1);
-    filter[length++] = (struct sock_filter) BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+    bool ends = number[0] == '!';
+    filter[length++] = (struct sock_filter) BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, (unsigned) atoi (number + ends), 0, 1);
+    filter[length++] =
+        (struct sock_filter) BPF_STMT (BPF_RET | BPF_K, ends ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | EPERM);
   }
   filter[length++] = (struct sock_filter) BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   struct sock_fprog program = { length, filter };
