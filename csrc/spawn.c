@@ -142,8 +142,8 @@ become_agent (char *const arguments[], char *const environment[])
   dup2 (null, STDOUT_FILENO);
   if (g_memory_fd == AGENT_FD)
     fcntl (AGENT_FD, F_SETFD, 0);
-  else
-    dup2 (g_memory_fd, AGENT_FD);
+  else if (dup2 (g_memory_fd, AGENT_FD) < 0)
+    close (AGENT_FD); /* the host has closed ours: what it has there is not the agent's to look at */
 #ifdef SYS_close_range
   if (syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
 #endif
@@ -261,8 +261,14 @@ embedded_main (void *unused)
     *(void **) &agent_main = dlsym (library, "gp_agent_main");
   }
   /* 0 never means success: it is what cffi returns where its Python code fails. */
-  if (agent_main != NULL && agent_main (g_memory_fd, g_where.python, g_where.entries, why, sizeof why) == 1)
+  if (agent_main != NULL && agent_main (g_memory_fd, g_where.python, g_where.entries, why, sizeof why) == 1) {
+    /* Without the segment, whose descriptor the host may have closed, it cannot say that it is over. */
+    uint32_t none = GP_AGENT_NONE;
+    if (__atomic_compare_exchange_n (
+            &g_segment->agent_state, &none, GP_AGENT_REFUSED, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+      gp_segment_signal (&g_segment->poll);
     return NULL;
+  }
   if (gp_load (&g_segment->agent_state) != GP_AGENT_NONE)
     return NULL;
   gp_gst_log (GST_LEVEL_WARNING, "the agent cannot be embedded (%s), it gets a process", why);

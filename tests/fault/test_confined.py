@@ -145,6 +145,16 @@ def check_changes(changes: Path, home: str, how: str, tmp_path: Path) -> None:
     assert seen.data["accounted_cpu_s"] > 0
 
 
+def test_a_host_that_closes_all_descriptors_does_not_wait_for_an_agent_that_cannot_be(
+    changes: Path,
+) -> None:
+    """An agent inside, which needs more than a tenth of a second to come up, finds the shared memory closed."""
+    done = run([str(changes), "close"], environment("preload", "embedded", output=os.devnull))
+    assert (done.status, done.out) == (0, "changed: 0\n")
+    assert len(done.err.splitlines()) == 1, done.err
+    assert "descriptor is not open" in done.err
+
+
 @pytest.mark.parametrize("home", HOMES)
 def test_a_host_that_becomes_a_daemon_goes_on(changes: Path, home: str) -> None:
     alone = changed_alone(changes, "daemon")

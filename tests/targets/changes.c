@@ -64,6 +64,14 @@ start_children (void)
 }
 
 static int
+close_all (void)
+{
+  for (int fd = 3; fd < 65536; fd++)
+    close (fd);
+  return 0;
+}
+
+static int
 change (const char *how)
 {
   if (strcmp (how, "setuid") == 0)
@@ -74,6 +82,8 @@ change (const char *how)
     return unshare (CLONE_NEWNS | CLONE_NEWNET | CLONE_FILES | CLONE_FS);
   if (strcmp (how, "daemon") == 0)
     return become_daemon ();
+  if (strcmp (how, "close") == 0)
+    return close_all ();
   if (strcmp (how, "children") == 0)
     return start_children ();
   return 0;
@@ -83,11 +93,11 @@ int
 main (int argc, char **argv)
 {
   gst_init (NULL, NULL);
-  GstElement *pipeline = gst_parse_launch ("videotestsrc pattern=snow ! fakesink", NULL);
   const char *how = argc > 1 ? argv[1] : "";
-  /* GStreamer itself survives that only before it has played. */
-  bool early = strcmp (how, "daemon") == 0;
+  /* GStreamer itself survives that only before it has made anything. */
+  bool early = strcmp (how, "daemon") == 0 || strcmp (how, "close") == 0;
   int changed = early ? change (how) : 0;
+  GstElement *pipeline = gst_parse_launch ("videotestsrc pattern=snow ! fakesink", NULL);
   play (pipeline);
   changed += early ? 0 : change (how);
   play (pipeline);
