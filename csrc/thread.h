@@ -153,8 +153,8 @@ GP_INTERNAL int gp_threads_init (void);
  * far is labelled. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL void gp_threads_poll (uint32_t before);
 
-/* Poller: closes the accounts of every thread. names: reads their names anew too, and
- * renews events that were lost. MT-Safe lock | AS-Unsafe lock */
+/* Poller: closes the accounts of every thread, renews events that were lost, and wakes those that rest in vain. names:
+ * reads their names anew too. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_threads_close (bool names);
 
 /* Poller: disarms all threads and those to come, or arms them again. The handler may still run on some.

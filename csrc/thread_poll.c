@@ -174,11 +174,10 @@ gp_threads_close (bool names)
     pthread_mutex_lock (&g_registry);
     if (g_threads[i].tid != 0) {
       gp_account_close (&g_threads[i]);
+      gp_sampler_renew (&g_threads[i]);
       gp_sampler_wake (&g_threads[i]);
-      if (names) {
+      if (names)
         read_name (&g_threads[i]);
-        gp_sampler_renew (&g_threads[i]);
-      }
     }
     pthread_mutex_unlock (&g_registry);
   }

@@ -485,7 +485,7 @@ TEST (a_host_that_closes_all_descriptors_is_sampled_again)
   if (g_segment->clock != GP_CLOCK_PERF)
     skip ("perf events are not allowed here");
   CHECK_EQUAL (close (gp_thread_known ()->perf_fd), 0);
-  gp_threads_close (true);
+  gp_threads_close (false);
   drain (false, NULL);
   uint64_t before = cpu_ns ();
   work (400000000);
@@ -493,7 +493,7 @@ TEST (a_host_that_closes_all_descriptors_is_sampled_again)
   /* A quarter of what there should be. */
   CHECK (g_whole_samples > (cpu_ns () - before) * RATE_HZ / 4 / 1000000000);
   int fd = gp_thread_known ()->perf_fd;
-  gp_threads_close (true);
+  gp_threads_close (false);
   CHECK_EQUAL (gp_thread_known ()->perf_fd, fd);
 }
 
@@ -536,7 +536,7 @@ TEST (a_thread_whose_events_number_is_another_threads_gets_an_event_of_its_own)
 {
   pthread_t id = lose_event_to_another ();
   int fd = g_other->perf_fd;
-  gp_threads_close (true);
+  gp_threads_close (false);
   CHECK_EQUAL (g_other->perf_fd, fd);
   CHECK (gp_thread_known ()->perf_fd != fd);
   CHECK (gp_thread_has_event (gp_thread_known ()));
@@ -561,7 +561,7 @@ count_by_slot (const struct gp_record *record)
     g_by_slot[record->thread] += record->weight;
 }
 
-/* Until the next window: by its timer, and without a hand on the event that is not its own. */
+/* Until the poller comes by: by its timer, and without a hand on the event that is not its own. */
 TEST (a_thread_that_lost_its_event_to_another_is_sampled_beside_it)
 {
   pthread_t id = lose_event_to_another ();
