@@ -7,6 +7,7 @@
 #include "workers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,11 +123,21 @@ struct own_thread
   char name[GP_COMM];
 };
 
+/* A host with real-time priority would share it with whatever the agent does, and wait for it. */
+static void
+leave_real_time (void)
+{
+  int policy = sched_getscheduler (0) & ~SCHED_RESET_ON_FORK;
+  if (policy == SCHED_FIFO || policy == SCHED_RR)
+    sched_setscheduler (0, SCHED_OTHER, &(struct sched_param) { .sched_priority = 0 });
+}
+
 static void *
 own_main (void *data)
 {
   struct own_thread own = *(struct own_thread *) data;
   free (data);
+  leave_real_time ();
   pthread_setname_np (pthread_self (), own.name);
   uint32_t label = gp_label_fixed (GP_LABEL_AGENT);
   struct gp_boundary root = GP_CALLER (label);

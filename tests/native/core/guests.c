@@ -780,6 +780,29 @@ TEST (a_forked_child_takes_the_tracer_down_without_waiting_for_the_parents_threa
   CHECK_EQUAL (status, 7 << 8);
 }
 
+static _Atomic int g_policy = -1;
+
+static void *
+say_policy (void *unused)
+{
+  g_policy = sched_getscheduler (0);
+  return unused;
+}
+
+/* What its threads do at once has the time of the agent, and of Python in it, for a neighbour. */
+TEST (threads_of_ours_in_a_real_time_host_are_ordinary_ones)
+{
+  struct sched_param priority = { .sched_priority = 1 };
+  if (sched_setscheduler (0, SCHED_FIFO, &priority) != 0)
+    skip ("real-time priority is not permitted here");
+  core_start (RATE_HZ);
+  CHECK_EQUAL (gp_workers_start_own (say_policy, NULL, "ours"), 0);
+  while (g_policy < 0)
+    sleep_ns (100000);
+  CHECK_EQUAL (g_policy, SCHED_OTHER);
+  CHECK_EQUAL (sched_getscheduler (0), SCHED_FIFO);
+}
+
 /* The harness runs this many times: the status must be the host's own. */
 static void
 exit_while_sampled (unsigned delay_us)
