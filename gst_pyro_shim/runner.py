@@ -67,8 +67,11 @@ class _Output:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as error:
+            folder = path.parent
+            with contextlib.suppress(OSError):  # the working directory may be gone
+                folder = folder.absolute()
             raise GstPyroError(
-                f"Cannot write into {path.absolute().parent}: {error.strerror}.",
+                f"Cannot write into {folder}: {error.strerror}.",
                 "Name another place: run -o FILE.pb.gz",
             ) from error
 

@@ -21,6 +21,7 @@ import shutil
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from gst_pyro_shim.errors import CommandNotFoundError, CommandNotRunnableError
@@ -286,7 +287,9 @@ def _raise_not_started(program: str, number: int) -> NoReturn:
             "Check its name and PATH; options of `run` itself stand before the `--`.",
         )
     reason = os.strerror(number)
-    if number == errno.ENOENT:
+    if "/" in program and Path(program).is_dir():
+        reason = "it is a directory"
+    elif number == errno.ENOENT:
         reason = "the interpreter or loader that it names does not exist"
     elif number == errno.ENOEXEC:
         reason = "it is neither a binary of this machine nor a script that begins with #!"

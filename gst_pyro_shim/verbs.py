@@ -72,7 +72,7 @@ class Run:
         from gst_pyro_shim import runner
 
         command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-        if not command:
+        if not command or not command[0]:
             raise GstPyroError(
                 "There is no command to run.",
                 f"For example: {PROGRAM} run -- gst-launch-1.0 videotestsrc ! fakesink",

@@ -71,8 +71,9 @@ def test_run_has_a_flag_for_every_setting(runner):
         assert runner[-1][1] == {field: "v"}
 
 
-def test_run_without_command_says_how(capsys):
-    assert cli.main(["run", "--"]) == errors.GstPyroError.exit_code
+@pytest.mark.parametrize("command", [[], [""], ["", "x"]])
+def test_run_without_command_says_how(capsys, command):
+    assert cli.main(["run", "--", *command]) == errors.GstPyroError.exit_code
     assert "run -- gst-launch-1.0" in capsys.readouterr().err
 
 

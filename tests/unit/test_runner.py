@@ -221,6 +221,16 @@ def test_a_place_that_takes_no_file_is_refused_before_the_start(home, output):
     assert _files(home) == []
 
 
+def test_a_working_directory_that_is_gone_is_told(home):
+    script = 'rmdir "$PWD"; exec "$@"'
+    command = ["sh", "-c", script, "sh", sys.executable, "-c", CONTROLLER, "run", "--", "true"]
+    done = subprocess.run(
+        command, env=_environ(home), cwd=home / "work", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "Cannot write into .: No such file or directory.\nName another place" in done.stderr
+
+
 def test_a_wrong_setting_is_refused_before_the_start(home):
     done = _run(home, "--sample-rate", "0", "--", "touch", "ran")
     assert done.returncode == 4

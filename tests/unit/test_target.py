@@ -200,7 +200,7 @@ def test_nothing_is_left_behind():
         ("no-such-command", 127, "Command not found: no-such-command"),
         ("./no-such-file", 127, "Command not found: ./no-such-file"),
         ("/etc/passwd", 126, "Cannot run /etc/passwd: Permission denied."),
-        ("/", 126, "Cannot run /: Permission denied."),
+        ("/", 126, "Cannot run /: it is a directory."),
         ("./lost", 126, "the interpreter or loader that it names does not exist"),
         ("./text", 126, "neither a binary of this machine nor a script"),
     ],
