@@ -57,10 +57,21 @@ def _moved(profile: Profile) -> dict[Frame, Frame]:
             elements[frame.name, frame.factory].add(frame.path)
     moved = {}
     for (name, factory), paths in elements.items():
-        for path in paths:
-            longer = [one for one in paths if one != path and one.endswith(path)]
-            last = max(longer, key=len, default=path)
+        for path, longer in _longer(paths).items():
+            last = max(longer, key=len)
             # Else two elements of one name, in two bins, might be meant.
-            if longer and all(last.endswith(one) for one in longer):
+            if all(last.endswith(one) for one in longer):
                 moved[element_frame(name, factory, path)] = element_frame(name, factory, last)
     return moved
+
+
+def _longer(paths: set[str]) -> dict[str, list[str]]:
+    """Paths that are the end of others, with these. There may be thousands: pipelines that come and go."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        at = path.find("/", 1)
+        while at > 0:
+            if path[at:] in paths:
+                found[path[at:]].append(path)
+            at = path.find("/", at + 1)
+    return found

@@ -26,6 +26,7 @@ def _profile(*paths):
         (["/p/dec", "/p/bin0/dec"], {"/p/dec", "/p/bin0/dec"}),
         (["/ec", "/p/dec"], {"/ec", "/p/dec"}),
         (["/dec"], {"/dec"}),
+        (["dec", "xdec", ""], {"dec", "xdec", ""}),
     ],
 )
 def test_the_longest_path_that_ends_in_the_shorter(before, after):
@@ -34,6 +35,28 @@ def test_the_longest_path_that_ends_in_the_shorter(before, after):
     rows = summarize(_profile(*before)).rows
     assert {row.path for row in rows} == after
     assert sum(row.self_ns for row in rows) == 10 * len(before)
+
+
+def test_pipelines_without_number_are_settled_at_once(monkeypatch):
+    looks = []
+
+    class Path(str):
+        __slots__ = ()
+
+        def endswith(self, *given):
+            looks.append(given)
+            return super().endswith(*given)
+
+    class Element(Frame):
+        path = property(lambda self: Path(super().path))
+
+    frames = [
+        Element(f.name, file=f.file, kind=f.kind)
+        for f in (element_frame("conv", "c", f"/p{i}/conv") for i in range(300))
+    ]
+    profile = Profile(1, 2, 3, [Sample((one,), 10, 1) for one in frames])
+    assert places.settled(profile) is profile
+    assert len(looks) < 10 * len(frames)
 
 
 SETTLED = "/pipeline0/bin0/py0"
