@@ -30,6 +30,10 @@ _NS: Final = 1e9
 
 def explanations(summary: Summary) -> list[str]:
     """Sentences on what is missing; empty where all is well."""
+    if not summary.stats and any(row.self_ns for row in summary.rows):
+        return [
+            "No process's own totals can be read: what was dropped, and how stacks ended, is not known."
+        ]
     if not summary.stats:
         return [
             "Nothing was sampled.",

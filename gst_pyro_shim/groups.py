@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gst_pyro_shim.places import settled
-from gst_pyro_shim.report import NAME_WIDTH, as_text, kept, load, more, percent, remarks, shown
+from gst_pyro_shim.report import load, remarks, shown
 from gst_pyro_shim.rows import elements_of
+from gst_pyro_shim.tables import NAME_WIDTH, as_text, kept, more, percent
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _table(
     total_ns = sum(one.cpu_ns for one in groups)
     grid.add_column(label.upper(), "total", overflow="fold", min_width=NAME_WIDTH)
     grid.add_column("CPU s", f"{total_ns / _NS:.3f}", justify="right", no_wrap=True)
-    grid.add_column("%", "100.0", justify="right", no_wrap=True)
+    grid.add_column("%", percent(total_ns, total_ns), justify="right", no_wrap=True)
     grid.add_column("THREADS", "", justify="right", no_wrap=True)
     grid.add_column("ELEMENTS, % OF ALL", "", overflow="fold", min_width=NAME_WIDTH)
     without = "[not known]" if label == "thread" else f"[no {label}]"

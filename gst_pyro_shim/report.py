@@ -7,25 +7,24 @@ Context: controller. `run` prints the same table on stderr.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
-from io import StringIO
 from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gst_pyro_shim import files
 from gst_pyro_shim.errors import ProfileFormatError
 from gst_pyro_shim.gaps import explanations
+from gst_pyro_shim.rows import short_file
 from gst_pyro_shim.summary import STACK_ENDS, Summary, summarize
+from gst_pyro_shim.tables import NAME_WIDTH, as_text, kept, more, percent
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -34,15 +33,10 @@ if TYPE_CHECKING:
     from gst_pyro_shim.rows import Row
 
 _NS: Final = 1e9
-_WIDE: Final = 10_000
-_LEAST: Final = 56
 _NARROW: Final = 78
 """Columns below which threads and samples are left out, so that names and times have room."""
-NAME_WIDTH: Final = 12
 _COMPACT: Final = 100
 """Columns of a terminal below which the headings are short, so that the names need not be folded."""
-_ROWS: Final = 60
-"""Of a table; the rest is one line, unless all are asked for."""
 _PYTHON_FUNCTIONS: Final = 8
 """Of one element; `--json` has all of them."""
 _LEAST_PYTHON: Final = 0.002
@@ -131,30 +125,6 @@ def remarks(summary: Summary) -> Iterator[RenderableType]:
         yield Text(f"note: {printable(note)}")
 
 
-def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> str:
-    """Text for `file`: colours and folded lines on a terminal; else plain, names in full length."""
-    is_terminal = file.isatty()
-    out = StringIO()
-    console = Console(
-        file=out,
-        force_terminal=is_terminal,
-        width=max(_LEAST, Console(file=file).width) if is_terminal else _WIDE,
-        no_color=None if is_terminal else True,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    for part in parts(console.width):
-        console.print(part)
-    encoding = file.encoding or "utf-8"
-    text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
-    text = re.sub(r"\n{3,}", "\n\n", text)
-    if "─".encode(encoding, "ignore") == b"":
-        text = text.replace("─", "-")
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
 def _table(summary: Summary, *, width: int, every_row: bool) -> Table:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_footer=True)
     total_s = summary.accounted_s
@@ -163,7 +133,7 @@ def _table(summary: Summary, *, width: int, every_row: bool) -> Table:
     grid.add_column("FACTORY", "", overflow="fold", min_width=NAME_WIDTH)
     cpu = "" if width < _COMPACT else "CPU "
     grid.add_column(f"SELF {cpu}s", f"{total_s:.3f}", justify="right", no_wrap=True)
-    grid.add_column("%", "100.0", justify="right", no_wrap=True)
+    grid.add_column("%", percent(total_s, total_s), justify="right", no_wrap=True)
     grid.add_column(f"TOTAL {cpu}s", "", justify="right", no_wrap=True)
     if width >= _NARROW:
         grid.add_column("THREADS", str(len(threads)), justify="right", no_wrap=True)
@@ -197,16 +167,6 @@ def _table(summary: Summary, *, width: int, every_row: bool) -> Table:
     return grid
 
 
-def kept(rows: int, *, every_row: bool) -> int:
-    """How many rows a table shows; one line for one row would save nothing."""
-    return rows if every_row or rows <= _ROWS + 1 else _ROWS
-
-
-def more(rows: int) -> Text:
-    """Stands for the rows beyond."""
-    return Text(f"{rows} more: report --all", style="dim")
-
-
 def shown(rows: list[Row]) -> list[str]:
     """The elements' names; of namesakes their paths."""
     names = Counter(row.name for row in rows)
@@ -229,16 +189,10 @@ def _python_table(summary: Summary) -> Table:
         for one in functions[:_PYTHON_FUNCTIONS]:
             if one.total_ns >= least_ns:
                 share = percent(one.total_ns, row.self_ns)
-                short = "/".join(one.file.rsplit("/", 2)[-2:])
                 times = (f"{one.self_ns / _NS:.3f}", f"{one.total_ns / _NS:.3f}")
-                cells = (element, one.name, *times, share, short)
+                cells = (element, one.name, *times, share, short_file(one.file))
                 grid.add_row(*(Text(printable(cell)) for cell in cells))
     return grid
-
-
-def percent(part: float, whole: float) -> str:
-    """Of `whole`; 0.0 where that is nothing, as times that were subtracted may be."""
-    return f"{100 * part / whole if whole else 0.0:.1f}"
 
 
 def _footer(summary: Summary) -> Table:
@@ -292,7 +246,7 @@ def _stacks_text(stacks: dict[str, int]) -> str:
     whole = sum(stacks.values())
     reached = stacks["cfi"] + stacks["scan"] + stacks["guessed"]
     parts = [f"{_ENDS[end]} {stacks[end]}" for end in STACK_ENDS if stacks[end]]
-    return f"{reached / whole * 100:.1f} % of {whole} ({', '.join(parts)})"
+    return f"{percent(reached, whole)} % of {whole} ({', '.join(parts)})"
 
 
 def _pushes(summary: Summary, dropped: dict[str, int]) -> list[tuple[str, str]]:

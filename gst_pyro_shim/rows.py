@@ -81,6 +81,11 @@ def elements_of(sample: Sample) -> list[tuple[str, str, str]]:
     return found or [labelled(sample)]
 
 
+def short_file(file: str) -> str:
+    """A source file with its folder: enough to know it by."""
+    return "/".join(file.rsplit("/", 2)[-2:])
+
+
 def ticks(ns: int, rate: int) -> int:
     """How many samples stand behind a time."""
     return round(ns * rate / _NS)

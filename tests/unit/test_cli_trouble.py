@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gst_pyro_shim import cli, environment, files, flamegraph, paths, report, summary
+from gst_pyro_shim import cli, environment, files, flamegraph, groups, paths, report, summary
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.facts import RunFacts
@@ -127,6 +127,9 @@ def show(data: bytes) -> None:
     found = decode(data)
     numbers = summary.summarize(found)
     report.render(numbers, Plain())
+    for label in groups.LABELS:
+        told = groups.group(found, label)
+        assert sum(one.cpu_ns for one in told) == sum(row.self_ns for row in numbers.rows)
     json.dumps(numbers.as_json(), allow_nan=False)
     flamegraph.page(found, "x")
     encode(found)
@@ -187,7 +190,9 @@ def test_differences_that_cancel_out_have_no_shares(tmp_path: Path, capsys) -> N
     files.write(file, replace(profiles.demo(), samples=samples), force=False)
     assert cli.main(["report", str(file)]) == 0
     assert cli.main(["report", "--by", "factory", str(file)]) == 0
-    assert "[no factory]  0.000    0.0 " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "[no factory]  0.000  0.0 " in said
+    assert "total         0.000  0.0" in said
 
 
 def test_a_profile_as_large_as_memory_is_refused(tmp_path: Path, capsys) -> None:

@@ -363,6 +363,22 @@ def test_why_nothing_came(facts, says):
     assert "ELEMENT" not in text
 
 
+def test_times_without_totals_are_no_empty_run():
+    profile = profiles.demo()
+    told = _render(replace(profile, comments=[FACTS.to_comment()]))
+    assert "x264enc0" in told
+    assert "Nothing was sampled" not in told
+    assert "No process's own totals can be read" in told
+
+
+def test_counts_that_cancel_out_are_no_division_by_zero():
+    one = profiles.stats(counters={"stacks_cfi": 1})
+    other = profiles.stats(pid=1, counters={"stacks_guessed": -1})
+    comments = [one.to_comment(), other.to_comment()]
+    text = _render(replace(profiles.demo(), comments=comments))
+    assert "stacks to the root  0.0 % of 0" in text
+
+
 def test_a_process_that_used_no_cpu():
     profile = replace(profiles.demo(notes=["settings refused"]), samples=[])
     assert "no CPU time was reported" in _render(profile)

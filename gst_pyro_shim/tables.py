@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""What the tables on a terminal, or in a file, have in common.
+
+Context: controller.
+"""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from typing import TYPE_CHECKING, Final, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rich.console import RenderableType
+
+NAME_WIDTH: Final = 12
+"""Least columns of a name."""
+_WIDE: Final = 10_000
+_LEAST: Final = 56
+_ROWS: Final = 60
+"""Of a table; the rest is one line, unless all are asked for."""
+
+
+def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> str:
+    """Text for `file`: colours and folded lines on a terminal; else plain, names in full length."""
+    is_terminal = file.isatty()
+    out = StringIO()
+    console = Console(
+        file=out,
+        force_terminal=is_terminal,
+        width=max(_LEAST, Console(file=file).width) if is_terminal else _WIDE,
+        no_color=None if is_terminal else True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    for part in parts(console.width):
+        console.print(part)
+    encoding = file.encoding or "utf-8"
+    text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+    text = re.sub(r"\n{3,}", "\n\n", text)
+    if "─".encode(encoding, "ignore") == b"":
+        text = text.replace("─", "-")
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def kept(rows: int, *, every_row: bool) -> int:
+    """How many rows a table shows; one line for one row would save nothing."""
+    return rows if every_row or rows <= _ROWS + 1 else _ROWS
+
+
+def more(rows: int) -> Text:
+    """Stands for the rows beyond."""
+    return Text(f"{rows} more: report --all", style="dim")
+
+
+def percent(part: float, whole: float) -> str:
+    """Of `whole`; 0.0 where that is nothing, as times that were subtracted may be."""
+    return f"{100 * part / whole if whole else 0.0:.1f}"
