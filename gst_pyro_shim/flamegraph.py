@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`flamegraph`: a profile as one HTML file that needs no network.
 
-flamegraph.{html,css,js} are the page; the stacks go into it as JSON. Names come from the profiled
-process and are hostile until shown otherwise: they reach the page as text, never as markup, and its
-policy lets no script run but that one, by its hash, and nothing be loaded.
+flamegraph.{html,css,tree.js,js} are the page; the stacks go into it as JSON. Names come from the profiled
+process and are hostile until shown otherwise: they reach the page as text, never as markup, without what
+would turn the figures beside them around, and its policy lets no script run but that one, by its hash, and
+nothing be loaded.
 
 Context: controller.
 """
@@ -26,6 +27,7 @@ from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.places import settled
+from gst_pyro_shim.rows import short_file
 from gst_pyro_shim.summary import summarize
 from gst_pyro_shim.terminal import printable
 
@@ -98,12 +100,11 @@ def page(profile: Profile, title: str) -> str:
     """The page for `profile`."""
     profile = settled(profile)
     summary = summarize(profile)
+    about = _about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
     style, script = _part("css"), _part("tree.js") + _part("js")
     parts = {
-        "title": html.escape(title),
-        "about": html.escape(
-            _about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
-        ),
+        "title": html.escape(printable(title)),
+        "about": html.escape(printable(about)),
         "style": style,
         "style-hash": _hash(style),
         "script": script,
@@ -144,7 +145,10 @@ def _data(profile: Profile, summary: Summary) -> dict[str, object]:
         children = sorted(node.children.values(), key=lambda one: (one.total_ns, one.frame.name))
         waiting += [(child, depth + 1) for child in children]
     return {
-        "frames": [[one.name, one.kind, one.factory, _place(one)] for one in frames],
+        "frames": [
+            [printable(one.name), one.kind, printable(one.factory), printable(_place(one))]
+            for one in frames
+        ],
         "nodes": nodes,
         "python": _python(summary, frames),
         "threads": _threads(profile, frames),
@@ -161,7 +165,9 @@ def _threads(profile: Profile, frames: dict[Frame, int]) -> list[tuple[int, str,
             key = (frames[element], dict(sample.labels).get("thread", "?"))
             threads[key].add((sample.pid, sample.tid))
             times[key] += sample.cpu_ns
-    return [(*key, len(threads[key]), ns / 1000) for key, ns in times.most_common()]
+    return [
+        (key[0], printable(key[1]), len(threads[key]), ns / 1000) for key, ns in times.most_common()
+    ]
 
 
 def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, str, float]]:
@@ -174,7 +180,7 @@ def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, 
         key = element_frame(row.name, row.factory, row.path)
         if key in frames:
             found += [
-                (frames[key], name, "/".join(file.rsplit("/", 2)[-2:]), ns / 1000)
+                (frames[key], printable(name), printable(short_file(file)), ns / 1000)
                 for name, file, ns, _ in row.python()[:MAX_PYTHON]
                 if ns
             ]

@@ -23,6 +23,7 @@ from gst_pyro_shim import cli, files, flamegraph
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import MARKERS, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.terminal import printable
 from tests import profiles
 
 
@@ -150,7 +151,28 @@ def test_no_name_gets_out_of_the_data():
     page = _Page(text)
     assert len(page.scripts) == 2
     assert "img" not in {tag for tag, _ in page.tags}
-    assert [one[0] for one in json.loads(page.scripts[0])["frames"]] == ["all", hostile]
+    assert [one[0] for one in json.loads(page.scripts[0])["frames"]] == ["all", printable(hostile)]
+
+
+def test_no_name_turns_the_figures_beside_it_around():
+    name = "a\u202eb\x1b\n"
+    tags = (*profiles.labels(name, name), ("thread", name))
+    frames = (Frame("[python]"), element_frame(name, name, f"/pipeline0/{name}"))
+    python = [Sample((Frame(name, file=name),), 10, 1, tags)]
+    text = flamegraph.page(
+        replace(
+            profiles.demo(program=name), samples=[Sample(frames, 10**9, 1, tags)], python=python
+        ),
+        name,
+    )
+    shown = r"a\u202eb\x1b\n"
+    data = json.loads(_Page(text).scripts[0])
+    assert [shown, "element", shown, f"/pipeline0/{shown}"] in data["frames"]
+    assert [one[1:3] for one in data["python"]] == [[shown, shown]]
+    assert [one[1] for one in data["threads"]] == [shown]
+    assert f"<title>{shown}</title>" in text
+    assert f">{shown} · 1.000 s CPU" in text
+    assert not any(char in text for char in "\u202e\x1b")
 
 
 def test_the_page_asks_for_nothing_from_anywhere():
