@@ -32,8 +32,7 @@ enum
   STOP_MS = 300,    /* pyroscope-io's last push stays on this machine; the interpreter's lock may be held */
   FILE_INPUT = 257, /* Py_file_input */
   RATE_PART = 4, /* of our rate: for each sample pyroscope-io reads /proc for every thread, 0.35 ms for ten of them */
-  SCRIPT_BYTES = 65536,
-  HIGH_FD = 200
+  SCRIPT_BYTES = 65536
 };
 
 enum state
@@ -198,9 +197,7 @@ gp_python_poll (void)
   g_state = STATE_RUNS;
   gp_store (&g_segment->python_entered, 1);
   gp_segment_signal (&g_segment->wake);
-  int low = eventfd (0, EFD_CLOEXEC);
-  g_stop_fd = fcntl (low, F_DUPFD_CLOEXEC, HIGH_FD);
-  close (low);
+  g_stop_fd = gp_fd_move_up (eventfd (0, EFD_CLOEXEC));
   if (g_stop_fd < 0 || gp_workers_start_own (python_main, NULL, "gst-pyro-python") != 0)
     gp_store (&g_state, STATE_DONE);
 }

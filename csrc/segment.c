@@ -39,11 +39,12 @@ _Static_assert (sizeof (struct gp_segment) < UINT32_MAX, "bytes is 32 bits wide"
 _Static_assert (offsetof (struct gp_segment, ring) % 8 == 0, "records are aligned");
 _Static_assert (GP_COUNTERS <= 32, "counters[] is too small");
 
-/* Out of the way of hosts that count on the numbers of their own files. */
-static int
-move_up (int low)
+int
+gp_fd_move_up (int low)
 {
   int fd = fcntl (low, F_DUPFD_CLOEXEC, HIGH_FD);
+  if (fd < 0) /* few are allowed */
+    fd = fcntl (low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (fd < 0)
     return low;
   close (low);
@@ -57,7 +58,7 @@ gp_segment_create (int *fd)
   int memory = memfd_create ("gst-pyro", MFD_CLOEXEC);
   if (memory < 0)
     return errno;
-  memory = move_up (memory);
+  memory = gp_fd_move_up (memory);
   struct gp_segment *segment = MAP_FAILED;
   if (ftruncate (memory, sizeof (struct gp_segment)) == 0)
     segment = mmap (NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);

@@ -38,6 +38,10 @@ gp_count (enum gp_counter counter)
 /* Creates and maps the segment; *fd is its memfd, close-on-exec. Returns an errno or 0. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL int gp_segment_create (int *fd);
 
+/* Moves a descriptor out of the way of hosts that count on the numbers of their own files, and of the standard ones,
+ * which may be closed. Returns where to: close-on-exec, -1 where it is none. MT-Safe | AS-Safe */
+GP_INTERNAL int gp_fd_move_up (int low);
+
 /* Copies text into the segment and returns its offset; the same text gives a new copy, so callers intern first.
  * 0 (the empty string) where the heap is full. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL uint32_t gp_strings_add (const char *text);

@@ -216,15 +216,17 @@ start_process (void)
     pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
       become_agent (arguments, g_environment);
-    g_segment->agent_pid = child;
+    g_segment->agent_pid = child < 0 ? -errno : child;
     _exit (0);
   }
-  int error = errno;
-  if (between > 0)
+  if (between < 0)
+    g_segment->agent_pid = -errno;
+  else
     while (waitpid (between, NULL, __WCLONE) < 0 && errno == EINTR)
       continue;
-  if (between < 0 || g_segment->agent_pid <= 0) {
-    refuse ("cannot fork: ", strerror (error));
+  if (g_segment->agent_pid <= 0) {
+    refuse ("cannot fork: ", strerror (-g_segment->agent_pid));
+    g_segment->agent_pid = 0;
     return;
   }
   gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);

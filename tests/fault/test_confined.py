@@ -10,10 +10,13 @@ import os
 import platform
 import re
 import shutil
-from typing import TYPE_CHECKING
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from gst_pyro_shim import paths
 from tests.hosts import (
     HOMES,
     Done,
@@ -24,9 +27,6 @@ from tests.hosts import (
     profile,
     run,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
@@ -104,6 +104,38 @@ def test_a_host_with_few_descriptors_or_signals_is_profiled(limit: str, tmp_path
     done, seen = profile(["prlimit", limit, *HOST], tmp_path)
     assert (done.status, done.out, done.err) == (0, "", "")
     assert seen.data["accounted_cpu_s"] > 0
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit here")
+@pytest.mark.parametrize("home", HOMES)
+def test_a_host_with_few_descriptors_and_no_standard_input_is_profiled(
+    home: str, tmp_path: Path
+) -> None:
+    """Neither the shared memory nor anything else of ours gets the number 0."""
+    host = ["sh", "-c", 'exec prlimit --nofile=24 "$@" <&-', "sh", *HOST]
+    done, seen = profile(host, tmp_path, home=home)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert seen.data["accounted_cpu_s"] > 0
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="takes root and setpriv"
+)
+def test_an_agent_that_cannot_be_forked_has_the_true_reason() -> None:
+    """A user of its own, who may have three threads: the host's, the poller, and the first of two forks."""
+    user = ["setpriv", "--reuid=54321", "--clear-groups"]
+    look = ["gst-inspect-1.0", "--exists", "fakesrc"]
+    for path in (paths.shim_path(), Path(sys.executable)):
+        if run([*user, "test", "-r", str(path)], clean_environment()).status != 0:
+            pytest.skip(f"other users may not read {path}")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        env = environment("preload", "process", output=f"{folder}/x.pb.gz")
+        env["GST_REGISTRY"] = f"{folder}/registry"
+        assert run(look, env).status == 0
+        done = run([*user, "prlimit", "--nproc=3", *look], env)
+    assert done.status == 0
+    assert "cannot fork: Resource temporarily unavailable" in done.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
