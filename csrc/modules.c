@@ -18,7 +18,7 @@
 
 enum
 {
-  CLOSE_WAIT_MS = 20
+  CLOSE_WAIT_MS = 1000 /* a handler takes a thousandth of it, but its thread may be preempted, or out of its quota */
 };
 
 /* One pass over the loader's list. */
@@ -161,24 +161,26 @@ sweep (struct pass *pass)
   g_live_count = kept;
 }
 
-/* Waits until no handler reads modules, or long enough: a fork may have copied a count whose thread it did not copy. */
+/* Waits until no handler reads modules, or long enough: one that a fault ended, of which the host made the best, reads
+ * on for ever. */
 static bool
 wait_for_readers (void)
 {
   struct timespec pause = { .tv_nsec = 50000 };
-  for (int i = 0; i < CLOSE_WAIT_MS * 1000000L / pause.tv_nsec; i++) {
-    if (atomic_load (&g_modules_readers) == 0)
-      return true;
+  uint64_t end_ns = gp_clock_ns (CLOCK_MONOTONIC) + CLOSE_WAIT_MS * 1000000ull;
+  while (atomic_load (&g_modules_readers) != 0) {
+    if (gp_clock_ns (CLOCK_MONOTONIC) >= end_ns)
+      return false;
     syscall (SYS_nanosleep, &pause, NULL); /* the function is a cancellation point, which dlclose is not */
   }
-  return false;
+  return true;
 }
 
 static void
 publish (struct gp_snapshot *snapshot)
 {
   struct gp_snapshot *old = atomic_exchange (&g_modules_snapshot, snapshot);
-  /* Not freed where a handler may hold it: a deliberate leak of some KiB, once in a fork. */
+  /* Not freed where a handler may hold it: a deliberate leak of some KiB. */
   if (old != NULL && wait_for_readers ())
     free (old);
 }

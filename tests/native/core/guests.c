@@ -456,6 +456,32 @@ TEST (a_handler_on_an_alternate_stack_above_works_for_whom_it_interrupted)
   CHECK_WITHIN (g_under_others, 0, 2); /* before it was entered, and after */
 }
 
+static _Atomic bool g_reads, g_has_read;
+
+/* A handler whose thread is preempted as it reads a module's unwind tables. */
+static void *
+read_modules_slowly (void *unused)
+{
+  gp_modules_enter ();
+  g_reads = true;
+  sleep_ns (100000000);
+  g_has_read = true;
+  gp_modules_leave ();
+  return unused;
+}
+
+TEST (a_module_is_not_closed_while_a_handler_reads_it)
+{
+  pthread_t id;
+  pthread_create (&id, NULL, read_modules_slowly, NULL);
+  while (!g_reads)
+    sleep_ns (100000);
+  gp_modules_close_begin ();
+  CHECK (g_has_read);
+  gp_modules_close_end ();
+  pthread_join (id, NULL);
+}
+
 /* daemon() and others: all descriptors closed, their numbers used anew. */
 TEST (a_host_that_closes_all_descriptors_keeps_what_it_opens_next)
 {
