@@ -133,7 +133,8 @@ run_pool_call (gpointer item, gpointer user_data)
   } else {
     gp_label_push (thread, boundary);
     call->function (item, call->data);
-    gp_label_pop (thread, boundary.sp);
+    if (atomic_load (&g_active)) /* not in the child of a fork, which would write to its parent's accounts */
+      gp_label_pop (thread, boundary.sp);
   }
 }
 

@@ -34,7 +34,8 @@ struct birth
 static void
 account_whole_thread (void *label)
 {
-  gp_add (&g_segment->labels[(uintptr_t) label].overflow_ns, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  if (atomic_load (&g_active)) /* not in the child of a fork */
+    gp_add (&g_segment->labels[(uintptr_t) label].overflow_ns, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
 }
 
 static void

@@ -6,12 +6,14 @@
 #define _GNU_SOURCE
 #include "core.h"
 #include <dlfcn.h>
+#include <sys/wait.h>
 #include "gst.h"
 #include "pools.h"
 
 enum
 {
-  TOP = 1 << 20
+  TOP = 1 << 20,
+  CHILD_NS = 100000000
 };
 
 static GThreadPool g_pools[2];
@@ -96,6 +98,34 @@ TEST (an_item_runs_for_the_element_that_pushed_it)
   CHECK_EQUAL ((uintptr_t) g_item, (uintptr_t) &g_items[2]);
   CHECK_EQUAL ((uintptr_t) g_data, (uintptr_t) &g_made);
   CHECK_EQUAL (gp_thread_known ()->depth, 0);
+}
+
+static void
+fork_here (gpointer item, gpointer data)
+{
+  pid_t *child = item;
+  *child = fork ();
+  if (*child == 0) /* its clock begins anew */
+    burn (gp_thread_known ()->meter.cpu_ns + CHILD_NS);
+  (void) data;
+}
+
+TEST (a_child_that_comes_back_from_an_item_adds_nothing_to_its_parents_accounts)
+{
+  start (false);
+  fflush (stdout);
+  pid_t child = -1;
+  uint32_t maker = element ("maker");
+  enter (TOP, maker);
+  GThreadPool *pool = gp_pool_new (fork_here, NULL, 1, FALSE, NULL);
+  leave (TOP);
+  pool->func (&child, pool->user_data);
+  if (child == 0)
+    _exit (0);
+  int status = -1;
+  waitpid (child, &status, 0);
+  CHECK_EQUAL (status, 0);
+  CHECK_WITHIN (accounted_ns (maker, -1), 0, CHILD_NS / 2);
 }
 
 TEST (an_item_that_no_element_pushed_runs_for_the_pools_maker)
