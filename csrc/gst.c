@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct gp_gst g_gst;
 
@@ -71,6 +70,5 @@ gp_say (const char *format, ...)
   va_end (arguments);
   at += wrote < 0 ? 0 : (size_t) wrote < sizeof text - at - 1 ? (size_t) wrote : sizeof text - at - 2;
   text[at++] = '\n';
-  if (write (STDERR_FILENO, text, at) < 0)
-    return; /* nowhere left to say it */
+  gp_write_stderr (text, at);
 }

@@ -73,9 +73,8 @@ say_lost (void)
   static const char text[] =
       "gst-pyro: the program ended before the agent in it was done, and the last profile is lost: "
       "the machine is busy, or the run was too short. GST_PYROSCOPE_AGENT=process outlives it\n";
-  if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED && !atomic_exchange (&g_said_lost, true)
-      && write (STDERR_FILENO, text, sizeof text - 1) < 0)
-    return; /* nowhere left to say it */
+  if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED && !atomic_exchange (&g_said_lost, true))
+    gp_write_stderr (text, sizeof text - 1);
 }
 
 void

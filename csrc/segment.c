@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -113,6 +114,25 @@ gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms)
 {
   struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
   syscall (SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+void
+gp_write_stderr (const char *line, size_t bytes)
+{
+  static const struct timespec at_once = { 0 };
+  int saved_errno = errno;
+  sigset_t pipe, before, pending;
+  sigemptyset (&pipe);
+  sigaddset (&pipe, SIGPIPE);
+  sigemptyset (&pending);
+  pthread_sigmask (SIG_BLOCK, &pipe, &before);
+  sigpending (&pending);
+  /* What the write raised is taken back, unless one was pending already. The raw calls: the functions are cancellation
+   * points. */
+  if (syscall (SYS_write, STDERR_FILENO, line, bytes) < 0 && errno == EPIPE && sigismember (&pending, SIGPIPE) == 0)
+    syscall (SYS_rt_sigtimedwait, &pipe, NULL, &at_once, _NSIG / 8);
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  errno = saved_errno;
 }
 
 uint64_t

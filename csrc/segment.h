@@ -52,6 +52,9 @@ GP_INTERNAL void gp_segment_signal (uint32_t *word);
 /* Waits until *word differs from seen, a signal comes, or the time is over. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms);
 
+/* Writes a line to stderr, if it can be. A broken pipe there does not end the host. MT-Safe | AS-Safe */
+GP_INTERNAL void gp_write_stderr (const char *line, size_t bytes);
+
 /* ns of the clock; 0 where it fails. MT-Safe | AS-Safe */
 GP_INTERNAL uint64_t gp_clock_ns (int clock);
 

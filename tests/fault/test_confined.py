@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -96,6 +97,25 @@ def test_host_that_may_make_small_files_only_runs_on(tmp_path: Path) -> None:
     done = run(limited, environment("preload"))
     assert done.status == 0
     assert re.fullmatch(r"gst-pyro: cannot profile: ulimit -f allows no file of \d+ MB\n", done.err)
+
+
+def test_a_line_that_nobody_reads_is_not_the_hosts_end(tmp_path: Path) -> None:
+    """`host 2>&1 | head -1`: stderr is a broken pipe where the shim has something to say on the host's own thread."""
+    program = compile_host("plays.c", tmp_path)
+    limited = ["sh", "-c", 'ulimit -f 16384 && exec "$0" 50', str(program)]
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        host = subprocess.run(
+            limited,
+            env=environment("preload"),
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+    assert host.returncode == 0
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="no prlimit here")
