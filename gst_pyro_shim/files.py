@@ -60,7 +60,8 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 def is_stream(path: Path) -> bool:
     """Whether it is written into and never replaced: /dev/stdout, whatever that leads to, or /dev/null."""
     folder = Path(os.path.abspath(path)).parent
-    return str(folder) in _STREAM_DIRS and not path.is_block_device()
+    # lexists: of a closed stream the link is there, and a file must not take its place.
+    return str(folder) in _STREAM_DIRS and os.path.lexists(path) and not path.is_block_device()
 
 
 def write(path: Path, profile: Profile, *, force: bool) -> None:

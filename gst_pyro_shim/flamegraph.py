@@ -73,6 +73,8 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
     """
     profile = files.read(file)
     text = page(profile, file.name)
+    if output is None and files.is_stream(file):
+        raise GstPyroError(f"No page can stand beside {file}.", "Name one with -o FILE.html.")
     if output is None:
         output = file.with_name(file.name.removesuffix(_SUFFIX) + ".html")
     try:
