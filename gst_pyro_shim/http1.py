@@ -78,12 +78,19 @@ def connect(
         except OSError as error:
             if connection is not None:
                 connection.close()
-            if failure is None or error.errno not in _NO_WAY:
+            if failure is None or _weight(error) >= _weight(failure):
                 failure = error
         else:
             return connection
     assert failure is not None  # a look-up that finds no address raises
     raise failure
+
+
+def _weight(error: OSError) -> int:
+    """Which of several addresses' failures tells the most: a silent one has cost time, and will again."""
+    if error.errno in _NO_WAY:
+        return 0
+    return 2 if isinstance(error, TimeoutError) else 1
 
 
 def _remaining(deadline: float) -> float:

@@ -6,6 +6,9 @@ Context: tests.
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 
 from gst_pyro_shim import backoff, exporter
@@ -28,6 +31,20 @@ def server():
 @pytest.fixture
 def settings(server, tmp_path):
     return Settings(server_url=server.url, spool_dir=str(tmp_path / "spool"))
+
+
+@pytest.fixture
+def full_backlog():
+    """An address that swallows packets: its queue of connections is full, and nobody takes any."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()
 
 
 @pytest.fixture(autouse=True)

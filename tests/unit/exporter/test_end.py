@@ -6,7 +6,6 @@ Context: tests.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import socket
 import threading
@@ -24,20 +23,6 @@ from tests.pyroscope_server import Fault
 from tests.waiting import wait_for
 
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
-
-
-@pytest.fixture
-def full_backlog():
-    """An address that swallows packets: its queue of connections is full, and nobody takes any."""
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield listening.getsockname()
 
 
 def test_submit_does_not_wait_for_a_hanging_server(server, settings, log):

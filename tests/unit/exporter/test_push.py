@@ -96,6 +96,19 @@ def test_ipv6(log):
 
 
 @pytest.mark.parametrize("order", [1, -1])
+def test_a_silent_address_is_known_whatever_the_others_say(order, monkeypatch, full_backlog):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # not listening: refuses
+        places = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", place)
+            for place in (full_backlog, bound.getsockname())[::order]
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+        with pytest.raises(TimeoutError):
+            connect("h", 1, None, time.monotonic() + 0.2, lambda _: None)
+
+
+@pytest.mark.parametrize("order", [1, -1])
 def test_an_address_that_this_host_cannot_reach_hides_no_other(order, monkeypatch):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # not listening: refuses
