@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from gst_pyro_shim.endpoint import ascii_host
+from gst_pyro_shim.endpoint import MASK, ascii_host
 
-MASK = "***"
 LABEL_VALUE_BYTES = 2048
 LABEL_NAME_BYTES = 1024
 # A series has room for 30 labels; the other ten are the samples' and the exporter's own.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings
 
 SPY_NAME: Final = "gst-pyro-shim"
+MASK: Final = "***"
+_SECRET_CHARS: Final = 4
+"""What is shorter may stand in any text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Endpoint:
     port: int
     path: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+    _secrets: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Endpoint:
@@ -54,9 +58,9 @@ class Endpoint:
             ("User-Agent", SPY_NAME),
             ("Connection", "close"),
         ]
-        own = [*_authorization(settings, parts.username, parts.password)]
         if settings.tenant_id:
-            own.append(("X-Scope-OrgID", settings.tenant_id))
+            headers.append(("X-Scope-OrgID", settings.tenant_id))
+        own = [*_authorization(settings, parts.username, parts.password)]
         own += [(key, value.get_secret_value()) for key, value in settings.http_headers.items()]
         url = f"{parts.scheme}://{place}{base}"
         return cls(
@@ -67,7 +71,14 @@ class Endpoint:
             port=parts.port or (443 if https else 80),
             path=base + PUSH_PATH,
             headers=(*headers, *own),
+            _secrets=_secrets(settings, own, parts.password),
         )
+
+    def hidden(self, text: str) -> str:
+        """What somebody at the other end said, without our secrets: there are servers that repeat a request."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
 
 
 def ascii_host(name: str) -> str:
@@ -77,6 +88,19 @@ def ascii_host(name: str) -> str:
         UnicodeError: it has no such form.
     """
     return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+def _secrets(
+    settings: Settings, headers: list[tuple[str, str]], password: str | None
+) -> tuple[str, ...]:
+    """Of the headers the whole, and the last word: what follows "Bearer". The longest first: one may hold another."""
+    found = [unquote(password or "")]
+    if settings.basic_auth_password is not None:
+        found.append(settings.basic_auth_password.get_secret_value())
+    for _, value in headers:
+        found += [value, value.rpartition(" ")[2]]
+    wanted = {text for text in found if len(text) >= _SECRET_CHARS}
+    return tuple(sorted(wanted, key=len, reverse=True))
 
 
 def _account(settings: Settings, user: str | None) -> str:

@@ -24,7 +24,7 @@ from gst_pyro_shim.http1 import GarbledError, HungUpError, connect, receive, sen
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gst_pyro_shim.endpoint import Endpoint
 
@@ -202,7 +202,7 @@ class Pusher:
                     return Answer(Fate.SERVER_ERROR, "server_error", "it hangs up at once")
                 return Answer(Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {text}")
             return Answer(Fate.RETRY, _trouble(error), text)
-        return classify(status, headers, answer)
+        return classify(status, headers, answer, self.endpoint.hidden)
 
     def _request(self, body: bytes) -> bytes:
         lines = [f"POST {self.endpoint.path} HTTP/1.1", f"Content-Length: {len(body)}"]
@@ -221,8 +221,17 @@ def _plain(error: OSError) -> str:
     return str(error.strerror or error) or type(error).__name__
 
 
-def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """What an answer means for the profile."""
+def classify(
+    status: int, headers: Mapping[str, str], body: bytes, hidden: Callable[[str], str] = str
+) -> Answer:
+    """What an answer means for the profile.
+
+    Args:
+        status: of HTTP.
+        headers: names lowered.
+        body: as far as it came.
+        hidden: takes secrets out of a text.
+    """
     if status == 200:
         # A captive portal or a web server answers 200 too, with a page.
         if (
@@ -234,7 +243,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
                 Fate.RETRY, "no_pyroscope", "a server answers there that is not Pyroscope"
             )
         return Answer(Fate.STORED, "stored", "stored")
-    text = f"HTTP {status}: {_message(body)}".rstrip(": ")
+    text = f"HTTP {status}: {_message(body, hidden)}".rstrip(": ")
     if 300 <= status < 400:
         return Answer(Fate.REFUSED, "redirect", f"{text} (redirects are not followed)")
     if status == 429:
@@ -258,7 +267,7 @@ def _throttled(body: bytes, text: str) -> Answer:
     return Answer(Fate.SERVER_ERROR, "throttled", text)
 
 
-def _message(body: bytes) -> str:
+def _message(body: bytes, hidden: Callable[[str], str]) -> str:
     """The server's words: Connect's `{"code": …, "message": …}`, or the first line of anything else."""
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
@@ -267,5 +276,7 @@ def _message(body: bytes) -> str:
             code = error.get("code")
             text = f"{error['message']} ({code})" if isinstance(code, str) else error["message"]
     lines = text.strip().splitlines() or [""]
-    line = "".join(character if character.isprintable() else "?" for character in lines[0])
+    # Before it is cut: half a secret is not known as one.
+    line = hidden(lines[0])
+    line = "".join(character if character.isprintable() else "?" for character in line)
     return line if len(line) <= _MESSAGE_CHARS else line[:_MESSAGE_CHARS] + "…"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import SecretStr, ValidationError
 
-from gst_pyro_shim import config, config_values
+from gst_pyro_shim import config, endpoint
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import ConfigError
 
@@ -208,7 +208,7 @@ def test_no_text_of_settings_shows_a_secret():
         assert SECRET not in str(settings.masked())
         assert SECRET not in repr(settings)
         assert SECRET not in str(settings)
-        assert config_values.MASK in str(settings.masked())
+        assert endpoint.MASK in str(settings.masked())
 
 
 def test_only_the_url_has_a_user_to_mask():

@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -73,6 +74,36 @@ def test_credentials_are_sent_and_never_said(given, expected, server, tmp_path, 
     everything = " ".join(text for _, text in log.lines) + repr(exporting._pusher.endpoint)
     assert "geheim" not in everything.replace("geheim-not", "")
     assert all(b"geheim" not in file.read_bytes() for file in spooled_files(settings))
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"basic_auth_user": "u", "basic_auth_password": "geheim"}, "Basic dTpnZWhlaW0="),
+        ({"bearer_token": "geheim"}, "Bearer geheim"),
+        ({"url": "http://u:ge%68eim@"}, "Basic dTpnZWhlaW0="),
+        ({"http_headers": "X-Key=geheim"}, "geheim"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "you sent {}, so it is geheim",
+        '{{"code": "c", "message": "you sent {}, so it is g\\u0065heim"}}',
+        "x" * 294 + "{} geheim",
+    ],
+)
+def test_a_server_that_repeats_the_request_betrays_nobody(given, sent, body, server, log):
+    server.always = Fault(status=400, body=body.format(sent))
+    given = dict(given)
+    url = server.url.replace("http://", given.pop("url", "http://"))
+    exporting = Exporter(Settings(server_url=url, spool_dir="", **given), log)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    exporting.close(CLOSE_S)
+    (line,) = log.at("warning")
+    assert "***" in line
+    assert not re.search("ge|dTpn", line.split("HTTP 400")[1])
 
 
 def test_tenant_is_sent(server, log):
