@@ -134,7 +134,7 @@ class Spool:
             while view:
                 view = view[os.write(lock, view) :]
         except OSError:
-            os.close(lock)
+            _unlock(lock)
             raise
         return lock
 
@@ -166,7 +166,7 @@ class Spool:
         except OSError:
             return False
         finally:
-            os.close(lock)
+            _unlock(lock)
         return True
 
     def entries(self) -> list[Entry]:
@@ -191,7 +191,7 @@ class Spool:
                 return lock
         except OSError:
             pass
-        os.close(lock)
+        _unlock(lock)
         return None
 
     def claim(self, entry: Entry) -> Claim | None:
@@ -213,7 +213,7 @@ class Spool:
         except (OSError, ValueError) as error:
             with contextlib.suppress(OSError):
                 self._at(entry.name).unlink()
-            os.close(lock)
+            _unlock(lock)
             raise ValueError(f"{self.path}/{entry.name}: {error}") from None
         return Claim(entry, body, lock)
 
@@ -230,7 +230,7 @@ class Spool:
         """Takes a claimed entry away: delivered, or given up."""
         with contextlib.suppress(OSError):
             self._at(claim.entry.name).unlink()
-        os.close(claim.lock)
+        _unlock(claim.lock)
 
     def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
         """Puts a claimed entry back under a name that tells what happened."""
@@ -241,7 +241,7 @@ class Spool:
                 self._at(old.name).rename(self._at(entry.name))
         except OSError:
             entry = old
-        os.close(claim.lock)
+        _unlock(claim.lock)
         return entry
 
     def wrote(self, entry: Entry) -> bool:
@@ -260,3 +260,11 @@ class Spool:
                 if place.is_dir(follow_symlinks=False):
                     removed += sweep_directory(place.path)
         return removed
+
+
+def _unlock(lock: int) -> None:
+    """Not by closing alone: a child that the host has forked meanwhile holds what is locked as long as it lives."""
+    # A host that closes all it does not know has closed it already.
+    with contextlib.suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)

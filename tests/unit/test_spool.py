@@ -152,6 +152,27 @@ def test_a_claim_excludes_others_until_it_is_released(spool):
     assert twin.claim(after).body == b"body"
 
 
+def test_what_is_let_go_is_free_though_a_forked_child_of_the_host_lives(spool):
+    claim, _ = spool.add(b"body", now())
+    childs = os.dup(claim.lock)  # what fork() leaves to it
+    entry = spool.release(claim, unconfirmed=False, errors=0)
+    again = spool.claim(entry)
+    os.close(childs)
+    assert again is not None
+    spool.remove(again)
+
+
+def test_a_host_that_closes_what_it_does_not_know_does_no_harm(spool):
+    for _ in range(2):
+        claim, _ = spool.add(b"body", now())
+        os.close(claim.lock)
+        entry = spool.release(claim, unconfirmed=True, errors=1)
+    claim = spool.claim(entry)
+    os.close(claim.lock)
+    spool.remove(claim)
+    assert len(files(spool)) == 1
+
+
 def test_a_claim_ends_with_its_process(spool):
     entry, _ = put(spool, b"body", now())
     code = (
