@@ -13,6 +13,7 @@ Context: agent. `submit` never blocks; everything that does runs on threads of t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,7 @@ from gst_pyro_shim.spool_entry import MAX_AGE_S
 from gst_pyro_shim.wire import PROFILE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.outbox import Log
@@ -129,11 +130,11 @@ class Exporter:
                 lambda: not (left or self._in_flight or self._pushing),
                 max(0.0, end - time.monotonic()),
             )
-            if left:
-                self._box.drop(
-                    "not_delivered", "the disk did not take it before the end", len(left)
-                )
-                left.clear()
+            # What is in flight now is with a disk that does not answer.
+            lost = len(left) + len(self._in_flight)
+            left.clear()
+        if lost:
+            self._box.drop("not_delivered", "the disk did not take it before the end", lost)
 
     def _flushed(self) -> bool:
         """Lock held. What is under way is waited for even where nothing new is begun."""
@@ -181,16 +182,22 @@ class Exporter:
                     return
                 item = left.pop()
                 self._in_flight[item] = Attempt()
-            if item.hopeless:
-                self._box.drop("unconfirmed", "sent twice, and the end came before an answer")
-                self._box.forget(item)
-            else:
-                self._box.keep_unanswered(item, self._pusher.endpoint.url)
-            self._landed(item)
+            with self._landing(item):
+                if item.hopeless:
+                    self._box.drop("unconfirmed", "sent twice, and the end came before an answer")
+                    self._box.forget(item)
+                else:
+                    self._box.keep_unanswered(item, self._pusher.endpoint.url)
 
     def _start(self, body: Callable[[], None], name: str) -> bool:
+        def guarded() -> None:
+            try:
+                body()
+            except Exception as error:  # noqa: BLE001  no traceback on the host's terminal
+                self._box.say("internal", "error", f"delivery failed: {error!r}")
+
         try:
-            threading.Thread(target=body, name=name, daemon=True).start()
+            threading.Thread(target=guarded, name=name, daemon=True).start()
         except RuntimeError:
             self._box.say("thread", "warning", "no thread can be started for pushing")
             return False
@@ -225,8 +232,8 @@ class Exporter:
                 newest = self._box.peek()
             if item is not None:
                 if self._settle_first(item):
-                    self._box.keep(item)
-                    self._landed(item)
+                    with self._landing(item):
+                        self._box.keep(item)
                 continue
             item = self._box.next_on_disk(newest)
             with self._changed:
@@ -268,8 +275,8 @@ class Exporter:
         answer = self._attempt(item, timeout_s)
         if self._settle_first(item):
             self._note(answer)
-            self._box.settle(item, answer, self._pusher.endpoint.url)
-            self._landed(item)
+            with self._landing(item):
+                self._box.settle(item, answer, self._pusher.endpoint.url)
 
     def _settle_first(self, item: Item) -> bool:
         """Whether the item's fate is the caller's to decide: close() may have been before."""
@@ -277,7 +284,13 @@ class Exporter:
             item.settled = not item.abandoned
             return item.settled
 
-    def _landed(self, item: Item) -> None:
+    @contextlib.contextmanager
+    def _landing(self, item: Item) -> Iterator[None]:
+        """While its fate is carried out; by a fault of ours it may be lost, but not without a count."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  whatever this is, it must not end the deliveries
+            self._box.drop("internal", f"{type(error).__name__}: {error}")
         with self._changed:
             self._in_flight.pop(item, None)
             self._changed.notify_all()
@@ -306,8 +319,9 @@ class Exporter:
         if answer.reason == "too_old":
             return  # the server was not asked
         with self._changed:
-            if self._backoff.note(answer):
-                self._box.say_well(f"{self._pusher.endpoint.url} takes profiles again")
+            came_back = self._backoff.note(answer)
             if self._closing and answer.fate in {Fate.RETRY, Fate.PAUSE}:
                 # Nobody there: the others need not find out for themselves.
                 self._given_up = True
+        if came_back:
+            self._box.say_well(f"{self._pusher.endpoint.url} takes profiles again")

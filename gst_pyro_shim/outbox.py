@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 QUEUE_BYTES: Final = 16 * 1024 * 1024
 SPOOL_REST_S: Final = 60.0
 """How long a disk that failed is left alone."""
-MAX_ERRORS: Final = 6
-"""Answers of the kind "500" that one profile meets before it counts as its own fault."""
+MAX_ERRORS: Final = 10
+"""Answers of the kind "500" that one profile meets before it counts as its own fault.
+
+With the pauses between them that takes two and a half minutes: a server that merely starts again is quicker.
+"""
 _WAITING: Final = "waiting"
 """Among what was said: that profiles wait, for whatever reason."""
 
@@ -42,7 +45,7 @@ def _rank(entry: Entry) -> tuple[int, int]:
 
 
 class Outbox:
-    """Queue, spool, counters, and what has been said.
+    """Queue, spool, counters, and what has been said. Nothing is said under the lock: whoever reads stderr may be slow.
 
     Attributes:
         changed: guards the queue and the counters; notified at every change that a thread may wait for.
@@ -85,16 +88,20 @@ class Outbox:
 
     def put(self, item: Item) -> None:
         """Takes a profile into memory; the oldest goes where there is no room."""
+        evicted = 0
         with self.changed:
-            if self._closed:
-                self.drop("closed", "handed in after the end")
-                return
-            self._bytes += item.size
-            self.queue.append(item)
+            is_late = self._closed
+            if not is_late:
+                self._bytes += item.size
+                self.queue.append(item)
             while self._bytes > QUEUE_BYTES and len(self.queue) > 1:
                 self._take(min(self.queue, key=lambda waiting: waiting.start_ns))
-                self.drop("queue_full", "profiles come faster than the server takes them")
+                evicted += 1
             self.changed.notify_all()
+        if is_late:
+            self.drop("closed", "handed in after the end")
+        if evicted:
+            self.drop("queue_full", "profiles come faster than the server takes them", evicted)
 
     def close(self) -> None:
         """Takes nothing in any more; what cannot be kept on disk is dropped from now on."""

@@ -17,6 +17,7 @@ import pytest
 from gst_pyro_shim import exporter, push
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.spool import Spool
 from tests.exporting import CLOSE_S, closed_within, dropped, spooled_files, submit
 from tests.pprof_writer import pprof
 from tests.pyroscope_server import Fault
@@ -178,6 +179,20 @@ def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, 
     assert closed_within(exporting) < 0.5
     # The first may have been under way for the second time.
     assert len(spooled_files(settings)) + sum(dropped(exporting).values()) == 11
+
+
+def test_a_disk_that_hangs_is_not_waited_for_and_its_profile_is_counted(
+    server, settings, log, monkeypatch
+):
+    server.always = Fault(status=503)
+    goes_on = threading.Event()
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(Spool, "add", lambda *_, **__: goes_on.wait())
+    submit(exporting)
+    wait_for(lambda: exporting.counters.get("failed_pushes"))
+    closed_within(exporting, 0.3)
+    assert dropped(exporting) == {"dropped_not_delivered": 1}
+    goes_on.set()
 
 
 def test_close_twice_and_submit_after_it_are_harmless(server, settings, log):

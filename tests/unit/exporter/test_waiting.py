@@ -13,7 +13,7 @@ import pytest
 from gst_pyro_shim import outbox
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.exporter import Exporter
-from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
+from tests.exporting import CLOSE_S, closed_within, dropped, profile, spooled_files, submit
 from tests.pprof_writer import SECOND_NS
 from tests.pyroscope_server import Fault, PyroscopeServer
 from tests.waiting import wait_for
@@ -104,6 +104,39 @@ def test_an_unusable_spool_is_said_once(place, server, log):
     exporting.close(CLOSE_S)
     assert len([line for line in log.at("warning") if line.startswith("no spool")]) == 1
     assert dropped(exporting) == {"dropped_not_delivered": 3}
+
+
+def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
+    """Who reads stderr may be slow, and `submit` must not wait."""
+    said = []
+
+    def log(level, text):
+        said.append((text.split()[-1], exporting._changed._is_owned()))
+
+    monkeypatch.setattr(outbox, "QUEUE_BYTES", len(profile()))
+    server.faults.append(Fault(status=503))
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    monkeypatch.setattr(exporting._box, "next_in_memory", lambda: None)
+    submit(exporting, 3)
+    monkeypatch.undo()
+    exporting.close(CLOSE_S)
+    submit(exporting)
+    assert [word for word, is_owned in said if is_owned] == []
+    assert {word for word, _ in said} >= {"again", "them", "end"}
+
+
+def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, monkeypatch):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._box, "settle", lambda *_: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: dropped(exporting))
+    monkeypatch.undo()
+    submit(exporting)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    assert closed_within(exporting, 5.0) < 1.0
+    assert dropped(exporting) == {"dropped_internal": 1}
 
 
 def test_the_worker_outlives_an_error_of_its_own(server, settings, log, monkeypatch):
