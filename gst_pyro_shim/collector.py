@@ -12,7 +12,6 @@ none of them runs Python's signal handlers.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hmac
 import http.server
@@ -155,6 +154,8 @@ class Collector:
                 self._take(name, raw)
             except ProfileFormatError as error:
                 self.complain(error.message)
+            except Exception as error:  # noqa: BLE001  the others of this push are as good as ever
+                self.complain(f"A profile was lost ({type(error).__name__}: {error}).")
 
     def _merge(self, name: str, raw: bytes) -> None:
         if name == PROFILE_NAME:
@@ -275,7 +276,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _parse(self, body: bytes, *, is_json: bool) -> Any:
         try:
             return _from_json(body) if is_json else PushRequest.FromString(body)
-        except (DecodeError, ValueError, TypeError, AttributeError, binascii.Error) as error:
+        except (DecodeError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise _invalid(f"a push could not be parsed ({error})") from error
 
     def _refuse(self, error: _RefusedError) -> None:

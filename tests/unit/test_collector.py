@@ -102,6 +102,28 @@ def test_pushes_of_many_threads_add_up(collector):
     assert _cpu_ns(collector) == 80 * DEMO_NS
 
 
+def test_a_fault_of_ours_is_told_and_costs_no_other_profile():
+    taken = []
+
+    def take(name, raw):
+        if raw == b"bad":
+            raise KeyError(raw)
+        taken.append(raw)
+
+    with Collector(take) as collector:
+        collector.start()
+        assert _post(collector, _request(b"bad", b"good"))[0] == 200
+        _settle(collector)
+    assert taken == [b"good"]
+    assert collector.problems == ["A profile was lost (KeyError: b'bad')."]
+
+
+def test_json_that_is_too_deep_is_refused(collector):
+    status, _ = _post(collector, b"[" * 100_000, Content_Type="application/json")
+    assert status == 400
+    assert "could not be parsed" in collector.problems[0]
+
+
 def test_python_profiles_do_not_count_twice(collector):
     assert _post(collector, _request(DEMO, name="python_cpu"))[0] == 200
     _settle(collector)
