@@ -14,12 +14,13 @@
 
 enum gp_abi
 {
-  GP_ABI_VERSION = 3,
+  GP_ABI_VERSION = 4,
   GP_LABELS = 65536,       /* distinct labels in the life of a process */
   GP_THREADS = 8192,       /* threads alive, or ended and not yet read by the agent */
   GP_ACCOUNTS = 65536,     /* (thread, label) pairs of those threads */
   GP_MODULES = 8192,       /* ELF objects ever loaded */
   GP_NAMES = 65536,        /* names that the host has for its functions */
+  GP_LINKS = 8192,         /* pairs of labels whose elements are linked */
   GP_STRINGS = 16777216,   /* bytes of interned text */
   GP_RING_WORDS = 1048576, /* 8 MiB of records; a power of two */
   GP_PARAMS = 16384,
@@ -105,6 +106,7 @@ enum gp_counter
   GP_COUNTER_THREADS_FULL,      /* threads whose CPU went to the labels' overflow account */
   GP_COUNTER_THREADS_FOUND,     /* threads found by polling */
   GP_COUNTER_ACCOUNTS_FULL,
+  GP_COUNTER_LINKS_FULL,
   GP_COUNTER_UNARMED, /* threads for which neither perf event nor timer could be had */
   GP_COUNTERS
 };
@@ -188,6 +190,12 @@ struct gp_name
   uint32_t reserved;
 };
 
+struct gp_pad_link
+{                  /* written by the shim before link_count is raised; immutable afterwards */
+  uint32_t source; /* label of the element whose source pad it is */
+  uint32_t sink;
+};
+
 /* A record in the ring, 8-byte words. head and tail count words for ever; index = count mod GP_RING_WORDS. A record
  * never wraps: a filler record (committed, depth 0, thread 0xffffffff) covers the end. */
 enum gp_record_state
@@ -242,6 +250,7 @@ struct gp_segment
   uint32_t generation;     /* shim: of the module list */
   uint32_t strings_used;   /* shim */
   uint32_t name_count;     /* shim */
+  uint32_t link_count;     /* shim */
   uint32_t threads_used;   /* shim: slots ever used, an upper bound for readers */
   uint32_t accounts_used;  /* shim: likewise */
   uint32_t threads_seen;   /* shim: threads ever registered */
@@ -268,6 +277,7 @@ struct gp_segment
   struct gp_account accounts[65536];
   struct gp_module modules[8192];
   struct gp_name names[65536];
+  struct gp_pad_link links[8192];
   char strings[16777216];
   uint64_t ring[1048576];
 };

@@ -15,23 +15,28 @@ extern GP_INTERNAL _Atomic uint32_t g_shape;
 /* The element's label; of a bin or pipeline: its state change. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
 
-/* Which element of a pad is meant. */
+/* Which element of a pad is meant, and on what occasion. Where data goes from one element to another, the cache knows
+ * the pad anew, and its first time makes the two linked. */
 enum gp_pad_side
 {
   GP_PAD_OWN,
   GP_PAD_PEER,
-  /* The same, and the caller may hold the pad's object lock: then only a cache can tell. */
+  GP_PAD_OWN_CHAINED, /* data arrives at it */
+  GP_PAD_PEER_PUSHED, /* data leaves from it */
+  GP_PAD_PEER_PULLED, /* data is asked for */
+  /* GP_PAD_PEER, and the caller may hold the pad's object lock: then only a cache can tell. */
   GP_PAD_PEER_LOCKED
 };
 
-/* What is not in the thread's first cache. MT-Safe lock | AS-Unsafe lock heap */
+/* What is not in the thread's first cache. sp: of the hook's caller; entries of labels below it are dead. MT-Safe lock
+ * | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_pad_missed (
-    struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uint32_t shape);
+    struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t shape);
 
 static inline uintptr_t
 gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)
 {
-  return (uintptr_t) pad | (side != GP_PAD_OWN);
+  return (uintptr_t) pad | (side == GP_PAD_PEER_LOCKED ? GP_PAD_PEER : side);
 }
 
 static inline struct gp_pad_set *
@@ -53,13 +58,13 @@ gp_elements_pad_cached (const struct gp_pad_set *set, uintptr_t key, uint32_t sh
 /* The label of the pad's own element, or of its peer's; 0: none (ghost and proxy pads push again on a real one).
  * The pad must be the caller's; its peer need not live. */
 static inline uint32_t
-gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side)
+gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp)
 {
   uintptr_t key = gp_elements_pad_key (pad, side);
   uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire); /* pairs with gp_elements_reshaped() */
   const struct gp_pad_cache *cached =
       gp_elements_pad_cached (gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key), key, shape);
-  return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, shape);
+  return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, sp, shape);
 }
 
 static inline void

@@ -22,7 +22,7 @@ active_thread (void)
 static void
 adopt_task (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side)
 {
-  uint32_t label = gp_elements_pad_label (thread, pad, side);
+  uint32_t label = gp_elements_pad_label (thread, pad, side, 0);
   if (label == 0)
     return;
   thread->task = false;
@@ -56,7 +56,7 @@ do_chain_pre (GObject *tracer, GstClockTime time, GstPad *pad, gpointer data)
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_PEER);
-  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN));
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN_CHAINED, GP_CALLER_SP ()));
 }
 
 /* pad-push-pre, pad-push-list-pre (GStreamer < 1.22): data leaves a source pad. */
@@ -69,7 +69,7 @@ do_push_pre (GObject *tracer, GstClockTime time, GstPad *pad, gpointer data)
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_OWN);
-  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER));
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_PUSHED, GP_CALLER_SP ()));
 }
 
 /* pad-pull-range-pre: a sink pad asks its peer for data. */
@@ -82,7 +82,7 @@ do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offs
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_OWN);
-  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER));
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_PULLED, GP_CALLER_SP ()));
 }
 
 /* pad-push-event-pre: an event leaves a pad, either way. Hazard: GStreamer >= 1.26 holds the pad's object lock here
@@ -94,7 +94,7 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
   struct gp_thread *thread = active_thread ();
   if (thread == NULL)
     return;
-  struct gp_boundary boundary = GP_CALLER (gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED));
+  struct gp_boundary boundary = GP_CALLER (gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED, 0));
   if (boundary.label != 0) {
     gp_label_push (thread, boundary);
   } else if (GST_PAD_IS_SRC (pad) && GST_PAD_PEER (pad) == NULL) {
@@ -130,7 +130,7 @@ do_link_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, 
   struct gp_boundary boundary = thread->unlinked_push;
   if (boundary.sp <= GP_CALLER_SP () || (thread->depth > 0 && thread->entries[thread->depth - 1].sp <= boundary.sp))
     return;
-  boundary.label = gp_elements_pad_label (thread, sink, GP_PAD_OWN);
+  boundary.label = gp_elements_pad_label (thread, sink, GP_PAD_OWN, 0);
   if (boundary.label != 0)
     gp_label_push (thread, boundary);
 }
@@ -143,7 +143,7 @@ gp_hooks_send_event (GstPad *pad, GstEvent *event)
   struct gp_thread *thread = active_thread ();
   if (thread == NULL || !GST (g_type_check_instance_is_a) ((GTypeInstance *) pad, GST (gst_pad_get_type) ()))
     return g_hooks_real_send_event (pad, event);
-  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN));
+  ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN, 0));
   gboolean taken = g_hooks_real_send_event (pad, event);
   thread = active_thread (); /* none in the child of a fork */
   if (thread != NULL)
@@ -158,7 +158,7 @@ do_query_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstQuery *query)
   (void) tracer, (void) time, (void) query;
   struct gp_thread *thread = active_thread ();
   if (thread != NULL)
-    ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN));
+    ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN, 0));
 }
 
 /* element-change-state-pre: not cached, an element's address may be another's by the next time. */

@@ -80,6 +80,9 @@ int gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms);
 /* Names published so far. */
 uint32_t gp_reader_names (const struct gp_segment *segment);
 
+/* Links published so far. */
+uint32_t gp_reader_links (const struct gp_segment *segment);
+
 uint32_t gp_reader_host_state (const struct gp_segment *segment);
 void gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state);
 

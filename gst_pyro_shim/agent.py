@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim import links
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.host import Host
 from gst_pyro_shim.model import Profile
@@ -86,6 +87,7 @@ class Agent:
             native.use_cache(str(servers.cache))
         self._symbolizer = Symbolizer(segment, servers)
         self._window: Window = Window(segment, self._symbolizer)
+        self._links = 0
         self._said_first = False
         self._notes: list[str] = []
         self._python: PythonSamples | None = None
@@ -166,6 +168,7 @@ class Agent:
         profile = self._window.close(final=final)
         stats = self._stats(final=final)
         profile.comments.append(stats.to_comment())
+        profile.comments.extend(self._new_links())
         self._delivery.deliver(profile, final=final)
         self._log(
             "debug",
@@ -173,6 +176,13 @@ class Agent:
             f" {sum(one.cpu_ns for one in profile.samples) / 1e9:.3f} s of CPU",
         )
         return stats
+
+    def _new_links(self) -> list[str]:
+        """The comment on those that were met since the last window, if any."""
+        found = self._segment.links(self._links)
+        self._links += len(found)
+        comment = links.to_comment(found)
+        return [comment] if comment else []
 
     def _stats(self, *, final: bool) -> RunStats:
         segment, window = self._segment, self._window

@@ -19,6 +19,7 @@ WARNINGS: Final = {
     ),
     "unarmed": "{} threads could not be sampled: neither perf event nor timer was to be had.",
     "labels_full": "Too many elements: {} calls count under [too many labels].",
+    "links_full": "Too many links: the pipeline graph lacks some, looked up {} times.",
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
     "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",

@@ -74,6 +74,13 @@ class CName(Protocol):
     generation: int
 
 
+class CPadLink(Protocol):
+    """struct gp_pad_link."""
+
+    source: int
+    sink: int
+
+
 class CSegment(Protocol):
     """struct gp_segment: what is read from Python."""
 
@@ -99,6 +106,7 @@ class CSegment(Protocol):
     labels: list[CLabel]
     modules: list[CModule]
     names: list[CName]
+    links: list[CPadLink]
 
 
 _ACCOUNT_ROW: Final = struct.Struct("=IIIIQ")
@@ -154,6 +162,10 @@ class Reader:
     def names(self) -> int:
         """Names published so far."""
         return int(_lib.gp_reader_names(self._pointer))
+
+    def links(self) -> int:
+        """Links published so far."""
+        return int(_lib.gp_reader_links(self._pointer))
 
     def head(self) -> int:
         """Words reserved by writers so far."""

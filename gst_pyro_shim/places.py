@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gst_pyro_shim import links
 from gst_pyro_shim.model import element_frame
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ def settled(profile: Profile) -> Profile:
         samples=[_moved_sample(one, moved) for one in profile.samples],
         python=[_moved_sample(one, moved) for one in profile.python],
     )
+
+
+def settled_links(profile: Profile) -> set[links.Link]:
+    """Which elements are linked, each under its last place."""
+    moved = _moved(profile)
+    return {
+        (moved.get(source, source), moved.get(sink, sink))
+        for source, sink in links.from_comments(profile.comments)
+    }
 
 
 def labelled(sample: Sample) -> tuple[str, str, str]:
@@ -52,7 +62,8 @@ def _moved_sample(sample: Sample, moved: dict[Frame, Frame]) -> Sample:
 
 def _moved(profile: Profile) -> dict[Frame, Frame]:
     elements: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for frame in {frame for sample in profile.samples for frame in sample.frames}:
+    linked = links.from_comments(profile.comments)
+    for frame in {frame for sample in profile.samples for frame in sample.frames}.union(*linked):
         if frame.kind == "element" and frame.factory:
             elements[frame.name, frame.factory].add(frame.path)
     moved = {}

@@ -169,6 +169,12 @@ class Segment:
         rows = (raw.names[index] for index in range(first, self._reader.names()))
         return [HostName(row.address, row.bytes, text(row.text), row.generation) for row in rows]
 
+    def links(self, first: int) -> list[tuple[Label, Label]]:
+        """Elements that are linked, upstream one first, from the `first`th on, in the order in which they were met."""
+        raw = self._raw
+        rows = (raw.links[index] for index in range(first, self._reader.links()))
+        return [(self.label(row.source), self.label(row.sink)) for row in rows]
+
     @property
     def generation(self) -> int:
         """Of the module list; it changes whenever something was loaded or unloaded."""

@@ -33,7 +33,16 @@ CORE = HERE / "core"
 # What the host's threads come by, but for what loads Python. imports.c has a dlopen, which is the poller's.
 ON_THREADS_OF_THE_HOST = (
     *("account*.c", "elements.c", "hooks.c", "imports_elf.c", "imports_slot.c", "imports_walk.c"),
-    *("label.c", "names.c", "names_orc.c", "pools.c", "python.c", "thread.c", "workers.c"),
+    *(
+        "label.c",
+        "links.c",
+        "names.c",
+        "names_orc.c",
+        "pools.c",
+        "python.c",
+        "thread.c",
+        "workers.c",
+    ),
 )
 NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
 SKIPPED = 77
