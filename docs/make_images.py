@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Makes README's pictures, images/demo.svg and images/flamegraph.png, from a profile: `make images`.
+"""Makes README's pictures, images/demo.svg, images/flamegraph.png and images/graph.svg, from a profile: `make images`.
 
-Context: documentation. Needs Chromium for the flame graph.
+Context: documentation. Needs Chromium for the flame graph, and Graphviz.
 """
 
 import io
@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from gst_pyro_shim import files, flamegraph, report
+from gst_pyro_shim import files, flamegraph, graph, report
 
 IMAGES = Path(__file__).with_name("images")
 COLUMNS = 100
@@ -76,4 +76,5 @@ def _widest(page: str) -> int:
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     draw_table(Path(sys.argv[1]), IMAGES / "demo.svg")
+    graph.main(Path(sys.argv[1]), IMAGES / "graph.svg", force=True)
     draw_flame_graph(Path(sys.argv[1]), IMAGES / "flamegraph.png")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
 
 _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+SUFFIX: Final = ".pb.gz"
 _STREAM_DIRS: Final = ("/dev", "/dev/fd", "/proc/self/fd")
 
 
@@ -94,3 +96,34 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_view(
+    profile: Path, output: Path | None, suffix: str, data: bytes, *, force: bool
+) -> None:
+    """Writes what was made of a profile and says where it is; not amidst one that goes to /dev/stdout.
+
+    Args:
+        profile: the file that it was made of.
+        output: where to; beside `profile`, with `suffix` for .pb.gz, unless given.
+        suffix: of the view.
+        data: the view.
+        force: an existing file may be replaced.
+
+    Raises:
+        GstPyroError: it cannot be written, or it would replace the profile itself.
+    """
+    if output is None and is_stream(profile):
+        raise GstPyroError(f"Nothing can stand beside {profile}.", f"Name a file: -o FILE{suffix}")
+    if output is None:
+        output = profile.with_name(profile.name.removesuffix(SUFFIX) + suffix)
+    try:
+        if output.exists() and output.samefile(profile):
+            raise GstPyroError(f"{output} is the profile itself.", "Name another file with -o.")
+        write_bytes(output, data, force=force)
+    except FileExistsError:
+        refuse_existing(output, force=False)
+    except OSError as error:
+        raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
+    if not is_stream(output):
+        sys.stdout.write(f"{output}\n")

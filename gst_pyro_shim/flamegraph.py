@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import files
-from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.places import settled
@@ -50,7 +49,6 @@ _MEANINGS: Final = {
     ORC: "vector code that ORC compiled at run time",
     JIT: "code that was compiled at run time",
 }
-_SUFFIX: Final = ".pb.gz"
 
 
 @dataclass(slots=True)
@@ -73,21 +71,9 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
     """
     profile = files.read(file)
     text = page(profile, file.name)
-    if output is None and files.is_stream(file):
-        raise GstPyroError(f"No page can stand beside {file}.", "Name one with -o FILE.html.")
-    if output is None:
-        output = file.with_name(file.name.removesuffix(_SUFFIX) + ".html")
-    try:
-        if output.exists() and output.samefile(file):
-            raise GstPyroError(f"{output} is the profile itself.", "Name another file with -o.")
-        # A file's name need not be Unicode, and a program's neither.
-        files.write_bytes(output, text.encode("utf-8", "backslashreplace"), force=force)
-    except FileExistsError:
-        files.refuse_existing(output, force=False)
-    except OSError as error:
-        raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
-    if not files.is_stream(output):
-        sys.stdout.write(f"{output}\n")
+    # A file's name need not be Unicode, and a program's neither.
+    data = text.encode("utf-8", "backslashreplace")
+    files.write_view(file, output, ".html", data, force=force)
     if not _has_cpu(profile):
         for line in explanations(summarize(profile)):
             sys.stderr.write(f"{printable(line)}\n")
@@ -102,11 +88,11 @@ def page(profile: Profile, title: str) -> str:
     """The page for `profile`."""
     profile = settled(profile)
     summary = summarize(profile)
-    about = _about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
+    line = about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
     style, script = _part("css"), _part("tree.js") + _part("js")
     parts = {
         "title": html.escape(printable(title)),
-        "about": html.escape(printable(about)),
+        "about": html.escape(printable(line)),
         "style": style,
         "style-hash": _hash(style),
         "script": script,
@@ -127,12 +113,13 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _about(summary: Summary) -> str:
+def about(summary: Summary) -> str:
+    """A profile in a line: what ran, its CPU time, its samples."""
     programs = ", ".join(dict.fromkeys(one.program for one in summary.stats))
-    about = f"{summary.accounted_s:.3f} s CPU in {summary.duration_s:.1f} s"
+    cpu = f"{summary.accounted_s:.3f} s CPU in {summary.duration_s:.1f} s"
     rates = sorted({one.sample_rate for one in summary.stats if one.sample_rate})
     at = f" at {', '.join(map(str, rates))} Hz" if rates else ""
-    return " · ".join(filter(None, (programs, about, f"{summary.samples} samples{at}")))
+    return " · ".join(filter(None, (programs, cpu, f"{summary.samples} samples{at}")))
 
 
 def _data(profile: Profile, summary: Summary) -> dict[str, object]:

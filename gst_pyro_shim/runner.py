@@ -187,5 +187,6 @@ def _next_commands(path: Path) -> str:
     return (
         f"\nThis table again:   {us} report {file}"
         f"\nFlame graph:        {us} flamegraph {file}"
+        f"\nPipeline graph:     {us} graph {file}"
         f"\nIn other tools:     go tool pprof {file}  (or drop it on speedscope)"
     )

@@ -141,6 +141,30 @@ class Flamegraph:
         return flamegraph.main(arguments.file, arguments.output, force=arguments.force)
 
 
+class Graph:
+    """Draw a profile's pipelines, each element in the colour of its share of the CPU. Needs Graphviz."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """From what, to what."""
+        parser.add_argument("file", metavar="FILE", type=Path, help="a .pb.gz")
+        parser.add_argument(
+            "-o",
+            "--output",
+            metavar="FILE.svg",
+            type=Path,
+            help="or .png, .pdf, or .dot for Graphviz's own text; default: beside FILE",
+        )
+        parser.add_argument(
+            "-f", "--force", action="store_true", help="replace a picture that is there already"
+        )
+
+    def __call__(self, arguments: argparse.Namespace) -> int:
+        """Hands over to graph.py."""
+        from gst_pyro_shim import graph
+
+        return graph.main(arguments.file, arguments.output, force=arguments.force)
+
+
 class Path_:  # noqa: N801 (the verb is called path)
     """Print where libgstpyro.so is: LD_PRELOAD=$(gst-pyro-shim path) COMMAND."""
 
@@ -214,6 +238,7 @@ VERBS: dict[str, Verb] = {
     "run": Run(),
     "report": Report(),
     "flamegraph": Flamegraph(),
+    "graph": Graph(),
     "path": Path_(),
     "env": Env(),
     "install": Install(),

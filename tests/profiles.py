@@ -69,8 +69,8 @@ _native = st.builds(
     file=_texts,
     line=st.integers(0, 2**31),
 ) | st.builds(Frame, name=_names, module=_names, build_id=_texts)
-_elements = st.builds(element_frame, _names, _texts.filter(lambda text: ":" not in text), _texts)
-frames = _native | _elements | st.sampled_from([UNKNOWN, TRUNCATED, NO_SAMPLE])
+elements = st.builds(element_frame, _names, _texts.filter(lambda text: ":" not in text), _texts)
+frames = _native | elements | st.sampled_from([UNKNOWN, TRUNCATED, NO_SAMPLE])
 samples = st.builds(
     Sample,
     frames=st.lists(frames, max_size=6).map(tuple),

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""`graph`: a profile's pipelines as Graphviz draws them, each element in the colour of its share of the CPU.
+
+Who is linked to whom is what data went over (links.py). Names come from the profiled process: they reach Graphviz
+escaped, as text alone.
+
+Context: controller.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim import files
+from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.flamegraph import about
+from gst_pyro_shim.gaps import explanations
+from gst_pyro_shim.model import element_frame
+from gst_pyro_shim.places import settled_links
+from gst_pyro_shim.rows import Row
+from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.terminal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gst_pyro_shim.model import Frame, Profile
+    from gst_pyro_shim.summary import Summary
+
+_NS: Final = 1e9
+_TEXT_SUFFIXES: Final = (".dot", ".gv")
+_DRAWN_SUFFIXES: Final = (".svg", ".png", ".pdf")
+_DRAWING_S: Final = 120
+"""For some thousand elements; Graphviz's time grows faster than they do."""
+_HOTTEST: Final = 9
+"""Of Graphviz's colours ylorrd9, from pale yellow to dark red."""
+_LIGHT_TEXT_FROM: Final = 7
+_NAMED_FROM: Final = 0.005
+"""Of the whole: smaller ones without an element are told as a sum."""
+_HEAD: Final = """\
+digraph pipelines {
+  graph [rankdir=LR, fontname="sans-serif", fontsize=11, labelloc=b, labeljust=l, nodesep=0.2, ranksep=0.35];
+  node [shape=box, style="rounded,filled", fillcolor=white, color=gray40, fontname="sans-serif", fontsize=11];
+  edge [color=gray40, arrowsize=0.7];
+"""
+
+
+@dataclass(slots=True)
+class _Bin:
+    """Elements of a bin or pipeline, and what is in bins within."""
+
+    rows: list[Row] = field(default_factory=list)
+    bins: dict[str, _Bin] = field(default_factory=dict)
+
+    @property
+    def self_ns(self) -> int:
+        return sum(row.self_ns for row in self.rows) + sum(
+            one.self_ns for one in self.bins.values()
+        )
+
+
+def main(file: Path, output: Path | None, *, force: bool = False) -> int:
+    """Draws it and says where the picture is; of one that lacks something also why.
+
+    Args:
+        file: a profile.
+        output: .svg, .png or .pdf, or .dot for Graphviz's own text; beside `file`, with .svg for .pb.gz, unless given.
+        force: an existing file may be replaced.
+
+    Raises:
+        GstPyroError: the profile cannot be read, or the picture not be made or written.
+    """
+    profile = files.read(file)
+    suffix = _suffix(output)
+    data = dot(profile).encode("utf-8", "backslashreplace")
+    if suffix in _DRAWN_SUFFIXES:
+        data = _drawn(data, suffix[1:])
+    files.write_view(file, output, suffix, data, force=force)
+    for line in _gaps(profile):
+        sys.stderr.write(f"{printable(line)}\n")
+    return 0
+
+
+def _suffix(output: Path | None) -> str:
+    if output is None:
+        return _DRAWN_SUFFIXES[0]
+    suffix = output.suffix.lower()
+    if files.is_stream(output):
+        return _TEXT_SUFFIXES[0]
+    if suffix not in _TEXT_SUFFIXES + _DRAWN_SUFFIXES:
+        kinds = ", ".join(_DRAWN_SUFFIXES)
+        raise GstPyroError(
+            f"{output} says not what to draw.",
+            f"End its name with one of {kinds}, or with {_TEXT_SUFFIXES[0]} for Graphviz's own text.",
+        )
+    return suffix
+
+
+def _drawn(text: bytes, kind: str) -> bytes:
+    program = shutil.which("dot")
+    if program is None:
+        raise GstPyroError(
+            "Graphviz draws the graph, and it is not installed: there is no program called dot.",
+            "Install it (apt install graphviz), or write its text: -o FILE.dot",
+        )
+    try:
+        done = subprocess.run(
+            [program, f"-T{kind}"], input=text, capture_output=True, timeout=_DRAWING_S, check=True
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GstPyroError(
+            f"Graphviz has not finished within {_DRAWING_S} s: the graph is too large.",
+            "-o FILE.dot writes its text; other programs of Graphviz, such as sfdp, are faster.",
+        ) from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+        raise GstPyroError(f"Graphviz could not draw the graph: {said}") from error
+    return done.stdout
+
+
+def _gaps(profile: Profile) -> Iterator[str]:
+    summary = summarize(profile)
+    if not any(row.factory and row.self_ns for row in summary.rows):
+        yield from explanations(summary)
+    elif not settled_links(profile):
+        yield (
+            "No arrows: the profile does not say who is linked to whom. No data went from one element to another, or"
+            " an older version has written it."
+        )
+
+
+def dot(profile: Profile) -> str:
+    """Graphviz's text of the graph."""
+    summary = summarize(profile)
+    rows = {
+        element_frame(row.name, row.factory, row.path): row for row in summary.rows if row.factory
+    }
+    links = sorted(settled_links(profile), key=lambda link: (link[0].path, link[1].path))
+    for one in (end for link in links for end in link):  # some used no CPU worth a nanosecond
+        rows.setdefault(one, Row(one.name, one.path, one.factory))
+    numbers = {frame: number for number, frame in enumerate(sorted(rows, key=_order))}
+    total_ns = sum(row.self_ns for row in summary.rows)
+    top = _Bin()
+    for frame in numbers:
+        _home(top, frame).rows.append(rows[frame])
+    lines = [
+        *_cluster(
+            top, {id(rows[frame]): number for frame, number in numbers.items()}, total_ns, [0]
+        ),
+        *(f"  n{numbers[source]} -> n{numbers[sink]};" for source, sink in links),
+        f"  label={_quoted(*_footer(summary, total_ns))};",
+    ]
+    return _HEAD + "\n".join(lines) + "\n}\n"
+
+
+def _order(frame: Frame) -> tuple[str, str, str]:
+    return frame.path, frame.name, frame.factory
+
+
+def _home(top: _Bin, frame: Frame) -> _Bin:
+    home = top
+    for name in frame.path.removesuffix(f"/{frame.name}").split("/")[1:]:
+        home = home.bins.setdefault(name, _Bin())
+    return home
+
+
+def _cluster(home: _Bin, numbers: dict[int, int], total_ns: int, count: list[int]) -> Iterator[str]:
+    """Of elements and bins; `count` numbers the bins of all the graph."""
+    for row in home.rows:
+        yield f"  n{numbers[id(row)]} [{_node(row, total_ns)}];"
+    for name, inner in home.bins.items():
+        count[0] += 1
+        yield f"  subgraph cluster{count[0]} {{"
+        yield "  style=rounded; color=gray70; labelloc=t;"
+        yield f"  label={_quoted(f'{name}  {_cost(inner.self_ns, total_ns)}')};"
+        yield from _cluster(inner, numbers, total_ns, count)
+        yield "  }"
+
+
+def _node(row: Row, total_ns: int) -> str:
+    name, factory = (html.escape(printable(text)) for text in (row.name, row.factory))
+    label = f'<B>{name}</B><BR/><FONT POINT-SIZE="9">{factory}</FONT><BR/>{_cost(row.self_ns, total_ns)}'
+    tooltip = _quoted(
+        row.path,
+        f"self {row.self_ns / _NS:.3f} s, total {row.total_ns / _NS:.3f} s",
+        f"{len(row.threads)} threads, {row.samples} samples",
+    )
+    heat = _heat(row.self_ns, total_ns)
+    colour = f', fillcolor="/ylorrd9/{heat}"' if heat else ""
+    text = ', fontcolor="white"' if heat >= _LIGHT_TEXT_FROM else ""
+    return f"label=<{label}>, tooltip={tooltip}{colour}{text}"
+
+
+def _heat(ns: int, total_ns: int) -> int:
+    """0 to 9. By the square root: what takes a tenth is to be seen beside what takes the rest."""
+    share = ns / total_ns if total_ns > 0 and ns > 0 else 0.0
+    return min(_HOTTEST, round(_HOTTEST * math.sqrt(share)))
+
+
+def _cost(ns: int, total_ns: int) -> str:
+    share = f"  {100 * ns / total_ns:.1f} %" if total_ns > 0 else ""
+    return f"{ns / _NS:.3f} s{share}"
+
+
+def _footer(summary: Summary, total_ns: int) -> Iterator[str]:
+    yield f"{about(summary)}; of each element its own CPU time"
+    others = [row for row in summary.rows if not row.factory and row.self_ns > 0]
+    large = [row for row in others if row.self_ns >= _NAMED_FROM * total_ns]
+    if others:
+        cost = _cost(sum(row.self_ns for row in others), total_ns)
+        names = ", ".join(f"{row.name} {_cost(row.self_ns, total_ns)}" for row in large)
+        yield f"in no element  {cost}" + (f": {names}" if names else "")
+
+
+def _quoted(*lines: str) -> str:
+    """Lines as one string of Graphviz, flush left."""
+    escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+    return '"' + "".join(f"{line}\\l" for line in escaped) + '"'
