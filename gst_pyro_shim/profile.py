@@ -197,7 +197,7 @@ def split(
         profile: what to send; without samples it still makes one profile, for its comments.
         max_bytes: uncompressed size of each, label bytes of the series not counted.
         max_samples: in each.
-        max_depth: frames of a stack; of deeper ones root and leaf stay, with [truncated] between.
+        max_depth: frames of a stack; of deeper ones root, leaf and elements stay, with [truncated] between.
         server_symbolizes: as for `encode`.
     """
     shallow = [_limit_depth(sample, max_depth) for sample in profile.samples]
@@ -218,10 +218,21 @@ def split(
 
 
 def _limit_depth(sample: Sample, max_depth: int) -> Sample:
+    """Functions go first, from the middle: whose total time it is shows by the elements in the stack."""
     frames = sample.frames
     if len(frames) <= max_depth:
         return sample
-    leaf_side = max_depth // 2
-    root_side = max_depth - 1 - leaf_side
-    kept = (*frames[:leaf_side], TRUNCATED, *frames[len(frames) - root_side :])
-    return replace(sample, frames=kept)
+    room = max_depth - 1
+    elements = [at for at, frame in enumerate(frames) if frame.kind == "element"]
+    kept = set(_ends(elements, max(0, room - max(2, room // 4))))
+    kept.update(_ends([at for at in range(len(frames)) if at not in kept], room - len(kept)))
+    cut = next(at for at in range(len(frames)) if at not in kept)
+    left = [*frames[:cut], TRUNCATED, *(frames[at] for at in range(cut, len(frames)) if at in kept)]
+    return replace(sample, frames=tuple(left))
+
+
+def _ends(places: list[int], number: int) -> list[int]:
+    """The first and the last of them."""
+    if len(places) <= number:
+        return places
+    return places[: (number + 1) // 2] + places[len(places) - number // 2 :]

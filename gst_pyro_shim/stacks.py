@@ -146,6 +146,7 @@ class Stacks:
         look_up = self._symbolizer.frames
         frames: list[Frame] = []
         is_placed = False
+        cut = hidden = None
         for at, word in enumerate(words):
             if word < _TAGGED:
                 # A return address is that of the next instruction, maybe of the next function.
@@ -156,14 +157,17 @@ class Stacks:
             if tag == _TAG_LABEL:
                 frames.append(self.label_frame(operand))
                 is_placed |= operand == label
+                hidden = cut
             elif tag == _TAG_EXACT:
                 frames += look_up(operand, generation)
             elif tag in _MARKERS:
                 frames.append(_MARKERS[tag])
+                cut = len(frames) if tag == _TAG_TRUNCATED else cut
         if not is_placed:
             is_main = self._labels.label(label).kind == "main"
             at = len(frames) if is_main else entry_index(frames)
-            frames.insert(at, self.label_frame(label))
+            # An outer one behind what `cut_key` has cut: the innermost one's tag was in there.
+            frames.insert(at if hidden is None else hidden, self.label_frame(label))
         return frames
 
 

@@ -179,6 +179,29 @@ def test_deep_stacks_keep_leaf_and_root():
     assert kept[501:] == frames[-499:]
 
 
+def test_deep_stacks_keep_their_elements():
+    frames = tuple(
+        element_frame(f"i{at}", "identity", f"/pipeline0/i{at}") if at % 5 == 2 else Frame(f"f{at}")
+        for at in range(2000)
+    )
+    (part,) = split(Profile(1, 2, 3, [Sample(frames, 5, 1)]))
+    kept = decode(part).samples[0].frames
+    assert len(kept) == 1000
+    assert [one for one in kept if one.kind == "element"] == list(frames[2::5])
+    assert (kept[0], kept[-1]) == (frames[0], frames[-1])
+    assert kept.count(TRUNCATED) == 1
+
+
+def test_more_elements_than_a_stack_may_have_frames_leave_leaf_and_root():
+    elements = [element_frame(f"i{at}", "identity", f"/pipeline0/i{at}") for at in range(1500)]
+    frames = (Frame("leaf"), *elements, Frame("root"))
+    (part,) = split(Profile(1, 2, 3, [Sample(frames, 5, 1)]))
+    kept = decode(part).samples[0].frames
+    assert len(kept) == 1000
+    assert kept[:2] == frames[:2]
+    assert kept[-2:] == frames[-2:]
+
+
 def test_one_stack_that_is_too_large_is_shortened():
     frames = tuple(Frame("x" * 3000 + str(i)) for i in range(900))
     (part,) = split(Profile(1, 2, 3, [Sample(frames, 5, 1)]))

@@ -177,5 +177,17 @@ def test_deep_stacks_are_cut_in_the_middle(stacks):
     assert cut_key(short) is short
 
 
+def test_a_cut_that_takes_the_innermost_element_puts_it_there():
+    stacks = Stacks(Labels(), Names())
+    words = [0x1000 + 2 * at for at in range(400)]
+    words[150:151] = [words[150], fake.label_tag(1)]
+    words[390:391] = [words[390], fake.label_tag(2)]
+    found = names(stacks.resolve(1, cut_key(key(*words))))
+    at = found.index("[truncated]")
+    assert found[at + 1] == "x264enc0"
+    assert found.index("queue0") > at
+    assert found.count("x264enc0") == 1
+
+
 def test_no_frames_have_their_entry_at_the_end():
     assert entry_index([]) == 0
