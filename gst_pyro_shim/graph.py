@@ -14,6 +14,7 @@ import math
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gst_pyro_shim.links import Link
     from gst_pyro_shim.model import Frame, Profile
     from gst_pyro_shim.summary import Summary
 
@@ -44,6 +46,8 @@ _HOTTEST: Final = 9
 _LIGHT_TEXT_FROM: Final = 7
 _NAMED_FROM: Final = 0.005
 """Of the whole: smaller ones without an element are told as a sum."""
+_IDLE_BELOW: Final = 0.005
+"""Of the whole."""
 _HEAD: Final = """\
 digraph pipelines {
   graph [rankdir=LR, fontname="sans-serif", fontsize=11, labelloc=b, labeljust=l, nodesep=0.2, ranksep=0.35];
@@ -145,8 +149,9 @@ def dot(profile: Profile) -> str:
     links = sorted(settled_links(profile), key=lambda link: (link[0].path, link[1].path))
     for one in (end for link in links for end in link):  # some used no CPU worth a nanosecond
         rows.setdefault(one, Row(one.name, one.path, one.factory))
-    numbers = {frame: number for number, frame in enumerate(sorted(rows, key=_order))}
     total_ns = sum(row.self_ns for row in summary.rows)
+    idle = _idle(rows, links, total_ns)
+    numbers = {frame: number for number, frame in enumerate(sorted(rows.keys() - idle, key=_order))}
     top = _Bin()
     for frame in numbers:
         _home(top, frame).rows.append(rows[frame])
@@ -155,9 +160,31 @@ def dot(profile: Profile) -> str:
             top, {id(rows[frame]): number for frame, number in numbers.items()}, total_ns, [0]
         ),
         *(f"  n{numbers[source]} -> n{numbers[sink]};" for source, sink in links),
-        f"  label={_quoted(*_footer(summary, total_ns))};",
+        f"  label={_quoted(*_footer(summary, total_ns, [rows[frame] for frame in idle]))};",
     ]
     return _HEAD + "\n".join(lines) + "\n}\n"
+
+
+def _idle(rows: dict[Frame, Row], links: list[Link], total_ns: int) -> set[Frame]:
+    """Elements of pipelines that no data went through, and that took next to nothing.
+
+    A pipeline that was given its name late is there under the old one too, with the time that it took to build it.
+    """
+    linked = {_pipeline(end) for link in links for end in link}
+    costs: Counter[str] = Counter()
+    for frame, row in rows.items():
+        costs[_pipeline(frame)] += row.self_ns
+    return {
+        frame
+        for frame in rows
+        if linked
+        and _pipeline(frame) not in linked
+        and costs[_pipeline(frame)] < _IDLE_BELOW * total_ns
+    }
+
+
+def _pipeline(frame: Frame) -> str:
+    return frame.path.lstrip("/").partition("/")[0]
 
 
 def _order(frame: Frame) -> tuple[str, str, str]:
@@ -209,7 +236,7 @@ def _cost(ns: int, total_ns: int) -> str:
     return f"{ns / _NS:.3f} s{share}"
 
 
-def _footer(summary: Summary, total_ns: int) -> Iterator[str]:
+def _footer(summary: Summary, total_ns: int, idle: list[Row]) -> Iterator[str]:
     yield f"{about(summary)}; of each element its own CPU time"
     others = [row for row in summary.rows if not row.factory and row.self_ns > 0]
     large = [row for row in others if row.self_ns >= _NAMED_FROM * total_ns]
@@ -217,6 +244,9 @@ def _footer(summary: Summary, total_ns: int) -> Iterator[str]:
         cost = _cost(sum(row.self_ns for row in others), total_ns)
         names = ", ".join(f"{row.name} {_cost(row.self_ns, total_ns)}" for row in large)
         yield f"in no element  {cost}" + (f": {names}" if names else "")
+    if idle:
+        cost = _cost(sum(row.self_ns for row in idle), total_ns)
+        yield f"in pipelines without data, not drawn  {cost}: {len(idle)} elements"
 
 
 def _quoted(*lines: str) -> str:

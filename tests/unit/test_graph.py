@@ -94,6 +94,21 @@ def test_who_costs_more_is_redder(demo):
     assert 1 <= src < x264 <= 9
 
 
+def test_what_a_pipeline_was_called_before_is_told_as_a_sum(demo):
+    early = element_frame("x264enc0", "x264enc", "/old/x264enc0")
+    labels = profiles.labels("x264enc0", "x264enc")
+
+    def with_early(cpu_ns):
+        return replace(demo, samples=[*demo.samples, Sample((early,), cpu_ns, 0, labels)])
+
+    drawn = Drawn(graph.dot(with_early(10_000_000)))
+    assert early.path not in drawn.nodes
+    assert "not drawn  0.010 s  0.3 %: 1 elements" in drawn.footer
+    assert early.path in Drawn(graph.dot(with_early(100_000_000))).nodes
+    alone = replace(with_early(10_000_000), comments=profiles.demo().comments)
+    assert early.path in Drawn(graph.dot(alone)).nodes
+
+
 def test_what_is_in_no_pipeline_is_drawn_too():
     alone = element_frame("a", "identity", "/a")
     profile = Profile(0, 1, 1, [Sample((alone,), 5, 1, profiles.labels("a", "identity"))])
