@@ -202,6 +202,25 @@ do_reshaped (GObject *tracer, GstClockTime time, gpointer subject)
   gp_elements_reshaped ();
 }
 
+static void
+do_nothing (void)
+{
+}
+
+/* GStreamer looks each hook point up in a GHashTable of those that are taken, a dozen times in a push. With ours it has
+ * 32 places, two thirds of them full, and most lookups collide. Taken by hooks of which next to none comes by, it has
+ * 64, and its keys, quarks in a row, lie apart: 460 of 3,650 instructions a push less. */
+static void
+widen_table (GstTracer *tracer)
+{
+  static const char *const rare[] = { "bin-add-pre", "bin-remove-pre", "element-new", "element-post-message-post",
+    "element-query-post", "element-query-pre", "object-created", "object-destroyed", "pad-link-pre",
+    "pad-push-list-post", "pad-push-list-pre", "pad-unlink-pre", "plugin-feature-loaded" };
+  for (size_t i = 0; i < G_N_ELEMENTS (rare); i++)
+    if (GST (g_quark_try_string) (rare[i]) != 0)
+      GST (gst_tracing_register_hook) (tracer, rare[i], G_CALLBACK (do_nothing));
+}
+
 void
 gp_hooks_register (GstTracer *tracer)
 {
@@ -239,4 +258,5 @@ gp_hooks_register (GstTracer *tracer)
         i >= 2  ? G_CALLBACK (do_leave)
         : chain ? G_CALLBACK (do_chain_pre)
                 : G_CALLBACK (do_push_pre));
+  widen_table (tracer);
 }
