@@ -130,11 +130,10 @@ remember (struct gp_pad_set *set, struct gp_pad_cache pad)
 static void
 meet_link (const struct gp_thread *thread, uintptr_t sp, enum gp_pad_side side, uint32_t label)
 {
-  uint32_t running = gp_label_current (thread, sp + 1);
-  if (side == GP_PAD_PEER_PULLED)
-    gp_links_add (label, running);
-  else
-    gp_links_add (running, label);
+  if (side == GP_PAD_OWN_CHAINED || side == GP_PAD_PEER_PUSHED)
+    gp_links_add (gp_label_current (thread, sp + 1), label);
+  else if (side == GP_PAD_PEER_PULLED)
+    gp_links_add (label, gp_label_current (thread, sp + 1));
 }
 
 uint32_t
@@ -150,8 +149,7 @@ gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side 
   if (side == GP_PAD_PEER_LOCKED && is_locked (pad))
     return 0;
   uint32_t label = look_up (pad, side != GP_PAD_OWN && side != GP_PAD_OWN_CHAINED);
-  if (label != 0 && (side == GP_PAD_OWN_CHAINED || side == GP_PAD_PEER_PUSHED || side == GP_PAD_PEER_PULLED))
-    meet_link (thread, sp, side, label);
+  meet_link (thread, sp, side, label);
   struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
   /* First come, first kept: a chain that goes round in a full set would push out what it needs next. */
   if (set->ways[GP_PAD_WAYS - 1].generation == shape && more_pads (thread) != NULL)

@@ -258,5 +258,6 @@ gp_hooks_register (GstTracer *tracer)
         i >= 2  ? G_CALLBACK (do_leave)
         : chain ? G_CALLBACK (do_chain_pre)
                 : G_CALLBACK (do_push_pre));
-  widen_table (tracer);
+  if (chain) /* else the pushes of lists are taken already, and there are too few of the others */
+    widen_table (tracer);
 }
