@@ -7,16 +7,17 @@ can say it again.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim import comments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 IS_STATIC: Final = "is linked statically"
-_PREFIX: Final = "gst-pyro-run "
+_KIND: Final = "gst-pyro-run"
 _TYPES: Final[dict[str, type]] = {
     "str": str,
     "bool": bool,
@@ -53,18 +54,18 @@ class RunFacts:
 
     def to_comment(self) -> str:
         """The comment to put into the file."""
-        return _PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        return comments.write(_KIND, asdict(self))
 
     @classmethod
     def from_comment(cls, comment: str) -> RunFacts | None:
         """The facts in `comment`; None where it is another comment. Unknown keys are left out."""
-        if not comment.startswith(_PREFIX):
+        given = comments.read(_KIND, comment)
+        if given is None:
             return None
+        known = {one.name for one in fields(cls)}
         try:
-            given = json.loads(comment[len(_PREFIX) :])
-            known = {one.name for one in fields(cls)}
             facts = cls(**{name: value for name, value in given.items() if name in known})
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except TypeError:  # one is missing
             return None
         return facts if facts._has_right_types() else None
 

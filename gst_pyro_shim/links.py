@@ -9,19 +9,19 @@ A link travels once, in the first window that ends after it was met, as `gst-pyr
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
+from gst_pyro_shim import comments
 from gst_pyro_shim.model import Frame, element_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from gst_pyro_shim.segment_rows import Label
 
 Link = tuple[Frame, Frame]
 """Element frames, upstream first."""
-_PREFIX: Final = "gst-pyro-links "
+_KIND: Final = "gst-pyro-links"
 _FIELDS: Final = 3
 
 
@@ -34,30 +34,23 @@ def to_comment(links: Iterable[tuple[Label, Label]]) -> str | None:
     ]
     if not pairs:
         return None
-    told = {"elements": list(elements), "links": pairs}
-    return _PREFIX + json.dumps(told, separators=(",", ":"))
+    return comments.write(_KIND, {"elements": list(elements), "links": pairs})
 
 
-def from_comments(comments: Iterable[str]) -> set[Link]:
-    """All links that are told in `comments`; what is damaged is passed over."""
-    return {
-        link
-        for comment in comments
-        if comment.startswith(_PREFIX)
-        for link in _links(comment[len(_PREFIX) :])
-    }
+def from_comments(texts: Iterable[str]) -> set[Link]:
+    """All links that are told in a profile's comments; what is damaged is passed over."""
+    found = (comments.read(_KIND, text) for text in texts)
+    return {link for told in found if told for link in _links(told)}
 
 
-def _links(text: str) -> Iterator[Link]:
+def _links(told: dict[str, Any]) -> list[Link]:
     try:
-        told = json.loads(text)
         elements = [_element(one) for one in told["elements"]]
-        pairs = [
+        return [
             (elements[_index(source)], elements[_index(sink)]) for source, sink in told["links"]
         ]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return
-    yield from pairs
+    except (ValueError, TypeError, LookupError):
+        return []
 
 
 def _element(row: Any) -> Frame:

@@ -6,11 +6,11 @@ Context: agent, for its file, and controller. The collector's threads add, the c
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from gst_pyro_shim import comments
 from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.stats import RunStats, latest
@@ -20,8 +20,7 @@ MAX_STACKS: Final = 100_000
 MAX_FRAMES: Final = 8_000_000
 """Of all stacks: 64 MB. A stack may have thousands."""
 
-_CUT_PREFIX: Final = "gst-pyro-cut "
-_INTEGERS_END: Final = 1 << 63
+_CUT_KIND: Final = "gst-pyro-cut"
 _OF_ELEMENTS: Final = frozenset({"element", "factory", "pipeline", "path"})
 """Labels that a stack keeps when it is cut. Threads' names are without number."""
 
@@ -46,19 +45,17 @@ class Cut:
     @classmethod
     def from_comment(cls, comment: str) -> Cut | None:
         """What a comment says; None where it is another one."""
-        if not comment.startswith(_CUT_PREFIX):
+        given = comments.read(_CUT_KIND, comment)
+        if given is None or not all(map(comments.is_integer, given.values())):
             return None
         try:
-            found = cls(**json.loads(comment[len(_CUT_PREFIX) :]))
-        except (ValueError, TypeError, RecursionError):
+            return cls(**given)
+        except TypeError:  # of another version
             return None
-        numbers = (found.cpu_ns, found.samples)
-        is_right = all(type(one) is int and abs(one) < _INTEGERS_END for one in numbers)
-        return found if is_right else None
 
     def to_comment(self) -> str:
         """The comment to put into a profile."""
-        return _CUT_PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        return comments.write(_CUT_KIND, asdict(self))
 
 
 class _Sums:

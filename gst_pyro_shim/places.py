@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def settled(profile: Profile) -> Profile:
     """The same stacks and labels, each element under the longest path that ends in its own, where that is certain."""
-    moved = _moved(profile)
+    moved = _moved(profile, links.from_comments(profile.comments))
     if not moved:
         return profile
     return replace(
@@ -34,11 +34,9 @@ def settled(profile: Profile) -> Profile:
 
 def settled_links(profile: Profile) -> set[links.Link]:
     """Which elements are linked, each under its last place."""
-    moved = _moved(profile)
-    return {
-        (moved.get(source, source), moved.get(sink, sink))
-        for source, sink in links.from_comments(profile.comments)
-    }
+    linked = links.from_comments(profile.comments)
+    moved = _moved(profile, linked)
+    return {(moved.get(source, source), moved.get(sink, sink)) for source, sink in linked}
 
 
 def labelled(sample: Sample) -> tuple[str, str, str]:
@@ -60,9 +58,8 @@ def _moved_sample(sample: Sample, moved: dict[Frame, Frame]) -> Sample:
     return replace(sample, frames=frames, labels=tuple(labels.items()))
 
 
-def _moved(profile: Profile) -> dict[Frame, Frame]:
+def _moved(profile: Profile, linked: set[links.Link]) -> dict[Frame, Frame]:
     elements: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    linked = links.from_comments(profile.comments)
     for frame in {frame for sample in profile.samples for frame in sample.frames}.union(*linked):
         if frame.kind == "element" and frame.factory:
             elements[frame.name, frame.factory].add(frame.path)

@@ -9,18 +9,17 @@ came up: the last one that arrived describes the whole run, however many before 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from gst_pyro_shim import comments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PREFIX: Final = "gst-pyro "
+_KIND: Final = "gst-pyro"
 _MOST_S: Final = 1e12
 """Nor is anything that JSON cannot say, NaN or infinity, a time."""
-_INTEGERS_END: Final = 1 << 63
-"""As in the segment and in pprof. JSON has no bound, and what lies far beyond cannot be divided."""
 
 SampleClock = Literal["", "none", "perf", "timer"]
 """What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
@@ -76,18 +75,13 @@ class RunStats:
 
     def to_comment(self) -> str:
         """The comment to put into each profile."""
-        return _PREFIX + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        return comments.write(_KIND, asdict(self))
 
     @classmethod
     def from_comment(cls, comment: str) -> RunStats | None:
         """The totals in `comment`; None where it is another comment. Unknown keys are left out."""
-        if not comment.startswith(_PREFIX):
-            return None
-        try:
-            given = json.loads(comment[len(_PREFIX) :])
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(given, dict):
+        given = comments.read(_KIND, comment)
+        if given is None:
             return None
         known = {item.name for item in fields(cls)}
         kept = {name: value for name, value in given.items() if name in known}
@@ -105,22 +99,18 @@ def _has_right_types(given: dict[str, Any]) -> bool:
     integers = ("pid", "start_ns", "sample_rate", "named_weight", "total_weight")
     return (
         {"pid", "start_ns"} <= given.keys()
-        and all(_is_integer(given.get(name, 0)) for name in integers)
+        and all(comments.is_integer(given.get(name, 0)) for name in integers)
         and all(
             type(number := given.get(name, 0)) in (int, float) and abs(number) < _MOST_S
             for name in numbers
         )
         and all(isinstance(given.get(name, ""), str) for name in ("program", "agent_home"))
         and isinstance(counters, dict)
-        and all(map(_is_integer, counters.values()))
+        and all(map(comments.is_integer, counters.values()))
         and isinstance(notes, list)
         and all(isinstance(note, str) for note in notes)
         and isinstance(given.get("final", False), bool)
     )
-
-
-def _is_integer(value: object) -> bool:
-    return type(value) is int and abs(value) < _INTEGERS_END
 
 
 def latest(stats: Iterable[RunStats]) -> list[RunStats]:
