@@ -10,6 +10,7 @@ Context: controller.
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import shutil
 import subprocess
@@ -24,8 +25,9 @@ from gst_pyro_shim.flamegraph import about
 from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.model import element_frame
 from gst_pyro_shim.places import settled_links
+from gst_pyro_shim.report import load
 from gst_pyro_shim.rows import Row
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.tables import percent
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gst_pyro_shim.links import Link
-    from gst_pyro_shim.model import Frame, Profile
+    from gst_pyro_shim.model import Frame
     from gst_pyro_shim.summary import Summary
 
 _NS: Final = 1e9
@@ -44,10 +46,12 @@ _DRAWING_S: Final = 120
 _HOTTEST: Final = 9
 """Of Graphviz's colours ylorrd9, from pale yellow to dark red."""
 _LIGHT_TEXT_FROM: Final = 7
-_NAMED_FROM: Final = 0.005
-"""Of the whole: smaller ones without an element are told as a sum."""
-_IDLE_BELOW: Final = 0.005
-"""Of the whole."""
+_LEAST: Final = 0.005
+"""Of the whole: what is less, and in no element or in a pipeline without data, is told as a sum."""
+_NO_LINKS: Final = (
+    "No arrows: the profile does not say who is linked to whom. No data went from one element to another, or an older"
+    " version has written it."
+)
 _HEAD: Final = """\
 digraph pipelines {
   graph [rankdir=LR, fontname="sans-serif", fontsize=11, labelloc=b, labeljust=l, nodesep=0.2, ranksep=0.35];
@@ -58,16 +62,15 @@ digraph pipelines {
 
 @dataclass(slots=True)
 class _Bin:
-    """Elements of a bin or pipeline, and what is in bins within."""
+    """A bin or pipeline, or what holds them all: Graphviz's lines for its elements, and what is in bins within.
 
-    rows: list[Row] = field(default_factory=list)
+    Attributes:
+        self_ns: CPU of all elements in it.
+    """
+
+    self_ns: int = 0
+    nodes: list[str] = field(default_factory=list)
     bins: dict[str, _Bin] = field(default_factory=dict)
-
-    @property
-    def self_ns(self) -> int:
-        return sum(row.self_ns for row in self.rows) + sum(
-            one.self_ns for one in self.bins.values()
-        )
 
 
 def main(file: Path, output: Path | None, *, force: bool = False) -> int:
@@ -79,15 +82,21 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
         force: an existing file may be replaced.
 
     Raises:
-        GstPyroError: the profile cannot be read, or the picture not be made or written.
+        GstPyroError: the profile cannot be read, is none of ours, or the picture cannot be made or written.
     """
-    profile = files.read(file)
+    profile, summary = load(file)
+    links = settled_links(profile)
     suffix = _suffix(output)
-    data = dot(profile).encode("utf-8", "backslashreplace")
+    data = dot(summary, links).encode("utf-8", "backslashreplace")
     if suffix in _DRAWN_SUFFIXES:
         data = _drawn(data, suffix[1:])
     files.write_view(file, output, suffix, data, force=force)
-    for line in _gaps(profile):
+    lines: list[str] = []
+    if not any(row.factory and row.self_ns for row in summary.rows):
+        lines = explanations(summary)
+    elif not links:
+        lines = [_NO_LINKS]
+    for line in lines:
         sys.stderr.write(f"{printable(line)}\n")
     return 0
 
@@ -129,57 +138,45 @@ def _drawn(text: bytes, kind: str) -> bytes:
     return done.stdout
 
 
-def _gaps(profile: Profile) -> Iterator[str]:
-    summary = summarize(profile)
-    if not any(row.factory and row.self_ns for row in summary.rows):
-        yield from explanations(summary)
-    elif not settled_links(profile):
-        yield (
-            "No arrows: the profile does not say who is linked to whom. No data went from one element to another, or"
-            " an older version has written it."
-        )
-
-
-def dot(profile: Profile) -> str:
+def dot(summary: Summary, links: set[Link]) -> str:
     """Graphviz's text of the graph."""
-    summary = summarize(profile)
     rows = {
         element_frame(row.name, row.factory, row.path): row for row in summary.rows if row.factory
     }
-    links = sorted(settled_links(profile), key=lambda link: (link[0].path, link[1].path))
-    for one in (end for link in links for end in link):  # some used no CPU worth a nanosecond
+    for one in itertools.chain.from_iterable(links):  # some used no CPU worth a nanosecond
         rows.setdefault(one, Row(one.name, one.path, one.factory))
     total_ns = sum(row.self_ns for row in summary.rows)
     idle = _idle(rows, links, total_ns)
     numbers = {frame: number for number, frame in enumerate(sorted(rows.keys() - idle, key=_order))}
     top = _Bin()
-    for frame in numbers:
-        _home(top, frame).rows.append(rows[frame])
+    for frame, number in numbers.items():
+        row = rows[frame]
+        homes = _homes(top, frame)
+        homes[-1].nodes.append(f"  n{number} [{_node(row, total_ns)}];")
+        for home in homes:
+            home.self_ns += row.self_ns
+    arrows = sorted((numbers[source], numbers[sink]) for source, sink in links)
     lines = [
-        *_cluster(
-            top, {id(rows[frame]): number for frame, number in numbers.items()}, total_ns, [0]
-        ),
-        *(f"  n{numbers[source]} -> n{numbers[sink]};" for source, sink in links),
+        *_cluster(top, total_ns, itertools.count()),
+        *(f"  n{source} -> n{sink};" for source, sink in arrows),
         f"  label={_quoted(*_footer(summary, total_ns, [rows[frame] for frame in idle]))};",
     ]
     return _HEAD + "\n".join(lines) + "\n}\n"
 
 
-def _idle(rows: dict[Frame, Row], links: list[Link], total_ns: int) -> set[Frame]:
+def _idle(rows: dict[Frame, Row], links: set[Link], total_ns: int) -> set[Frame]:
     """Elements of pipelines that no data went through, and that took next to nothing.
 
     A pipeline that was given its name late is there under the old one too, with the time that it took to build it.
     """
-    linked = {_pipeline(end) for link in links for end in link}
+    linked = set(map(_pipeline, itertools.chain.from_iterable(links)))
     costs: Counter[str] = Counter()
     for frame, row in rows.items():
         costs[_pipeline(frame)] += row.self_ns
     return {
         frame
         for frame in rows
-        if linked
-        and _pipeline(frame) not in linked
-        and costs[_pipeline(frame)] < _IDLE_BELOW * total_ns
+        if linked and _pipeline(frame) not in linked and costs[_pipeline(frame)] < _LEAST * total_ns
     }
 
 
@@ -191,23 +188,22 @@ def _order(frame: Frame) -> tuple[str, str, str]:
     return frame.path, frame.name, frame.factory
 
 
-def _home(top: _Bin, frame: Frame) -> _Bin:
-    home = top
+def _homes(top: _Bin, frame: Frame) -> list[_Bin]:
+    """All that an element is in, the innermost last."""
+    homes = [top]
     for name in frame.path.removesuffix(f"/{frame.name}").split("/")[1:]:
-        home = home.bins.setdefault(name, _Bin())
-    return home
+        homes.append(homes[-1].bins.setdefault(name, _Bin()))
+    return homes
 
 
-def _cluster(home: _Bin, numbers: dict[int, int], total_ns: int, count: list[int]) -> Iterator[str]:
-    """Of elements and bins; `count` numbers the bins of all the graph."""
-    for row in home.rows:
-        yield f"  n{numbers[id(row)]} [{_node(row, total_ns)}];"
+def _cluster(home: _Bin, total_ns: int, numbers: Iterator[int]) -> Iterator[str]:
+    """Of elements and bins; `numbers` tells the bins of all the graph apart."""
+    yield from home.nodes
     for name, inner in home.bins.items():
-        count[0] += 1
-        yield f"  subgraph cluster{count[0]} {{"
+        yield f"  subgraph cluster{next(numbers)} {{"
         yield "  style=rounded; color=gray70; labelloc=t;"
         yield f"  label={_quoted(f'{name}  {_cost(inner.self_ns, total_ns)}')};"
-        yield from _cluster(inner, numbers, total_ns, count)
+        yield from _cluster(inner, total_ns, numbers)
         yield "  }"
 
 
@@ -232,14 +228,13 @@ def _heat(ns: int, total_ns: int) -> int:
 
 
 def _cost(ns: int, total_ns: int) -> str:
-    share = f"  {100 * ns / total_ns:.1f} %" if total_ns > 0 else ""
-    return f"{ns / _NS:.3f} s{share}"
+    return f"{ns / _NS:.3f} s  {percent(ns, total_ns)} %"
 
 
 def _footer(summary: Summary, total_ns: int, idle: list[Row]) -> Iterator[str]:
     yield f"{about(summary)}; of each element its own CPU time"
     others = [row for row in summary.rows if not row.factory and row.self_ns > 0]
-    large = [row for row in others if row.self_ns >= _NAMED_FROM * total_ns]
+    large = [row for row in others if row.self_ns >= _LEAST * total_ns]
     if others:
         cost = _cost(sum(row.self_ns for row in others), total_ns)
         names = ", ".join(f"{row.name} {_cost(row.self_ns, total_ns)}" for row in large)

@@ -12,16 +12,22 @@ import pytest
 from hypothesis import given, settings
 
 from gst_pyro_shim import cli, files, graph, links
-from gst_pyro_shim.errors import GstPyroError
+from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.model import Profile, Sample, element_frame
+from gst_pyro_shim.places import settled_links
 from gst_pyro_shim.segment_rows import Label
+from gst_pyro_shim.summary import summarize
 from tests import profiles
 
 FAILED = GstPyroError.exit_code
 SRC = Label("videotestsrc0", "videotestsrc", "/pipeline0/videotestsrc0")
 X264 = Label("x264enc0", "x264enc", "/pipeline0/x264enc0")
 SINK = Label("fakesink0", "fakesink", "/pipeline0/bin0/fakesink0")
+
+
+def dot(profile):
+    return graph.dot(summarize(profile), settled_links(profile))
 
 
 def linked(profile, *told):
@@ -66,7 +72,7 @@ class Drawn:
 
 
 def test_elements_with_their_cpu_time_and_links(demo):
-    drawn = Drawn(graph.dot(demo))
+    drawn = Drawn(dot(demo))
     assert set(drawn.nodes) == {SRC.path, X264.path, SINK.path}
     assert drawn.arrows == {(SRC.path, X264.path), (X264.path, SINK.path)}
     for path, cost in {X264.path: "2.000 s  66.7 %", SRC.path: "0.900 s  30.0 %"}.items():
@@ -75,20 +81,20 @@ def test_elements_with_their_cpu_time_and_links(demo):
 
 
 def test_bins_hold_their_elements_and_tell_their_sum(demo):
-    text = graph.dot(demo)
+    text = dot(demo)
     drawn = Drawn(text)
     assert drawn.bins == {"pipeline0": {SRC.path, X264.path, SINK.path}, "bin0": {SINK.path}}
     assert "pipeline0  2.900 s  96.7 %" in text
 
 
 def test_all_of_the_time_is_told(demo):
-    footer = Drawn(graph.dot(demo)).footer
+    footer = Drawn(dot(demo)).footer
     assert "3.000 s CPU" in footer
     assert "in no element  0.100 s  3.3 %: [main thread] 0.100 s  3.3 %" in footer
 
 
 def test_who_costs_more_is_redder(demo):
-    nodes = Drawn(graph.dot(demo)).nodes
+    nodes = Drawn(dot(demo)).nodes
     assert nodes[SINK.path]["fillcolor"] == "white"
     src, x264 = (int(nodes[one.path]["fillcolor"].removeprefix("/ylorrd9/")) for one in (SRC, X264))
     assert 1 <= src < x264 <= 9
@@ -101,18 +107,18 @@ def test_what_a_pipeline_was_called_before_is_told_as_a_sum(demo):
     def with_early(cpu_ns):
         return replace(demo, samples=[*demo.samples, Sample((early,), cpu_ns, 0, labels)])
 
-    drawn = Drawn(graph.dot(with_early(10_000_000)))
+    drawn = Drawn(dot(with_early(10_000_000)))
     assert early.path not in drawn.nodes
     assert "not drawn  0.010 s  0.3 %: 1 elements" in drawn.footer
-    assert early.path in Drawn(graph.dot(with_early(100_000_000))).nodes
+    assert early.path in Drawn(dot(with_early(100_000_000))).nodes
     alone = replace(with_early(10_000_000), comments=profiles.demo().comments)
-    assert early.path in Drawn(graph.dot(alone)).nodes
+    assert early.path in Drawn(dot(alone)).nodes
 
 
 def test_what_is_in_no_pipeline_is_drawn_too():
     alone = element_frame("a", "identity", "/a")
     profile = Profile(0, 1, 1, [Sample((alone,), 5, 1, profiles.labels("a", "identity"))])
-    assert set(Drawn(graph.dot(profile)).nodes) == {"/a"}
+    assert set(Drawn(dot(profile)).nodes) == {"/a"}
 
 
 @settings(max_examples=25, deadline=None)
@@ -120,7 +126,7 @@ def test_what_is_in_no_pipeline_is_drawn_too():
 def test_no_name_gets_out_of_its_place(frame):
     told = Label(frame.name, frame.factory, frame.path)
     profile = linked(Profile(0, 1, 1, [Sample((frame,), 5, 1)]), (told, X264))
-    drawn = Drawn(graph.dot(profile))
+    drawn = Drawn(dot(profile))
     assert len(drawn.nodes) == 2
     assert len(drawn.arrows) == 1
 
@@ -130,7 +136,7 @@ def test_no_name_gets_out_of_its_place(frame):
 )
 def test_hostile_names(name):
     told = Label(name, "identity", f"/pipeline0/{name}")
-    text = graph.dot(linked(Profile(0, 1, 1), (told, X264)))
+    text = dot(linked(Profile(0, 1, 1), (told, X264)))
     drawn = Drawn(text.encode("utf-8", "backslashreplace").decode())
     assert len(drawn.nodes) == 2
     assert set(drawn.bins) == {"pipeline0"}
@@ -200,3 +206,11 @@ def test_an_empty_one_says_why(tmp_path, capsys):
     files.write(file, Profile(0, 0, 0, [], [facts.to_comment()]), force=False)
     assert cli.main(["graph", str(file)]) == 0
     assert "Nothing was sampled" in capsys.readouterr().err
+
+
+def test_a_profile_of_another_tool_is_refused(tmp_path, capsys):
+    file = tmp_path / "other.pb.gz"
+    files.write(file, replace(profiles.demo(), comments=[]), force=False)
+    assert cli.main(["graph", str(file)]) == ProfileFormatError.exit_code
+    assert "none of gst-pyro" in capsys.readouterr().err
+    assert not file.with_name("other.svg").exists()
