@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
 
 _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
-SUFFIX: Final = ".pb.gz"
 _STREAM_DIRS: Final = ("/dev", "/dev/fd", "/proc/self/fd")
 
 
@@ -113,10 +112,12 @@ def write_view(
     Raises:
         GstPyroError: it cannot be written, or it would replace the profile itself.
     """
-    if output is None and is_stream(profile):
-        raise GstPyroError(f"Nothing can stand beside {profile}.", f"Name a file: -o FILE{suffix}")
     if output is None:
-        output = profile.with_name(profile.name.removesuffix(SUFFIX) + suffix)
+        if is_stream(profile):
+            raise GstPyroError(
+                f"Nothing can stand beside {profile}.", f"Name a file: -o FILE{suffix}"
+            )
+        output = profile.with_name(profile.name.removesuffix(free_name.SUFFIX) + suffix)
     try:
         if output.exists() and output.samefile(profile):
             raise GstPyroError(f"{output} is the profile itself.", "Name another file with -o.")

@@ -95,11 +95,11 @@ def preload(existing: str) -> str:
     Raises:
         NotBuiltError: there is no shim, or the loader could not read its path there.
     """
-    if not is_preloadable(shim_path()):
-        raise not_preloadable(shim_path(), USE_A_LINK)
-    shim = str(shim_path())
-    entries = [entry for entry in re.split(r"[ :]+", existing) if entry and entry != shim]
-    return ":".join([*entries, shim])
+    shim = shim_path()
+    if not is_preloadable(shim):
+        raise not_preloadable(shim, USE_A_LINK)
+    entries = [entry for entry in re.split(r"[ :]+", existing) if entry and entry != str(shim)]
+    return ":".join([*entries, str(shim)])
 
 
 def python_path() -> str:

@@ -126,13 +126,7 @@ class Flamegraph:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """From what, to what."""
-        parser.add_argument("file", metavar="FILE", type=Path, help="a .pb.gz")
-        parser.add_argument(
-            "-o", "--output", metavar="FILE.html", type=Path, help="default: beside FILE"
-        )
-        parser.add_argument(
-            "-f", "--force", action="store_true", help="replace a page that is there already"
-        )
+        _add_view(parser, "page", "FILE.html", "default: beside FILE")
 
     def __call__(self, arguments: argparse.Namespace) -> int:
         """Hands over to flamegraph.py."""
@@ -146,17 +140,8 @@ class Graph:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """From what, to what."""
-        parser.add_argument("file", metavar="FILE", type=Path, help="a .pb.gz")
-        parser.add_argument(
-            "-o",
-            "--output",
-            metavar="FILE.svg",
-            type=Path,
-            help="or .png, .pdf, or .dot for Graphviz's own text; default: beside FILE",
-        )
-        parser.add_argument(
-            "-f", "--force", action="store_true", help="replace a picture that is there already"
-        )
+        kinds = "or .png, .pdf, or .dot for Graphviz's own text; default: beside FILE"
+        _add_view(parser, "picture", "FILE.svg", kinds)
 
     def __call__(self, arguments: argparse.Namespace) -> int:
         """Hands over to graph.py."""
@@ -244,6 +229,14 @@ VERBS: dict[str, Verb] = {
     "install": Install(),
     "uninstall": Uninstall(),
 }
+
+
+def _add_view(parser: argparse.ArgumentParser, view: str, output: str, text: str) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="a .pb.gz")
+    parser.add_argument("-o", "--output", metavar=output, type=Path, help=text)
+    parser.add_argument(
+        "-f", "--force", action="store_true", help=f"replace a {view} that is there already"
+    )
 
 
 def _add_libdir(parser: argparse.ArgumentParser) -> None:
