@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Runs churn_host.c, a server whose pipelines and threads come and go, and takes what it says.
+
+Context: benchmark; tests run the same program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measuring import companions, progress
+from build_requirements import pkg_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HERE = Path(__file__).resolve().parent
+_MARK = "GP_CHURN_HOST"
+_GONE_S = 30.0  # the agent's last window, on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """What the program said.
+
+    Attributes:
+        lines: in their order, by churn.h; "agent_s" is what the agent beside the host has used of CPU so far.
+    """
+
+    lines: list[dict[str, Any]]
+
+    @property
+    def tenths(self) -> list[dict[str, Any]]:
+        """Of the run, the first at 0."""
+        return self.of_phase("tenth")
+
+    def of_phase(self, phase: str) -> list[dict[str, Any]]:
+        """In their order."""
+        return [line for line in self.lines if line["phase"] == phase]
+
+    def line(self, phase: str) -> dict[str, Any]:
+        """The only one of this phase."""
+        (line,) = self.of_phase(phase)
+        return line
+
+    def idle_ms(self, phase: str) -> float:
+        """CPU of the process and of the agent beside it in a second of "idle before" or "idle after"."""
+        at = self.lines.index(self.line(phase))
+        agent_s = self.lines[at]["agent_s"] - self.lines[at - 1]["agent_s"]
+        return 1e3 * (self.lines[at]["process_s"] + agent_s) / self.lines[at]["wall_s"]
+
+    def grown_kb(self, since: str) -> int:
+        """By how much memory rose above what it was at the line of phase `since`, at most."""
+        at = self.lines.index(self.line(since))
+        first = self.lines[at]["rss_kb"]
+        return max(line["rss_kb"] for line in self.lines[at:]) - first
+
+
+def build(folder: Path) -> Path:
+    """Compiles the program into `folder`.
+
+    Raises:
+        subprocess.CalledProcessError: the compiler failed; its output stands on stderr.
+    """
+    flags = pkg_config("--cflags", "--libs", "gstreamer-1.0")
+    assert flags is not None
+    program = folder / "churn_host"
+    sources = [str(source) for source in sorted(HERE.glob("churn_*.c"))]
+    compiler = [os.environ.get("CC", "cc"), "-O2", "-g", "-o", str(program)]
+    subprocess.run([*compiler, *sources, *flags, "-lpthread", "-ldl"], check=True)
+    return program
+
+
+def run(program: Path, environ: Mapping[str, str], **options: object) -> Churn:
+    """Runs the program to its end, and waits for that of an agent beside it.
+
+    Args:
+        program: as build() made it.
+        environ: of it.
+        options: of its command line; those that are None are left out.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    mark = {_MARK: str(uuid.uuid4())}
+    lines = []
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [str(program), *words],
+            env={**environ, **mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as child,
+    ):
+        assert child.stdout is not None
+        for text in child.stdout:
+            line = json.loads(text)
+            lines.append(line | {"agent_s": _agent_s(mark, child.pid)})
+            progress(f"{line['phase']} {line.get('number', '')}")
+        status = child.wait()
+        errors.seek(0)
+        if status != 0:
+            raise RuntimeError(f"{program} {' '.join(words)} ended with {status}\n{errors.read()}")
+    end = time.monotonic() + _GONE_S
+    while companions(mark, but=child.pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    return Churn(lines)
+
+
+def _agent_s(mark: Mapping[str, str], host: int) -> float:
+    """CPU of what lives beside the host, by the kernel's clock of each process: to the nanosecond."""
+    sum_s = 0.0
+    for one in companions(mark, but=host):
+        try:
+            sum_s += time.clock_gettime(~one.pid << 3 | 2)  # CPUCLOCK_SCHED
+        except OSError:
+            continue  # it has just ended
+    return sum_s
