@@ -12,9 +12,12 @@ import subprocess
 import tempfile
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from benchmarks.measuring import companions, progress
 from build_requirements import pkg_config
@@ -32,7 +35,7 @@ class Churn:
     """What the program said.
 
     Attributes:
-        lines: in their order, by churn.h; "agent_s" is what the agent beside the host has used of CPU so far.
+        lines: in their order, by churn.h; of the agent beside the host "agent_s", its CPU so far, and "agent_rss_kb".
     """
 
     lines: list[dict[str, Any]]
@@ -107,7 +110,7 @@ def run(program: Path, environ: Mapping[str, str], **options: object) -> Churn:
         assert child.stdout is not None
         for text in child.stdout:
             line = json.loads(text)
-            lines.append(line | {"agent_s": _agent_s(mark, child.pid)})
+            lines.append(line | _agent(mark, child.pid))
             progress(f"{line['phase']} {line.get('number', '')}")
         status = child.wait()
         errors.seek(0)
@@ -119,12 +122,12 @@ def run(program: Path, environ: Mapping[str, str], **options: object) -> Churn:
     return Churn(lines)
 
 
-def _agent_s(mark: Mapping[str, str], host: int) -> float:
-    """CPU of what lives beside the host, by the kernel's clock of each process: to the nanosecond."""
-    sum_s = 0.0
+def _agent(mark: Mapping[str, str], host: int) -> dict[str, float]:
+    """What lives beside the host."""
+    cpu_s, rss_kb = 0.0, 0
     for one in companions(mark, but=host):
-        try:
-            sum_s += time.clock_gettime(~one.pid << 3 | 2)  # CPUCLOCK_SCHED
-        except OSError:
-            continue  # it has just ended
-    return sum_s
+        with suppress(psutil.NoSuchProcess, OSError):  # it has just ended
+            rss_kb += one.memory_info().rss // 1024
+            # The kernel's clock of a process by its id, CPUCLOCK_SCHED: to the nanosecond.
+            cpu_s += time.clock_gettime(~one.pid << 3 | 2)
+    return {"agent_s": cpu_s, "agent_rss_kb": rss_kb}

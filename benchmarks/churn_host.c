@@ -97,8 +97,6 @@ static void
 tenth_of_the_work (gint number, const struct meter *start)
 {
   struct meter since = churn_meter_now ();
-  if (number == 0 && g_outside > 0)
-    churn_threads_keep ((guint) g_outside, TRUE);
   double worst_s = one_tenth (number, start);
   char *extra = g_strdup_printf ("\"number\": %d, \"sessions\": %d, \"worst_birth_s\": %.6f, \"reference_s\": %.6f, ",
       number + 1, g_sessions * (number + 1) / 10 - g_sessions * number / 10, worst_s, churn_reference_s ());
@@ -125,6 +123,8 @@ main (int argc, char **argv)
     g_live = churn_live_start ();
   idle ("idle before");
   struct meter start = churn_meter_now ();
+  if (g_outside > 0)
+    churn_threads_keep ((guint) g_outside, TRUE);
   for (gint number = 0; number < 10; number++)
     (g_minutes > 0 ? tenth_of_the_time : tenth_of_the_work) (number, &start);
   idle ("idle after");

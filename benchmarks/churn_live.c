@@ -10,6 +10,7 @@
 struct live
 {
   GstElement *pipeline, *tee;
+  GstBus *bus;
   GMutex lock;
   GCond changed;
   gboolean flows, unlinked; /* under the lock: data came through the branch; nothing more will */
@@ -25,6 +26,7 @@ churn_live_start (void)
   if (error != NULL)
     g_error ("%s", error->message);
   live->tee = gst_bin_get_by_name (GST_BIN (live->pipeline), "tee");
+  live->bus = gst_element_get_bus (live->pipeline);
   gst_element_set_state (live->pipeline, GST_STATE_PLAYING);
   return live;
 }
@@ -33,6 +35,7 @@ void
 churn_live_stop (struct live *live)
 {
   gst_element_set_state (live->pipeline, GST_STATE_NULL);
+  gst_object_unref (live->bus);
   gst_object_unref (live->tee);
   gst_object_unref (live->pipeline);
   g_free (live);
@@ -101,6 +104,9 @@ churn_live_branch (struct live *live)
   gst_element_set_state (branch, GST_STATE_NULL);
   gst_bin_remove (GST_BIN (live->pipeline), branch);
   gst_object_unref (branch);
+  /* Messages that nobody takes hold their elements. */
+  for (GstMessage *message; (message = gst_bus_pop (live->bus)) != NULL;)
+    gst_message_unref (message);
 }
 
 void
