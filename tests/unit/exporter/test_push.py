@@ -198,7 +198,7 @@ def test_nothing_of_openssl_is_loaded_for_http():
         "print([m for m in ('ssl', '_ssl', 'hashlib', 'http.client', 'email') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
 
