@@ -169,6 +169,26 @@ def report(output: Path) -> Report:
     return Report(json.loads(done.out))
 
 
+@dataclass(frozen=True)
+class AgentLog:
+    """What the agent tells GStreamer's debug log, and so a test: `variables` is the environment for it."""
+
+    file: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of the host."""
+        return {"GST_DEBUG": "pyroscope:5", "GST_DEBUG_FILE": str(self.file)}
+
+    def wait_for_sample(self) -> None:
+        """Until the agent is up and has read a first sample.
+
+        Raises:
+            AssertionError: it has not, within a minute.
+        """
+        wait_for(lambda: self.file.exists() and "first sample" in self.file.read_text())
+
+
 def gst_launch(pipeline: str) -> list[str]:
     """A gst-launch of a pipeline that ends by itself."""
     program = shutil.which("gst-launch-1.0")
