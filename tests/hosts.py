@@ -189,6 +189,31 @@ class AgentLog:
         wait_for(lambda: self.file.exists() and "first sample" in self.file.read_text())
 
 
+def end_of(program: Path, env: dict[str, str], tmp_path: Path, play_ms: int | None = None) -> Done:
+    """Of a host that plays for `play_ms`, or until its agent has a sample; `wall_s` runs from its last own line."""
+    log = AgentLog(tmp_path / "agent.log")
+    log.file.unlink(missing_ok=True)
+    with subprocess.Popen(
+        [str(program), "-" if play_ms is None else str(play_ms)],
+        env=env | log.variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stderr is not None
+        if play_ms is None:
+            log.wait_for_sample()
+        host.stdin.close()
+        last = int(host.stdout.readline())
+        status = host.wait(60)
+        took = time.monotonic() - last / 1e9
+        # An agent beside the host keeps stderr open until it is done.
+        return Done(status, "", host.stderr.read(), took)
+
+
 def gst_launch(pipeline: str) -> list[str]:
     """A gst-launch of a pipeline that ends by itself."""
     program = shutil.which("gst-launch-1.0")

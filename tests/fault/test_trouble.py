@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,10 +20,10 @@ from gst_pyro_shim import paths
 from tests.hosts import (
     HOMES,
     SYSTEM_PYTHON,
-    AgentLog,
     Done,
     clean_environment,
     compile_host,
+    end_of,
     environment,
     gst_launch,
     profile,
@@ -49,31 +48,6 @@ SHORT = gst_launch("videotestsrc num-buffers=30 ! fakesink")
 @pytest.fixture(scope="module")
 def plays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_host("plays.c", tmp_path_factory.mktemp("plays"))
-
-
-def end_of(program: Path, env: dict[str, str], tmp_path: Path, play_ms: int | None = None) -> Done:
-    """Of a host that plays for `play_ms`, or until its agent has a sample; `wall_s` runs from its last own line."""
-    log = AgentLog(tmp_path / "agent.log")
-    log.file.unlink(missing_ok=True)
-    with subprocess.Popen(
-        [str(program), "-" if play_ms is None else str(play_ms)],
-        env=env | log.variables,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as host:
-        assert host.stdin is not None
-        assert host.stdout is not None
-        assert host.stderr is not None
-        if play_ms is None:
-            log.wait_for_sample()
-        host.stdin.close()
-        last = int(host.stdout.readline())
-        status = host.wait(60)
-        took = time.monotonic() - last / 1e9
-        # An agent beside the host keeps stderr open until it is done.
-        return Done(status, "", host.stderr.read(), took)
 
 
 def end_in_time(
@@ -152,7 +126,9 @@ def test_tracer_parameters_beat_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("home", HOMES)
-@pytest.mark.parametrize("trouble", ["absent", "refusing", "hanging", "silent", "garbage"])
+@pytest.mark.parametrize(
+    "trouble", ["absent", "unreachable", "refusing", "hanging", "silent", "garbage", "another"]
+)
 def test_dead_server_delays_the_exit_by_a_second_at_most(
     plays: Path, home: str, trouble: str, tmp_path: Path
 ) -> None:
@@ -161,13 +137,18 @@ def test_dead_server_delays_the_exit_by_a_second_at_most(
         "hanging": Fault(hang=True),
         "silent": Fault(close=True),
         "garbage": Fault(raw=b"\x00\x01garbage\r\n\r\n"),
+        "another": Fault(raw=b"220 mail.example.com ESMTP\r\n"),
     }
     with PyroscopeServer() as server:
         server.always = faults.get(trouble)
-        url = server.url if trouble in faults else f"http://127.0.0.1:{unused_port()}"
+        url = {
+            "absent": f"http://127.0.0.1:{unused_port()}",
+            "unreachable": "http://192.0.2.1:4040",  # TEST-NET-1
+        }.get(trouble, server.url)
         env = environment("preload", home, server_url=url, spool_dir=str(tmp_path / "spool"))
         done = end_in_time(plays, env, tmp_path)
     assert done.status == 0
+    assert len(done.err.splitlines()) <= 2, done.err
     # Nothing is lost: what was not delivered waits in the spool, private to the user.
     spooled = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
     assert spooled
