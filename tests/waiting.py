@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NS = 1e9
+_T = TypeVar("_T")
 
 
 def wait_for(
@@ -30,6 +31,20 @@ def wait_for(
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.01)
+
+
+def one_of(attempt: Callable[[], _T], holds: Callable[[_T], object], tries: int = 5) -> _T:
+    """The first of several attempts for which `holds`: for what a busy machine makes worse, and never better.
+
+    Raises:
+        AssertionError: there is none.
+    """
+    made: list[_T] = []
+    while len(made) < tries:
+        made.append(attempt())
+        if holds(made[-1]):
+            return made[-1]
+    raise AssertionError(made)
 
 
 class Waited:
