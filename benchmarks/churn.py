@@ -60,11 +60,10 @@ class Churn:
         agent_s = self.lines[at]["agent_s"] - self.lines[at - 1]["agent_s"]
         return 1e3 * (self.lines[at]["process_s"] + agent_s) / self.lines[at]["wall_s"]
 
-    def grown_kb(self, since: str) -> int:
-        """By how much memory rose above what it was at the line of phase `since`, at most."""
-        at = self.lines.index(self.line(since))
-        first = self.lines[at]["rss_kb"]
-        return max(line["rss_kb"] for line in self.lines[at:]) - first
+    def grown_kb(self, since: dict[str, Any]) -> int:
+        """By how much memory rose above what it was at the line `since`, at most."""
+        later = self.lines[self.lines.index(since) :]
+        return max(line["rss_kb"] for line in later) - int(since["rss_kb"])
 
 
 def build(folder: Path) -> Path:

@@ -86,7 +86,7 @@ def test_sessions_that_are_gone_hold_no_memory(sessions: Outcome) -> None:
     In use are those of one pipeline, and what the agent has not read. The ring takes a page when it comes there first.
     """
     in_ring_kb = sessions.report.data["samples"] * 512 // 1024
-    assert sessions.host.grown_kb("mark") <= 2048 + in_ring_kb
+    assert sessions.host.grown_kb(sessions.host.line("mark")) <= 2048 + in_ring_kb
 
 
 def test_sessions_that_are_gone_hold_no_descriptor(sessions: Outcome) -> None:
