@@ -318,7 +318,7 @@ def test_a_wake_ends_the_wait(shim, segment):
     assert segment.wait(seen, 10.0) == seen + 1
     begin = time.monotonic()
     assert segment.wait(seen + 1, 0.02) == seen + 1
-    assert 0.015 < time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin > 0.015
 
 
 def test_the_wait_lets_other_python_threads_run(shim, segment):
