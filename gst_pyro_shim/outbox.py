@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.item import Item
 from gst_pyro_shim.push import Fate
-from gst_pyro_shim.spool import Spool, SpoolError
+from gst_pyro_shim.spool import Spool
+from gst_pyro_shim.spool_files import SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +64,10 @@ class Outbox:
         self._counters: Counter[str] = Counter(pushed_profiles=0, pushed_bytes=0, spooled=0)
         self._said: set[str] = set()
         self._rest_until = 0.0
+        self._spool_dir = spool_dir
+        self._identity = identity
+        self._opening = threading.Lock()
         self._spool: Spool | None = None
-        if spool_dir:
-            try:
-                self._spool = Spool(spool_dir, identity)
-            except SpoolError as error:
-                self.say("spool", "warning", f"no spool, profiles wait in memory only: {error}")
 
     @property
     def counters(self) -> dict[str, int]:
@@ -78,13 +77,28 @@ class Outbox:
 
     @property
     def place(self) -> str:
-        """Where profiles wait, for messages."""
-        return self._spool.path if self._spool is not None else "memory"
+        """Where profiles wait, for messages. May block on the disk."""
+        spool = self._opened()
+        return spool.path if spool is not None else "memory"
 
     @property
     def has_spool(self) -> bool:
         """Whether there is a disk to put things on that did not fail lately."""
-        return self._spool is not None and time.monotonic() >= self._rest_until
+        return bool(self._spool_dir) and time.monotonic() >= self._rest_until
+
+    def _opened(self) -> Spool | None:
+        """The spool, opened when first asked for: who makes the exporter must not wait for a home that is away."""
+        failure = None
+        with self._opening:
+            if self._spool is None and self._spool_dir and self.has_spool:
+                try:
+                    self._spool = Spool(self._spool_dir, self._identity)
+                except SpoolError as error:
+                    failure = error
+                    self._rest_until = time.monotonic() + SPOOL_REST_S
+        if failure is not None:
+            self.say("spool", "warning", f"no spool, profiles wait in memory only: {failure}")
+        return self._spool
 
     def put(self, item: Item) -> None:
         """Takes a profile into memory; the oldest goes where there is no room."""
@@ -127,9 +141,10 @@ class Outbox:
 
     def next_on_disk(self, before: Item | None) -> Item | None:
         """The next of the spool, claimed; None where there is none, or `before` ranks before all."""
-        if not self.has_spool or self._spool is None:
+        spool = self._opened() if self.has_spool else None
+        if spool is None:
             return None
-        for entry in sorted(self._spool.entries(), key=_rank):
+        for entry in sorted(spool.entries(), key=_rank):
             if before is not None and before.rank <= _rank(entry):
                 return None
             item = self._claimed(entry)
@@ -159,11 +174,10 @@ class Outbox:
 
     def sweep(self) -> None:
         """Clears the spool of what no server takes any more."""
-        removed = self._spool.sweep() if self._spool is not None else 0
+        spool = self._opened()
+        removed = spool.sweep() if spool is not None else 0
         if removed:
-            self.drop(
-                "too_old", "left in the spool by an earlier run, older than 55 minutes", removed
-            )
+            self.drop("too_old", "left in the spool, older than 55 minutes", removed)
 
     def keep(self, item: Item) -> bool:
         """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all.
@@ -184,10 +198,8 @@ class Outbox:
                 if self._spool.wrote(entry) and not self._closed:
                     self.own[entry.key] = entry
         elif self._closed:
-            self.drop(
-                "not_delivered",
-                "the server did not take it before the end, and it could not be spooled",
-            )
+            text = "the server did not take it before the end, and it could not be spooled"
+            self.drop("not_delivered", text)
             return False
         else:
             self.put(item.again())
@@ -195,10 +207,11 @@ class Outbox:
 
     def write(self, item: Item, *, unconfirmed: bool) -> Claim | None:
         """Writes a profile to disk and holds it there; None where the disk does not take it."""
-        if not self.has_spool or self._spool is None:
+        spool = self._opened() if self.has_spool else None
+        if spool is None:
             return None
         try:
-            claim, evicted = self._spool.add(
+            claim, evicted = spool.add(
                 item.body(), item.start_ns, unconfirmed=unconfirmed, errors=item.errors
             )
         except SpoolError as error:
@@ -206,7 +219,7 @@ class Outbox:
             self.say("spool", "warning", f"no profile can be kept on disk: {error}")
             return None
         if evicted:
-            self.drop("spool_full", f"{self._spool.path} is full; the oldest go first", evicted)
+            self.drop("spool_full", f"{spool.path} is full; the oldest go first", evicted)
         return claim
 
     def unwrite(self, claim: Claim) -> None:

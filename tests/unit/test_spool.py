@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.spool import Spool, SpoolError
+from gst_pyro_shim.spool import Spool
+from gst_pyro_shim.spool_files import SpoolError
 from tests.pprof_writer import SECOND_NS
 
 SERVER = "http://localhost:4040 "
@@ -215,7 +216,8 @@ def test_foreign_files_are_left_alone(spool):
 def test_sweep_takes_the_too_old_of_all_servers_and_halves_of_crashes(spool):
     other = Spool(str(Path(spool.path).parent), "http://elsewhere:4040 ")
     put(spool, b"young", now(54))
-    put(other, b"old", now(56))
+    old, _ = put(other, b"old", now(56))
+    os.utime(Path(other.path) / old.name, ns=(now(56), now(56)))
     half = Path(other.path) / ".123-4.part"
     half.write_bytes(b"")
     os.utime(half, (0, 0))
