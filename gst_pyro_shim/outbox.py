@@ -14,15 +14,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.answer import Fate
 from gst_pyro_shim.item import Item
-from gst_pyro_shim.push import Fate
 from gst_pyro_shim.spool import Spool
 from gst_pyro_shim.spool_files import SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gst_pyro_shim.push import Answer
+    from gst_pyro_shim.answer import Answer
     from gst_pyro_shim.spool import Claim
     from gst_pyro_shim.spool_entry import Entry
 
