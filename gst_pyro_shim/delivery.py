@@ -146,8 +146,8 @@ class Delivery:
     def deliver_memory(self, data: bytes) -> None:
         """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
         if self._server is None:
-            return
-        if len(data) > MAX_PROFILE_BYTES:
+            self.drop("no_server", "allocations go to a server alone, and none is named")
+        elif len(data) > MAX_PROFILE_BYTES:
             text = f"{len(data)} bytes of allocations; servers take {MAX_PROFILE_BYTES} at most"
             self.drop("too_large", text)
         else:

@@ -130,6 +130,7 @@ def run(
             agent_died_inside=all_gone and collector.was_embedded and not collector.merge.stats(),
             preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
             problems=collector.problems,
+            counters=collector.counters,
         )
     profile = collector.merge.profile()
     profile = replace(profile, comments=[*profile.comments, facts.to_comment()])

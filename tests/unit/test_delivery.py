@@ -81,6 +81,17 @@ def test_allocations_that_no_server_takes_are_counted(said):
         assert not server.requests
 
 
+def test_allocations_without_a_server_are_counted(said, tmp_path):
+    settings = Settings(output=str(tmp_path / "a.pb.gz"))
+    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    for _ in range(2):
+        delivery.deliver_memory(b"profile")
+    assert delivery.counters["dropped_no_server"] == 2
+    assert said == [
+        "profile dropped (no_server): allocations go to a server alone, and none is named"
+    ]
+
+
 def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):
     before = os.umask(0)
     try:

@@ -144,6 +144,14 @@ def test_a_late_last_push_still_counts(home):
     assert done.returncode == 4
 
 
+def test_a_push_that_is_refused_is_counted_under_the_table_and_in_the_file(home):
+    done = _run(home, "-o", "x.pb.gz", "--", *FAKE, "refused")
+    assert re.search(r"\n *pushed +2 pushes to run refused\n", done.stderr), done.stderr
+    assert done.stderr.count("note: unknown compression") == 1
+    counters = [RunFacts.from_comment(one) for one in files.read(home / "work/x.pb.gz").comments]
+    assert [one.counters for one in counters if one] == [{"refused_pushes": 2}]
+
+
 def test_nothing_of_ours_appears_before_the_target_has_ended(home):
     done = _run(home, "--", "sh", "-c", "echo one >&2; sleep 0.2; echo two >&2")
     assert done.stderr.startswith("one\ntwo\nWriting profile results into ")
@@ -353,11 +361,12 @@ def test_a_python_that_the_user_names_is_kept(home, collector):
 
 
 def test_facts_come_back_from_their_comment():
-    facts = RunFacts(program="a", end="ended with status 0", problems=["x"])
+    facts = RunFacts(program="a", end="ended with status 0", problems=["x"], counters={"y": 1})
     assert RunFacts.from_comment(facts.to_comment()) == facts
     for comment in ("", "gst-pyro {}", "gst-pyro-run {", "gst-pyro-run {}", 'gst-pyro-run {"a":1}'):
         assert RunFacts.from_comment(comment) is None
-    for comment in ("gst-pyro-run []", 'gst-pyro-run {"program":"a","end":7}'):
+    wrong = '"end":7', '"end":"","counters":{"a":"b"}', '"end":"","counters":[]'
+    for comment in ("gst-pyro-run []", *(f'gst-pyro-run {{"program":"a",{one}}}' for one in wrong)):
         assert RunFacts.from_comment(comment) is None
 
 
