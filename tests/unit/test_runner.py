@@ -8,6 +8,7 @@ Context: test.
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -255,11 +256,75 @@ def test_what_cannot_be_started_leaves_nothing(home, command, status):
     assert not list((home / "tmp").iterdir())
 
 
-def test_a_file_that_cannot_be_written_at_the_end_is_an_error(home):
-    script = "rm -rf ../gone; mv ../work ../gone; exit 0"
-    done = _run(home, "-o", str(home / "work" / "x.pb.gz"), "--", "sh", "-c", script)
-    assert done.returncode == 3
-    assert "x.pb.gz could not be written: No such file or directory" in done.stderr
+def _is_rescued(home, done, status, why):
+    """The profile is in the temporary directory, and says so itself."""
+    assert done.returncode == status, done.stderr
+    (rescued,) = (home / "tmp").iterdir()
+    assert re.fullmatch(r"x\.\w+\.pb\.gz", rescued.name)
+    assert stat.S_IMODE(rescued.stat().st_mode) == 0o600
+    text = f"x.pb.gz could not be written: {why}"
+    assert f"gst-pyro: {text}; the profile is in {rescued}\n" in done.stderr
+    assert f"note: {text}\n" in done.stderr
+    assert f"report {rescued}" in done.stderr
+    profile = files.read(rescued)
+    assert sum(one.cpu_ns for one in profile.samples) == 3_000_000_000
+    (facts,) = filter(None, map(RunFacts.from_comment, profile.comments))
+    assert facts.counters == {"written_elsewhere": 1}
+    assert [one.endswith(text) for one in facts.problems] == [True]
+
+
+@pytest.mark.parametrize("status", [0, 4])
+def test_a_file_that_cannot_be_written_at_the_end_goes_elsewhere(home, status):
+    script = f'mv ../work ../gone; "$@"; exit {status}'
+    done = _run(home, "-o", "../work/x.pb.gz", "--", "sh", "-c", script, "sh", *FAKE)
+    done.stderr = done.stderr.replace("../work/x", "x")
+    _is_rescued(home, done, status or 3, "No such file or directory")
+
+
+FULL = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+work = os.getcwd().encode()
+private = libc.unshare(0x20000) == 0 and libc.mount(b"none", b"/", None, 0x44000, None) == 0
+if not private or libc.mount(b"x", work, b"tmpfs", 0, b"size=64k") != 0:
+    sys.exit(77)
+os.chdir(work)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_is_full_by_then_costs_no_profile(home):
+    script = 'cat /dev/zero > fills 2>/dev/null; exec "$@"'
+    command = [sys.executable, "-c", FULL, sys.executable, "-c", CONTROLLER]
+    command += ["run", "-o", "x.pb.gz", "--", "sh", "-c", script, "sh", *FAKE]
+    done = subprocess.run(
+        command,
+        env=_environ(home),
+        cwd=home / "work",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("no mounts here")
+    _is_rescued(home, done, 4, "No space left on device")
+
+
+def test_a_profile_that_no_folder_takes_is_counted_under_the_table(home):
+    def no_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    done = _run(home, "-o", "x.pb.gz", "--", *FAKE, preexec_fn=no_files)
+    assert done.returncode == 4
+    assert not list((home / "tmp").iterdir())
+    text = "x.pb.gz could not be written: File too large"
+    assert f"gst-pyro: {text}; no other folder takes it, and this table is all there is" in (
+        done.stderr
+    )
+    assert re.search(r" x264enc0 +x264enc +2\.000 +66\.7", done.stderr)
+    assert re.search(r"\n *pushed +1 dropped \(not written 1\)\n", done.stderr), done.stderr
 
 
 def test_a_closed_stderr_costs_no_profile(home):
