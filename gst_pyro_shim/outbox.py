@@ -175,9 +175,11 @@ class Outbox:
     def sweep(self) -> None:
         """Clears the spool of what no server takes any more."""
         spool = self._opened()
-        removed = spool.sweep() if spool is not None else 0
-        if removed:
-            self.drop("too_old", "left in the spool, older than 55 minutes", removed)
+        old, halves = spool.sweep() if spool is not None else (0, 0)
+        if old:
+            self.drop("too_old", "left in the spool, older than 55 minutes", old)
+        if halves:
+            self.drop("spool_damaged", "a crash left it half written in the spool", halves)
 
     def keep(self, item: Item) -> bool:
         """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all.

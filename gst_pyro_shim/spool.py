@@ -236,15 +236,17 @@ class Spool:
         """Whether the entry is this very object's."""
         return entry.key.startswith(f"{self._run}-")
 
-    def sweep(self) -> int:
+    def sweep(self) -> tuple[int, int]:
         """Removes what no server takes any more, of all servers: profiles too old, and halves left by a crash.
 
         Returns:
-            How many profiles went.
+            How many profiles were too old, and how many were halves.
         """
-        removed = 0
+        found: list[tuple[int, int]] = []
+        now_s = time.time() + self._ahead_s
         with contextlib.suppress(OSError):
-            for place in os.scandir(self._root):
-                if place.is_dir(follow_symlinks=False):
-                    removed += sweep_directory(place.path, time.time() + self._ahead_s)
-        return removed
+            places = [
+                one.path for one in os.scandir(self._root) if one.is_dir(follow_symlinks=False)
+            ]
+            found = [sweep_directory(path, now_s) for path in places]
+        return sum(old for old, _ in found), sum(halves for _, halves in found)

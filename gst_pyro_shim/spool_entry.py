@@ -52,23 +52,26 @@ class Entry:
         return cls(int(found[1]), found[2] == "1", int(found[3]), f"{found[4]}-{found[5]}")
 
 
-def sweep_directory(path: str, now_s: float) -> int:
-    """Removes profiles that have lain there too long, and what crashes left; returns how many profiles.
+def sweep_directory(path: str, now_s: float) -> tuple[int, int]:
+    """Removes profiles that have lain there too long, and what crashes left.
 
     Args:
         path: of the folder.
         now_s: by the file system's clock. A profile's own start is by the clock of the host that wrote it.
+
+    Returns:
+        How many profiles were too old, and how many a crash has left half written.
     """
-    removed = 0
+    old = halves = 0
     with contextlib.suppress(OSError):
         for file in os.scandir(path):
             is_profile = Entry.parse(file.name) is not None
+            if not (is_profile or _REST.fullmatch(file.name)):
+                continue
             with contextlib.suppress(OSError):
-                if not (is_profile or _REST.fullmatch(file.name)):
-                    continue
-                if now_s - file.stat(follow_symlinks=False).st_mtime > (
-                    MAX_AGE_S if is_profile else _REST_AGE_S
-                ):
+                status = file.stat(follow_symlinks=False)
+                if now_s - status.st_mtime > (MAX_AGE_S if is_profile else _REST_AGE_S):
                     Path(file.path).unlink()
-                    removed += is_profile
-    return removed
+                    old += is_profile
+                    halves += status.st_size > 0 and file.name.endswith(".part")
+    return old, halves

@@ -209,7 +209,7 @@ def test_foreign_files_are_left_alone(spool):
     stranger = Path(spool.path) / "notes.txt"
     stranger.write_text("mine")
     assert spool.entries() == []
-    assert spool.sweep() == 0
+    assert spool.sweep() == (0, 0)
     assert stranger.exists()
 
 
@@ -219,9 +219,12 @@ def test_sweep_takes_the_too_old_of_all_servers_and_halves_of_crashes(spool):
     old, _ = put(other, b"old", now(56))
     os.utime(Path(other.path) / old.name, ns=(now(56), now(56)))
     half = Path(other.path) / ".123-4.part"
-    half.write_bytes(b"")
-    os.utime(half, (0, 0))
-    assert spool.sweep() == 1
+    half.write_bytes(b"half")
+    tried = Path(other.path) / ".123-0.1.part"  # nothing was lost with it
+    tried.write_bytes(b"")
+    for file in (half, tried):
+        os.utime(file, (0, 0))
+    assert spool.sweep() == (1, 1)
     assert not files(other)
     assert len(files(spool)) == 1
 
