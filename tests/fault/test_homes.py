@@ -10,16 +10,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.hosts import TARGETS, clean_environment, environment, gst_launch, run
-from tests.pyroscope_client import CPU_TYPE
+from tests.hosts import TARGETS, clean_environment, run
 from tests.pyroscope_server import Fault, PyroscopeServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.fault]
+pytestmark = [pytest.mark.fault]
 
-SHORT = gst_launch("videotestsrc num-buffers=30 ! video/x-raw,width=320,height=240 ! fakesink")
+ROOT = Path(__file__).parents[2]
+PROFILES = 3
+# An agent's deliveries, without a host whose end would be waited for a second only.
+EXPORTER = """
+import sys
+from gst_pyro_shim.config import Settings
+from gst_pyro_shim.exporter import Exporter
+from tests.exporting import dropped, submit
+from tests.waiting import wait_for
+
+url, spool, new, old = sys.argv[1:]
+said = lambda *line: print(*line, file=sys.stderr)
+exporting = Exporter(Settings(server_url=url, spool_dir=spool), said)
+submit(exporting, int(new))
+wait_for(lambda: exporting.counters.get("from_spool", 0) == int(old))
+exporting.close(60.0)
+print(exporting.counters["spooled"], dropped(exporting))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +50,11 @@ def nfs(tmp_path_factory):
     return product
 
 
-def profiled(nfs, home, url, locks=""):
-    # Embedded, the agent lives where the preload is.
-    env = environment("preload", "embedded", server_url=url, spool_dir=str(home))
-    env["LD_PRELOAD"] = f"{nfs}:{env['LD_PRELOAD']}"
-    return run(SHORT, env | {"NFS_HOME": str(home), "NFS_LOCKS": locks})
+def delivered(nfs, home, url, new, old=0, *, locks=""):
+    """A process whose home is on NFS: submits `new` profiles, and waits until `old` ones of its spool are pushed."""
+    env = {"LD_PRELOAD": str(nfs), "NFS_HOME": str(home), "NFS_LOCKS": locks}
+    words = [sys.executable, "-c", EXPORTER, url, str(home), str(new), str(old)]
+    return run(words, clean_environment() | env, cwd=ROOT)
 
 
 def test_the_imitation_refuses_what_nfs_refuses(nfs, tmp_path):
@@ -62,23 +79,18 @@ def test_what_waits_in_a_home_on_nfs_is_delivered_once(nfs, tmp_path):
     spool = tmp_path / "spool"
     with PyroscopeServer() as server:
         server.always = Fault(status=503)
-        assert profiled(nfs, spool, server.url).status == 0
-        waiting = len(sorted(spool.rglob("*.push")))
-        assert waiting > 0
+        assert delivered(nfs, spool, server.url, PROFILES).out == f"{PROFILES} {{}}\n"
+        assert len(sorted(spool.rglob("*.push"))) == PROFILES
         server.always = None
-        assert profiled(nfs, spool, server.url).status == 0
-        # Each push is numbered; one is of several series.
-        stored = server.stored(CPU_TYPE, element="videotestsrc0")
-        assert len({one.push for one in stored}) == waiting + 1
+        assert delivered(nfs, spool, server.url, 1, PROFILES).out == "0 {}\n"
+        assert len(server.stored()) == PROFILES + 1
     assert [one for one in spool.rglob("*") if one.is_file()] == []
 
 
 def test_a_home_without_locks_is_told_with_its_reason(nfs, tmp_path):
-    spool = tmp_path / "spool"
     with PyroscopeServer() as server:
         server.always = Fault(status=503)
-        done = profiled(nfs, spool, server.url, locks="none")
-    assert done.status == 0
-    assert "no spool, profiles wait in memory only" in done.err
+        done = delivered(nfs, tmp_path / "spool", server.url, PROFILES, locks="none")
+    assert done.out == f"0 {{'dropped_not_delivered': {PROFILES}}}\n"
+    assert "no spool, profiles wait in memory only: " in done.err
     assert "No locks available" in done.err
-    assert "profile dropped (not_delivered)" in done.err
