@@ -186,6 +186,21 @@ def test_files_that_nfs_kept_open_go_when_their_host_has_crashed(root):
     assert names(spool) == [young.name]
 
 
+@pytest.mark.usefixtures("nfs")
+def test_the_lock_of_a_host_that_crashed_holds_up_one_profile_until_it_is_too_old(root):
+    """Its server gives it back late, or never."""
+    crashed, other = Spool(root, SERVER), Spool(root, SERVER)
+    claim = crashed.claim(put(crashed, b"held"))
+    put(crashed, b"free")
+    claims = [other.claim(entry) for entry in other.entries()]
+    assert [one and one.body for one in claims] == [None, b"free"]
+    other.remove(claims[1])
+    old = time.time() - MAX_AGE_S - 60
+    os.utime(Path(other.path, claim.entry.name), (old, old))
+    assert other.sweep() == (1, 0)
+    assert names(other) == []
+
+
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_a_host_with_a_wrong_clock_takes_nothing_from_the_others(hours, root, monkeypatch):
     right = Spool(root, SERVER)
