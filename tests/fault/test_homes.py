@@ -8,6 +8,8 @@ Context: tests.
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import TARGETS, clean_environment, run
+from tests.hosts import TARGETS, clean_environment, environment, gst_launch, report, run
 from tests.pyroscope_server import Fault, PyroscopeServer
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.fault]
 
@@ -101,3 +104,24 @@ def test_a_home_without_locks_is_told_with_its_reason(nfs, tmp_path):
     assert done.out == f"0 0 {{'dropped_not_delivered': {PROFILES}}}\n"
     assert "no spool, profiles wait in memory only: " in done.err
     assert "No locks available" in done.err
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_the_file_of_a_program_whose_disk_is_full_stands_elsewhere(tmp_path):
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    work.mkdir()
+    elsewhere.mkdir()
+    pipeline = gst_launch("videotestsrc num-buffers=30 ! fakesink name=last")
+    script = 'cat /dev/zero > fills 2>/dev/null; exec "$@"'
+    full = [sys.executable, str(TARGETS / "full_disk.py"), "sh", "-c", script, "sh"]
+    # Beside its host the agent comes to its end, however busy the machine is.
+    env = environment("preload", "process", output=str(work / "x.pb.gz"))
+    done = run([*full, *pipeline], env | {"TMPDIR": str(elsewhere)}, cwd=work)
+    if done.status == 77:
+        pytest.skip("no mounts here")
+    assert done.status == 0
+    wait_for(lambda: [one for one in elsewhere.glob("x.*.pb.gz") if one.stat().st_size])
+    (file,) = elsewhere.glob("x.*.pb.gz")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    wait_for(lambda: "last" in {row["name"] for row in report(file).data["elements"]})

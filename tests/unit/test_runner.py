@@ -281,22 +281,11 @@ def test_a_file_that_cannot_be_written_at_the_end_goes_elsewhere(home, status):
     _is_rescued(home, done, status or 3, "No such file or directory")
 
 
-FULL = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-work = os.getcwd().encode()
-private = libc.unshare(0x20000) == 0 and libc.mount(b"none", b"/", None, 0x44000, None) == 0
-if not private or libc.mount(b"x", work, b"tmpfs", 0, b"size=64k") != 0:
-    sys.exit(77)
-os.chdir(work)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_disk_that_is_full_by_then_costs_no_profile(home):
     script = 'cat /dev/zero > fills 2>/dev/null; exec "$@"'
-    command = [sys.executable, "-c", FULL, sys.executable, "-c", CONTROLLER]
+    command = [sys.executable, str(ROOT / "tests" / "targets" / "full_disk.py")]
+    command += [sys.executable, "-c", CONTROLLER]
     command += ["run", "-o", "x.pb.gz", "--", "sh", "-c", script, "sh", *FAKE]
     done = subprocess.run(
         command,

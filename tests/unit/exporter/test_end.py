@@ -26,12 +26,12 @@ from tests.waiting import wait_for
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 
 
-def test_submit_does_not_wait_for_a_hanging_server(server, settings, log, monkeypatch):
-    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 60.0)
+def test_submit_does_not_wait_for_a_hanging_server(server, settings, log):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
+    begin = time.monotonic()
     submit(exporting, 20)
-    assert exporting.counters.get("failed_pushes", 0) == 0
+    assert time.monotonic() - begin < 0.1
     exporting.close(0.5)
 
 
