@@ -24,7 +24,7 @@ from gst_pyro_shim.item import Item
 from gst_pyro_shim.spool import Spool
 from gst_pyro_shim.spool_entry import MAX_AGE_S
 from gst_pyro_shim.spool_files import SpoolError
-from tests.exporting import CLOSE_S, Log, dropped, spooled_files, submit
+from tests.exporting import Log, dropped, spooled_files, submit
 from tests.pyroscope_server import Fault, PyroscopeServer
 from tests.waiting import wait_for
 
@@ -231,7 +231,7 @@ def test_a_home_that_does_not_answer_holds_up_nobody(root, monkeypatch):
     with PyroscopeServer() as server:
         exporting = Exporter(Settings(server_url=server.url, spool_dir=root), Log())
         submit(exporting)
-        exporting.close(CLOSE_S)
+        exporting.close(30.0)
         assert exporting.counters["pushed_profiles"] == 1
     goes_on.set()
 
@@ -248,5 +248,5 @@ def test_a_spool_that_could_not_be_opened_is_tried_again(root, monkeypatch):
         Path(root).unlink()
         submit(exporting)
         wait_for(lambda: spooled_files(settings))
-        exporting.close(CLOSE_S)
+        exporting.close(30.0)
         assert dropped(exporting) == {}

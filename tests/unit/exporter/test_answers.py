@@ -212,7 +212,7 @@ def test_what_a_gateway_answers_at_the_end_is_left_for_the_next_run(status, serv
     server.always = Fault(status=status)
     first = Exporter(settings, log)
     submit(first, 3)
-    first.close(CLOSE_S)
+    first.close(30.0)
     assert len(spooled_files(settings)) == first.counters["spooled"] == 3
     server.always = None
     second = Exporter(settings, log)
@@ -225,8 +225,11 @@ def test_a_url_that_leads_elsewhere_is_not_pushed_to_for_ever(server, log):
     """Nobody comes back to the profile; it goes at the age at which no server takes it."""
     server.always = Fault(status=404, body="404 page not found\n")
     settings = Settings(server_url=server.url, spool_dir="")
-    exporting = Exporter(settings, log, max_age_s=0.5)
+    exporting = Exporter(settings, log)
     submit(exporting)
+    wait_for(lambda: exporting.counters.get("failed_pushes", 0) > 2)
+    assert dropped(exporting) == {}
+    exporting._max_age_s = 0.0  # as after 55 minutes
     wait_for(lambda: dropped(exporting))
     exporting.close(CLOSE_S)
     assert dropped(exporting) == {"dropped_too_old": 1}
