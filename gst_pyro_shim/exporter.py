@@ -172,7 +172,7 @@ class Exporter:
                     item.claim = claim
                     item.insured = True
             if not is_wanted:
-                self._box.unwrite(claim)
+                claim.spool.remove(claim)
 
     def _keep_all(self, left: list[Item]) -> None:
         """The newest first: should the disk be too slow, the oldest are lost."""

@@ -48,12 +48,14 @@ class Claim:
         entry: its name.
         body: of the push.
         lock: descriptor of its file.
+        spool: that holds it.
         waited_s: how long the file has lain in the spool, by the file system's clock.
     """
 
     entry: Entry
     body: bytes
     lock: int
+    spool: Spool
     waited_s: float = 0.0
 
 
@@ -125,7 +127,7 @@ class Spool:
                 raise
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
-        return Claim(entry, body, lock), evicted
+        return Claim(entry, body, lock, self), evicted
 
     def _make_room(self, wanted: int) -> int:
         if wanted > self._max_bytes:
@@ -186,7 +188,7 @@ class Spool:
         except OSError:
             unlock(lock)
             return None
-        claim = Claim(entry, b"", lock, waited_s)
+        claim = Claim(entry, b"", lock, self, waited_s)
         try:
             claim.body = self._body(data)
         except ValueError as error:

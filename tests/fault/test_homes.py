@@ -39,7 +39,7 @@ url, spool, new = sys.argv[1:]
 said = lambda *line: print(*line, file=sys.stderr)
 exporting = Exporter(Settings(server_url=url, spool_dir=spool), said)
 submit(exporting, int(new))
-wait_for(lambda: int(new) or not any(Path(spool).rglob("*.push")), 30)
+wait_for(lambda: int(new) or not any(Path(spool).parent.rglob("*.push")), 30)
 exporting.close(60.0)
 counters = exporting.counters
 print(counters["pushed_profiles"], counters["spooled"], dropped(exporting))
@@ -97,13 +97,16 @@ def test_what_waits_in_a_home_on_nfs_is_delivered_once(processes, nfs, tmp_path)
     assert [one for one in spool.rglob("*") if one.is_file()] == []
 
 
-def test_a_home_without_locks_is_told_with_its_reason(nfs, tmp_path):
+def test_what_a_home_without_locks_does_not_take_waits_elsewhere(nfs, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with PyroscopeServer() as server:
         server.always = Fault(status=503)
         done = delivered(nfs, tmp_path / "spool", server.url, PROFILES, locks="none")
-    assert done.out == f"0 0 {{'dropped_not_delivered': {PROFILES}}}\n"
-    assert "no spool, profiles wait in memory only: " in done.err
-    assert "No locks available" in done.err
+        assert done.out == f"0 {PROFILES} {{}}\n"
+        assert "the spool takes no profile: " in done.err
+        assert ": No locks available; they wait in " in done.err
+        server.always = None
+        assert delivered(nfs, tmp_path / "spool", server.url, locks="none").out == f"{PROFILES} 0 {{}}\n"
 
 
 @pytest.mark.integration

@@ -11,13 +11,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import outbox, spool as spool_module
+from gst_pyro_shim import spool as spool_module, spools
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.exporter import Exporter
 from gst_pyro_shim.item import Item
@@ -240,13 +241,87 @@ def test_a_spool_that_could_not_be_opened_is_tried_again(root, monkeypatch):
     log = Log()
     with PyroscopeServer() as server:
         server.always = Fault(status=503)
-        monkeypatch.setattr(outbox, "SPOOL_REST_S", 0.05)
+        monkeypatch.setattr(spools, "SPOOL_REST_S", 0.05)
+        monkeypatch.setenv("TMPDIR", "/proc/nowhere")
         settings = Settings(server_url=server.url, spool_dir=f"{root}/deeper")
         Path(root).write_text("in the way", "utf-8")
         exporting = Exporter(settings, log)
+        submit(exporting)
         wait_for(lambda: log.at("warning"))
         Path(root).unlink()
-        submit(exporting)
         wait_for(lambda: spooled_files(settings))
         exporting.close(30.0)
         assert dropped(exporting) == {}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """The temporary folder, and the spool that stands in it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return Path(spools.spare_folder())
+
+
+@pytest.mark.parametrize("how", ["no locks", "full"])
+def test_what_the_folder_does_not_take_waits_in_the_temporary_one(
+    how, root, elsewhere, monkeypatch
+):
+    flock, write = fcntl.flock, os.write
+
+    def at_home(fd):
+        return Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(root)
+
+    def no_locks(fd, operation):
+        if at_home(fd):
+            raise error(errno.ENOLCK)
+        flock(fd, operation)
+
+    def full(fd, data):
+        if at_home(fd):
+            raise error(errno.ENOSPC)
+        return write(fd, data)
+
+    if how == "full":
+        monkeypatch.setattr(os, "write", full)
+    else:
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    log = Log()
+    with PyroscopeServer() as server:
+        settings = Settings(server_url=server.url, spool_dir=root)
+        server.always = Fault(status=503)
+        first = Exporter(settings, log)
+        submit(first, 3)
+        first.close(30.0)
+        assert len(list(elsewhere.rglob("*.push"))) == first.counters["spooled"] == 3
+        assert dropped(first) == {}
+        assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
+        (said,) = [text for text in log.at("warning") if text.startswith("the spool takes no")]
+        reason = "No locks available" if how == "no locks" else "No space left on device"
+        assert f": {reason}; they wait in {elsewhere}/" in said
+        server.always = None
+        # By then its own folder may be well again: what waits elsewhere is delivered all the same.
+        monkeypatch.undo()
+        monkeypatch.setenv("TMPDIR", str(elsewhere.parent))
+        second = Exporter(settings, Log())
+        wait_for(lambda: second.counters["pushed_profiles"] == 3)
+        second.close(30.0)
+    assert not list(elsewhere.rglob("*.push"))
+
+
+def test_a_temporary_folder_that_others_have_laid_out_is_not_used(root, elsewhere):
+    Path(root).write_text("in the way", "utf-8")
+    elsewhere.symlink_to(elsewhere.parent)
+    with PyroscopeServer() as server:
+        server.always = Fault(status=503)
+        exporting = Exporter(Settings(server_url=server.url, spool_dir=root), Log())
+        submit(exporting)
+        exporting.close(30.0)
+        assert dropped(exporting) == {"dropped_not_delivered": 1}
+
+
+def test_a_spool_that_works_makes_no_other(root, elsewhere):
+    with PyroscopeServer() as server:
+        server.always = Fault(status=503)
+        exporting = Exporter(Settings(server_url=server.url, spool_dir=root), Log())
+        submit(exporting)
+        exporting.close(30.0)
+    assert not elsewhere.exists()
