@@ -106,7 +106,10 @@ def test_what_a_home_without_locks_does_not_take_waits_elsewhere(nfs, tmp_path, 
         assert "the spool takes no profile: " in done.err
         assert ": No locks available; they wait in " in done.err
         server.always = None
-        assert delivered(nfs, tmp_path / "spool", server.url, locks="none").out == f"{PROFILES} 0 {{}}\n"
+        assert (
+            delivered(nfs, tmp_path / "spool", server.url, locks="none").out
+            == f"{PROFILES} 0 {{}}\n"
+        )
 
 
 @pytest.mark.integration
