@@ -59,6 +59,12 @@ class Claim:
     waited_s: float = 0.0
 
 
+def path_of(directory: str, identity: str) -> str:
+    """The folder of one server and account."""
+    readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.rsplit("//", 1)[-1]).strip("_")[:100]
+    return f"{os.path.abspath(directory)}/{readable}-{zlib.crc32(identity.encode()):08x}"
+
+
 class Spool:
     """The spool of one server and account.
 
@@ -78,9 +84,8 @@ class Spool:
             SpoolError: it cannot be used.
         """
         self._identity = identity.encode()
-        readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.rsplit("//", 1)[-1]).strip("_")[:100]
         self._root = os.path.abspath(directory)
-        self.path = f"{self._root}/{readable}-{zlib.crc32(self._identity):08x}"
+        self.path = path_of(directory, identity)
         self._max_bytes = max_bytes
         # Not the pid: in containers that share a spool it is the same in all.
         self._run = int.from_bytes(os.urandom(6), "big")

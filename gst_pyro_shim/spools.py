@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.spool import Spool
+from gst_pyro_shim.spool import Spool, path_of
 from gst_pyro_shim.spool_files import SpoolError, make_private
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class _Place:
         with self._opening:
             if self.rests:
                 return None
-            if self._spool is None and (make or os.path.lexists(self._directory)):
+            path = path_of(self._directory, self._identity)
+            if self._spool is None and (make or os.path.lexists(path)):
                 try:
                     if self._is_spare:  # others may write beside it
                         make_private(Path(self._directory))
