@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The spool on file systems that differ from a local disk: NFS, CIFS, FUSE, vfat, those without locks, full ones.
 
-What such a file system does is imitated at the call that differs; tests/fault/test_homes.py does so for whole programs.
+What such a file system does is imitated at the call that differs; tests/fault/test_disks.py does so for whole programs.
 
 Context: tests.
 """
