@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "modules.h"
+#include "kernel.h"
 #include "modules_elf.h"
 
 #include <dlfcn.h>
@@ -12,7 +13,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -171,7 +171,7 @@ wait_for_readers (void)
   while (atomic_load (&g_modules_readers) != 0) {
     if (gp_clock_ns (CLOCK_MONOTONIC) >= end_ns)
       return false;
-    syscall (SYS_nanosleep, &pause, NULL); /* the function is a cancellation point, which dlclose is not */
+    gp_syscall (SYS_nanosleep, &pause, NULL); /* the function is a cancellation point, which dlclose is not */
   }
   return true;
 }

@@ -22,9 +22,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "python_api.h"
 #include "python_tags.h"
@@ -235,7 +235,7 @@ give_way (uint64_t until)
     return;
   atomic_store_explicit (&g_gave_way, now + GIVE_WAY_NS, memory_order_relaxed);
   int error = errno;
-  syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
+  gp_syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
   errno = error;
 }
 

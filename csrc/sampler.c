@@ -4,6 +4,7 @@
  * Context: lifecycle and poller. The signal half is handler.c.
  */
 #define _GNU_SOURCE
+#include "kernel.h"
 #include "sampler.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,7 +61,7 @@ open_perf (pid_t tid, uint64_t period_ns)
     .exclude_kernel = 1,
     .exclude_hv = 1,
   };
-  return (int) syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+  return (int) gp_syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
 /* Of few descriptors events have the upper quarter and no more: low numbers stay as they were, and a host with many
@@ -73,8 +73,9 @@ move_up (int fd)
   struct rlimit limit;
   int high = -1;
   if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
-    high = fcntl (fd, F_DUPFD_CLOEXEC, (int) (limit.rlim_cur / 4 * 3 < HIGH_FD ? limit.rlim_cur / 4 * 3 : HIGH_FD));
-  close (fd);
+    high = (int) gp_syscall (
+        SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int) (limit.rlim_cur / 4 * 3 < HIGH_FD ? limit.rlim_cur / 4 * 3 : HIGH_FD));
+  gp_syscall (SYS_close, fd);
   return high;
 }
 
@@ -86,11 +87,12 @@ arm_perf (struct gp_thread *thread)
   if (fd < 0)
     return false;
   struct f_owner_ex owner = { .type = F_OWNER_TID, .pid = thread->tid };
-  if (!gp_thread_set_perf_fd (thread, fd) || fcntl (fd, F_SETFL, O_ASYNC) < 0
-      || fcntl (fd, F_SETSIG, (int) g_segment->signal) < 0 || fcntl (fd, F_SETOWN_EX, &owner) < 0
-      || ioctl (fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
+  if (!gp_thread_set_perf_fd (thread, fd) || gp_syscall (SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0
+      || gp_syscall (SYS_fcntl, fd, F_SETSIG, (int) g_segment->signal) < 0
+      || gp_syscall (SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0
+      || gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
     gp_thread_set_perf_fd (thread, -1);
-    close (fd);
+    gp_syscall (SYS_close, fd);
     return false;
   }
   atomic_store_explicit (&thread->event_rests, false, memory_order_relaxed);
@@ -110,7 +112,7 @@ arm_timer (struct gp_thread *thread)
   event.sigev_notify_thread_id = thread->tid;
   int timer;
   /* The raw call: a kernel id, and no helper thread of glibc's. */
-  if (syscall (SYS_timer_create, thread->cpu_clock, &event, &timer) != 0)
+  if (gp_syscall (SYS_timer_create, thread->cpu_clock, &event, &timer) != 0)
     return false;
   uint64_t first = random_period ();
   struct itimerspec spec = {
@@ -118,8 +120,8 @@ arm_timer (struct gp_thread *thread)
     .it_value = { (time_t) (first / 1000000000), (long) (first % 1000000000) },
   };
   thread->timer = timer;
-  if (syscall (SYS_timer_settime, timer, 0, &spec, NULL) != 0) {
-    syscall (SYS_timer_delete, timer);
+  if (gp_syscall (SYS_timer_settime, timer, 0, &spec, NULL) != 0) {
+    gp_syscall (SYS_timer_delete, timer);
     thread->timer = -1;
     return false;
   }
@@ -141,7 +143,7 @@ gp_sampler_arm (struct gp_thread *thread)
   /* Beside an event the timer sees what that leaves out, the kernel's time; alone it sees all, at the kernel's tick. */
   bool timer = arm_timer (thread);
   /* One found by the poller may have ended meanwhile. */
-  if (!event && !timer && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
+  if (!event && !timer && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
     gp_count (GP_COUNTER_UNARMED);
 }
 
@@ -154,11 +156,11 @@ gp_sampler_disarm (struct gp_thread *thread)
     gp_thread_set_perf_fd (thread, -1);
     /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
      * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
-    if (has_event && ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
-      close (fd);
+    if (has_event && gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
+      gp_syscall (SYS_close, fd);
   }
   if (thread->timer >= 0) {
-    syscall (SYS_timer_delete, thread->timer);
+    gp_syscall (SYS_timer_delete, thread->timer);
     thread->timer = -1;
   }
 }
@@ -167,7 +169,8 @@ void
 gp_sampler_renew (struct gp_thread *thread)
 {
   uint64_t id;
-  if (thread->perf_fd < 0 || (gp_thread_has_event (thread) && ioctl (thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
+  if (thread->perf_fd < 0
+      || (gp_thread_has_event (thread) && gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
     return;
   /* The number is the host's now, or another thread's. */
   gp_thread_set_perf_fd (thread, -1);
@@ -192,7 +195,7 @@ gp_sampler_wake (struct gp_thread *thread)
   bool rests = true;
   if (atomic_compare_exchange_strong_explicit (
           &thread->event_rests, &rests, false, memory_order_relaxed, memory_order_relaxed))
-    ioctl (thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
+    gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
 /* How often the kernel looks at CPU timers. */
@@ -200,7 +203,7 @@ static uint64_t
 tick_ns (void)
 {
   struct timespec tick = { .tv_sec = 1 };
-  clock_getres (CLOCK_MONOTONIC_COARSE, &tick);
+  gp_syscall (SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &tick);
   return (uint64_t) tick.tv_sec * 1000000000 + (uint64_t) tick.tv_nsec;
 }
 
@@ -215,14 +218,14 @@ may_open_perf (void)
   };
   if (prctl (PR_GET_SECCOMP) != FILTERED)
     return true;
-  pid_t child = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  pid_t child = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (child == 0) {
     prctl (PR_SET_DUMPABLE, 0); /* no core of it */
     _exit (open_perf (0, g_interval_ns) < 0);
   }
   int status = -1;
   if (child > 0) /* not the function: that is a cancellation point */
-    while (syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
+    while (gp_syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
       continue;
   return status == 0;
 }
@@ -233,7 +236,7 @@ find_clock (void)
   int fd = may_open_perf () ? open_perf (0, g_interval_ns) : -1;
   if (fd < 0)
     return GP_CLOCK_TIMER;
-  close (fd);
+  gp_syscall (SYS_close, fd);
   return GP_CLOCK_PERF;
 }
 

@@ -15,10 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "gst.h"
+#include "kernel.h"
 #include "lifecycle.h"
 #include "settings.h"
 #include "workers.h"
@@ -145,7 +145,7 @@ become_agent (char *const arguments[], char *const environment[])
   else if (dup2 (g_memory_fd, AGENT_FD) < 0)
     close (AGENT_FD); /* the host has closed ours: what it has there is not the agent's to look at */
 #ifdef SYS_close_range
-  if (syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
+  if (gp_syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
 #endif
     for (int fd = AGENT_FD + 1; fd < 4096; fd++)
       close (fd);
@@ -211,9 +211,9 @@ start_process (void)
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
    * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
    * us alone; a single one would not do, since execve() makes SIGCHLD of it. */
-  pid_t between = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  pid_t between = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (between == 0) {
-    pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    pid_t child = (pid_t) gp_syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
       become_agent (arguments, g_environment);
     g_segment->agent_pid = child < 0 ? -errno : child;
@@ -286,7 +286,7 @@ gp_spawn_agent (int memory_fd)
     refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
   }
-  bool process = strcmp (g_chosen_home, "process") == 0;
+  bool process = strcmp (g_chosen_home, "process") == 0 || gp_clock_is_faked ();
   bool embedded = strcmp (g_chosen_home, "embedded") == 0;
   if (process || (!embedded && host_may_run_python ())) {
     start_process ();

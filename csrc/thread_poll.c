@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "label.h"
+#include "kernel.h"
 #include "sampler.h"
 #include "thread.h"
 
@@ -157,7 +157,7 @@ gp_threads_poll (uint32_t before)
     if (thread->tid == 0)
       continue;
     /* A listing may miss a thread while others end: ask again before it is given up. */
-    if (!thread->seen && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0 && errno == ESRCH)
+    if (!thread->seen && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0 && errno == ESRCH)
       gp_thread_end_slot (thread, false);
     else
       learn_stack_from_outside (thread);
