@@ -78,6 +78,12 @@ close_window (bool names)
   gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the closed accounts are visible then */
 }
 
+static void
+say_agent_ended (void)
+{
+  gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+}
+
 static bool
 agent_is_over (void)
 {
@@ -126,7 +132,7 @@ run (int memory_fd)
       gp_lifecycle_agent_runs ();
     }
     if (!gp_spawn_agent_lives () && !agent_is_over ()) {
-      gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+      say_agent_ended ();
       gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
       gp_segment_signal (&g_segment->wake);
     }
@@ -148,6 +154,8 @@ run (int memory_fd)
       gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
   }
   pass_log_on ();
+  if (!agent_is_over ())
+    say_agent_ended ();
   gp_lifecycle_over ();
 }
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "gst.h"
@@ -24,6 +25,7 @@
 #include "workers.h"
 
 #define AGENT_FD 3
+#define STACK_BYTES (8u << 20)
 
 /* What the record beside the package says (gst_pyro_shim/paths.py writes it), corrected by GST_PYROSCOPE_PYTHON and by
  * a virtual environment that holds the agent's own file. Empty: not known. */
@@ -137,6 +139,12 @@ become_agent (char *const arguments[], char *const environment[])
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
   setsid (); /* the terminal's Ctrl-C is for the host */
+  /* As is its limit of stacks: to start a Python takes 48 KiB. */
+  struct rlimit stack;
+  if (getrlimit (RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < STACK_BYTES) {
+    stack.rlim_cur = stack.rlim_max < STACK_BYTES ? stack.rlim_max : STACK_BYTES;
+    setrlimit (RLIMIT_STACK, &stack);
+  }
   /* In this order: null may have got the number that the segment is to have. */
   dup2 (null, STDIN_FILENO);
   dup2 (null, STDOUT_FILENO);
@@ -232,6 +240,19 @@ start_process (void)
   gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);
 }
 
+/* One that has ended may stand in the list for ever: pid 1 of a container need not be one that reaps. */
+static bool
+is_zombie (pid_t pid)
+{
+  char path[64], line[512] = "";
+  snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
+  FILE *file = fopen (path, "re");
+  const char *name_end = file != NULL && fgets (line, sizeof line, file) != NULL ? strrchr (line, ')') : NULL;
+  if (file != NULL)
+    fclose (file);
+  return name_end != NULL && (strncmp (name_end, ") Z", 3) == 0 || strncmp (name_end, ") X", 3) == 0);
+}
+
 bool
 gp_spawn_agent_lives (void)
 {
@@ -242,7 +263,7 @@ gp_spawn_agent_lives (void)
   /* One that has ended as the host's child is there until the host reaps it, which is not for us to do. */
   if (waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
     return info.si_pid != pid;
-  return kill (pid, 0) == 0 || errno != ESRCH;
+  return (kill (pid, 0) == 0 || errno != ESRCH) && !is_zombie (pid);
 }
 
 /* The agent's thread in the embedded home; comes back when the agent is done. */
