@@ -218,7 +218,8 @@ gp_handler (int number, siginfo_t *info, void *context)
   struct gp_thread *thread = gp_tick_owner (info);
   (void) number;
   if (thread == NULL) {
-    /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default. */
+    /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default, or known to nobody in
+     * this process. */
     gp_count (GP_COUNTER_FOREIGN_SIGNALS);
   } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
     gp_count (GP_COUNTER_DROPPED_INERT);

@@ -33,7 +33,7 @@ log_sample_clock (void)
   static const char *const clocks[] = {
     [GP_CLOCK_NONE] = "none: no signal was free, accounts only",
     [GP_CLOCK_PERF] = "perf task-clock in user code, CPU timers in the kernel",
-    [GP_CLOCK_TIMER] = "CPU timers (perf events are not allowed here)",
+    [GP_CLOCK_TIMER] = "CPU timers",
   };
   gp_gst_log (GST_LEVEL_INFO, "%u Hz, clock: %s, signal %u", g_segment->sample_rate_hz, clocks[g_segment->clock],
       g_segment->signal);

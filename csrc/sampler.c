@@ -277,16 +277,47 @@ take_signal (int number)
   return true;
 }
 
+bool
+gp_sampler_host_takes_all (void)
+{
+  static const int asked[] = { SIGURG, SIGWINCH, SIGCHLD, SIGIO };
+  struct sigaction first, other;
+  if (sigaction (asked[0], NULL, &first) != 0 || is_free (&first))
+    return false;
+  for (size_t i = 1; i < sizeof asked / sizeof asked[0]; i++)
+    if (sigaction (asked[i], NULL, &other) != 0 || other.sa_sigaction != first.sa_sigaction)
+      return false;
+  return true;
+}
+
+/* A tick that meets no handler of ours does nothing: it is pending while the handler goes, or an exec. Not so with a
+ * real-time signal, which ends the process. */
+static bool
+is_harmless (int number)
+{
+  return number == SIGURG || number == SIGWINCH;
+}
+
 static bool
 take_any_signal (void)
 {
-  static const int candidates[] = { SIGURG, SIGWINCH };
+  /* The last is for a runtime that takes all it knows, and leaves this one to libcs: nobody in such a process waits for
+   * it. Other hosts may, without a handler. */
+  const int candidates[] = { SIGURG, SIGWINCH, SIGRTMIN };
   for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
-    if (take_signal (candidates[i])) {
+    if ((is_harmless (candidates[i]) || gp_sampler_host_takes_all ()) && take_signal (candidates[i])) {
       gp_store (&g_segment->signal, (uint32_t) candidates[i]);
       return true;
     }
   return false;
+}
+
+/* What stands while a signal of ours may end the process: timers alone, whose pending ticks the kernel drops at an
+ * exec, which an event's outlive. */
+static enum gp_clock
+clock_of_signal (void)
+{
+  return is_harmless ((int) g_segment->signal) ? find_clock () : GP_CLOCK_TIMER;
 }
 
 void
@@ -294,7 +325,7 @@ gp_sampler_start (uint32_t rate_hz)
 {
   g_interval_ns = 1000000000u / rate_hz;
   g_events_may_rest = g_interval_ns >= 2 * tick_ns ();
-  gp_store (&g_segment->clock, take_any_signal () ? find_clock () : GP_CLOCK_NONE);
+  gp_store (&g_segment->clock, take_any_signal () ? clock_of_signal () : GP_CLOCK_NONE);
 }
 
 static bool
@@ -306,10 +337,15 @@ handler_stands (struct sigaction *now)
 void
 gp_sampler_stop (void)
 {
-  struct sigaction now;
-  /* A tick may still be pending somewhere; the default of both candidates is to be ignored. */
-  if (g_segment->signal != 0 && handler_stands (&now))
-    sigaction ((int) g_segment->signal, &g_previous_action, NULL);
+  struct sigaction now, ignored;
+  int number = (int) g_segment->signal;
+  if (number == 0 || !handler_stands (&now))
+    return;
+  /* A tick may still be pending somewhere. To ignore a signal takes it off every thread. */
+  memset (&ignored, 0, sizeof ignored);
+  ignored.sa_handler = SIG_IGN;
+  sigaction (number, &ignored, NULL);
+  sigaction (number, &g_previous_action, NULL);
 }
 
 void
@@ -323,11 +359,16 @@ gp_sampler_check (bool window)
     gp_threads_disarm ();
     atomic_store (&g_yields, true);
   }
-  /* What stands is the host's; the other signal may still be free. */
+  /* What stands is the host's; another signal may still be free. */
   if (yield && take_any_signal ()) {
+    if (!is_harmless ((int) g_segment->signal))
+      gp_store (&g_segment->clock, GP_CLOCK_TIMER);
     stands = true;
     yield = false;
   }
+  /* Given back by a host that resets all there are: the next tick would end it. */
+  if (!stands && !yield && !is_harmless ((int) g_segment->signal))
+    stands = take_signal ((int) g_segment->signal);
   if (window && !stands)
     gp_count (GP_COUNTER_SIGNAL_TAKEN);
   if (!yield && g_yields) {

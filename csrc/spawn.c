@@ -21,6 +21,7 @@
 #include "gst.h"
 #include "kernel.h"
 #include "lifecycle.h"
+#include "sampler.h"
 #include "settings.h"
 #include "workers.h"
 
@@ -309,7 +310,7 @@ gp_spawn_agent (int memory_fd)
   }
   bool process = strcmp (g_chosen_home, "process") == 0 || gp_clock_is_faked ();
   bool embedded = strcmp (g_chosen_home, "embedded") == 0;
-  if (process || (!embedded && host_may_run_python ())) {
+  if (process || (!embedded && (gp_sampler_host_takes_all () || host_may_run_python ()))) {
     start_process ();
     return;
   }
