@@ -156,7 +156,7 @@ gp_lifecycle_retire (void)
 void
 gp_lifecycle_dispose (void)
 {
-  /* In a forked child a thread that is not there may hold the log's lock. */
+  /* In a forked child a thread that is not there may have a line on its way. */
   if (g_segment == NULL || g_segment->host_pid != gp_syscall (SYS_getpid))
     return;
   if (g_segment->stop_on_dispose)
