@@ -107,7 +107,8 @@ enum gp_counter
   GP_COUNTER_THREADS_FOUND,     /* threads found by polling */
   GP_COUNTER_ACCOUNTS_FULL,
   GP_COUNTER_LINKS_FULL,
-  GP_COUNTER_UNARMED, /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_UNARMED,   /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_TAGS_FULL, /* entries into Python whose thread has no tags: too many thread ids */
   GP_COUNTERS
 };
 
