@@ -277,7 +277,8 @@ def _run(fd: int, home: Home) -> int:
 
 
 def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
-    keep_at_exit()
+    if home == "embedded":
+        keep_at_exit()
     _without_plugins()
     from gst_pyro_shim.config import Settings, unknown_variables
     from gst_pyro_shim.delivery import Delivery, announce
