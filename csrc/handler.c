@@ -11,8 +11,8 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include "label.h"
 #include "kernel.h"
+#include "label.h"
 #include "modules.h"
 #include "ring.h"
 #include "sampler.h"

@@ -5,8 +5,6 @@
  */
 #define _GNU_SOURCE
 #include "modules.h"
-#include "kernel.h"
-#include "modules_elf.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -15,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
+#include "modules_elf.h"
 
 enum
 {

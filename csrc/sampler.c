@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* sampler.c: chooses signal and clock; arms and disarms threads.
+/* sampler.c: chooses the clock; arms and disarms threads. The choice of the signal is sampler_signal.c.
  *
  * Context: lifecycle and poller. The signal half is handler.c.
  */
 #define _GNU_SOURCE
-#include "kernel.h"
 #include "sampler.h"
 
 #include <errno.h>
@@ -18,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -31,10 +31,7 @@ enum
 
 uint64_t g_interval_ns;
 bool g_events_may_rest;
-_Atomic uint64_t g_tick_signals;
-_Atomic bool g_yields;
-static struct sigaction g_previous_action; /* ignored, one way or the other */
-static bool g_quiet;                       /* nobody is armed from now on; under the registry lock */
+static bool g_quiet; /* nobody is armed from now on; under the registry lock */
 
 /* A random first period: short threads get their share of ticks, and threads do not tick in step. */
 static uint64_t
@@ -240,84 +237,12 @@ find_clock (void)
   return GP_CLOCK_PERF;
 }
 
-static bool
-is_free (const struct sigaction *action)
-{
-  return action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN;
-}
-
-/* Nothing of the host's may interrupt the handler: it might not come back (siglongjmp, asynchronous cancellation), and
- * would use up the alternate stack. All bits, for sigfillset() leaves out those that glibc keeps to itself. A fault in
- * the handler is a fault as ever. */
-static void
-block_others (sigset_t *mask)
-{
-  static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
-  memset (mask, 0xff, sizeof *mask);
-  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-    sigdelset (mask, faults[i]);
-}
-
-static bool
-take_signal (int number)
-{
-  struct sigaction ours, previous;
-  memset (&ours, 0, sizeof ours);
-  ours.sa_sigaction = gp_handler;
-  ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  block_others (&ours.sa_mask);
-  if (sigaction (number, NULL, &previous) != 0 || !is_free (&previous) || sigaction (number, &ours, &previous) != 0)
-    return false;
-  if (!is_free (&previous)) {
-    sigaction (number, &previous, NULL); /* the host was faster */
-    return false;
-  }
-  g_previous_action = previous;
-  atomic_fetch_or (&g_tick_signals, UINT64_C (1) << number);
-  return true;
-}
-
-bool
-gp_sampler_host_takes_all (void)
-{
-  static const int asked[] = { SIGURG, SIGWINCH, SIGCHLD, SIGIO };
-  struct sigaction first, other;
-  if (sigaction (asked[0], NULL, &first) != 0 || is_free (&first))
-    return false;
-  for (size_t i = 1; i < sizeof asked / sizeof asked[0]; i++)
-    if (sigaction (asked[i], NULL, &other) != 0 || other.sa_sigaction != first.sa_sigaction)
-      return false;
-  return true;
-}
-
-/* A tick that meets no handler of ours does nothing: it is pending while the handler goes, or an exec. Not so with a
- * real-time signal, which ends the process. */
-static bool
-is_harmless (int number)
-{
-  return number == SIGURG || number == SIGWINCH;
-}
-
-static bool
-take_any_signal (void)
-{
-  /* The last is for a runtime that takes all it knows, and leaves this one to libcs: nobody in such a process waits for
-   * it. Other hosts may, without a handler. */
-  const int candidates[] = { SIGURG, SIGWINCH, SIGRTMIN };
-  for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
-    if ((is_harmless (candidates[i]) || gp_sampler_host_takes_all ()) && take_signal (candidates[i])) {
-      gp_store (&g_segment->signal, (uint32_t) candidates[i]);
-      return true;
-    }
-  return false;
-}
-
 /* What stands while a signal of ours may end the process: timers alone, whose pending ticks the kernel drops at an
  * exec, which an event's outlive. */
 static enum gp_clock
 clock_of_signal (void)
 {
-  return is_harmless ((int) g_segment->signal) ? find_clock () : GP_CLOCK_TIMER;
+  return gp_signal_is_harmless ((int) g_segment->signal) ? find_clock () : GP_CLOCK_TIMER;
 }
 
 void
@@ -325,54 +250,5 @@ gp_sampler_start (uint32_t rate_hz)
 {
   g_interval_ns = 1000000000u / rate_hz;
   g_events_may_rest = g_interval_ns >= 2 * tick_ns ();
-  gp_store (&g_segment->clock, take_any_signal () ? clock_of_signal () : GP_CLOCK_NONE);
-}
-
-static bool
-handler_stands (struct sigaction *now)
-{
-  return sigaction ((int) g_segment->signal, NULL, now) == 0 && now->sa_sigaction == gp_handler;
-}
-
-void
-gp_sampler_stop (void)
-{
-  struct sigaction now, ignored;
-  int number = (int) g_segment->signal;
-  if (number == 0 || !handler_stands (&now))
-    return;
-  /* A tick may still be pending somewhere. To ignore a signal takes it off every thread. */
-  memset (&ignored, 0, sizeof ignored);
-  ignored.sa_handler = SIG_IGN;
-  sigaction (number, &ignored, NULL);
-  sigaction (number, &g_previous_action, NULL);
-}
-
-void
-gp_sampler_check (bool window)
-{
-  struct sigaction now;
-  if (g_segment->signal == 0)
-    return;
-  bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
-  if (yield && !g_yields) {
-    gp_threads_disarm ();
-    atomic_store (&g_yields, true);
-  }
-  /* What stands is the host's; another signal may still be free. */
-  if (yield && take_any_signal ()) {
-    if (!is_harmless ((int) g_segment->signal))
-      gp_store (&g_segment->clock, GP_CLOCK_TIMER);
-    stands = true;
-    yield = false;
-  }
-  /* Given back by a host that resets all there are: the next tick would end it. */
-  if (!stands && !yield && !is_harmless ((int) g_segment->signal))
-    stands = take_signal ((int) g_segment->signal);
-  if (window && !stands)
-    gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  if (!yield && g_yields) {
-    gp_threads_arm ();
-    atomic_store (&g_yields, false);
-  }
+  gp_store (&g_segment->clock, gp_signal_take () ? clock_of_signal () : GP_CLOCK_NONE);
 }

@@ -54,6 +54,14 @@ GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
  * host's too, nobody is armed, for it would get our ticks; window: counts that. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_check (bool window);
 
+/* Between sampler.c and sampler_signal.c. Takes a signal, g_segment->signal; false: none is free. MT-Unsafe | AS-Unsafe
+ */
+GP_INTERNAL bool gp_signal_take (void);
+
+/* A tick that meets no handler of ours does nothing: one that is pending while the handler goes, or at an exec. Not so
+ * with a real-time signal, which ends the process. MT-Safe | AS-Safe */
+GP_INTERNAL bool gp_signal_is_harmless (int number);
+
 /* Of a signal of ours: whose tick it is; NULL: nobody's, so the host's. AS-Safe */
 GP_INTERNAL struct gp_thread *gp_tick_owner (const siginfo_t *info);
 

@@ -13,8 +13,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-#include "label.h"
 #include "kernel.h"
+#include "label.h"
 #include "sampler.h"
 #include "thread.h"
 
