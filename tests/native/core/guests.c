@@ -131,7 +131,7 @@ TEST (a_thread_that_holds_the_malloc_lock_is_sampled)
   }
   g_done = true;
   pthread_join (id, NULL);
-  CHECK_WITHIN (in_lock, 100, 1e6);
+  CHECK_WITHIN (in_lock, fewest_records (20 * 20000000), 1e6);
 }
 #endif
 
@@ -168,7 +168,7 @@ TEST (a_host_that_jumps_out_of_signal_handlers_never_jumps_out_of_ours)
   memset (&often, 0, sizeof often);
   setitimer (ITIMER_REAL, &often, NULL);
   CHECK_WITHIN (g_jumps, 100, 1e6);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 100, 1e6);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (500000000), 1e6);
   drain_to_the_end ();
 }
 
@@ -185,7 +185,8 @@ burn_until_cancelled (void *unused)
 TEST (a_thread_cancelled_at_any_moment_leaves_no_half_written_record)
 {
   core_start (RATE_HZ);
-  for (uint32_t i = 0; i < 150; i++) {
+  /* On a machine that gives them no time they take longer. */
+  for (uint32_t i = 0; i < 150 || (counter (GP_COUNTER_SAMPLES) < 20 && i < 15000); i++) {
     pthread_t id;
     host_create (&id, NULL, burn_until_cancelled, NULL);
     sleep_ns (1000000 + i * 7919 % 1000000);
@@ -319,7 +320,7 @@ TEST (the_main_thread_is_unwound_where_the_tracer_came_up_on_another)
   drain (false, NULL);
   burn_far_below (200);
   drain (false, note_end);
-  CHECK_WITHIN (g_records, 20, 1e6);
+  CHECK_WITHIN (g_records, fewest_records (100000000), 1e6);
   CHECK_WITHIN (g_to_the_root, g_records * 9 / 10, g_records);
 }
 
@@ -350,7 +351,7 @@ TEST (a_thread_keeps_its_own_alternate_stack)
   if (same == (void *) 2)
     skip ("8 KiB are too few for a signal's frame of this processor");
   CHECK_EQUAL (same, 1);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 30, 1e6);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (100000000), 1e6);
 }
 
 static _Atomic uintptr_t g_entry; /* frame address of a handler that has just been entered */
@@ -400,7 +401,7 @@ TEST (on_an_alternate_stack_without_room_the_leaf_must_do)
   pthread_t id;
   host_create (&id, NULL, burn_on_tiny_alternate_stack, NULL);
   pthread_join (id, NULL);
-  CHECK_WITHIN (g_leaves, 30, 1e6);
+  CHECK_WITHIN (g_leaves, fewest_records (100000000), 1e6);
 }
 
 static void *
@@ -473,7 +474,7 @@ TEST (a_handler_on_an_alternate_stack_above_works_for_whom_it_interrupted)
   CHECK_EQUAL (host_create (&id, &attr, raise_with_a_label, memory + HALF), 0);
   pthread_join (id, NULL);
   drain (false, count_entered);
-  CHECK_WITHIN (g_under_entered, 20, 200);
+  CHECK_WITHIN (g_under_entered, fewest_records (100000000), 200);
   CHECK_WITHIN (g_under_others, 0, 2); /* before it was entered, and after */
 }
 
