@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import HOMES, compile_host, environment, gst_launch, report, run
+from tests.hosts import (
+    HOMES,
+    SYSTEM_PYTHON,
+    TARGETS,
+    compile_host,
+    environment,
+    gst_launch,
+    needs_gstreamer,
+    report,
+    run,
+)
 from tests.pprof_reader import inflate, parse_pprof
 from tests.waiting import wait_for
 
@@ -70,4 +80,21 @@ def test_what_stands_before_libc_is_not_asked(home: str, tmp_path: Path) -> None
     wait_for(output.exists)
     seen = report(output)
     assert seen.data["samples"] > 0
+    assert 0 < seen.data["accounted_cpu_s"] <= seen.data["process_cpu_s"] * 1.01
+
+
+@pytest.mark.parametrize("told", ["stands", "a second behind"])
+def test_a_python_host_that_is_told_another_time_ends_as_ever(
+    told: str, faketime: str, tmp_path: Path
+) -> None:
+    needs_gstreamer("x264enc")
+    output = tmp_path / "x.pb.gz"
+    env = environment("preload", output=str(output))
+    env["LD_PRELOAD"] = f"{faketime}:{env['LD_PRELOAD']}"
+    env["FAKETIME"] = TIMES[told]
+    done = run([SYSTEM_PYTHON, str(TARGETS / "appsink_app.py")], env)
+    assert (done.status, done.out) == (0, "eos 60\n"), done.err
+    wait_for(output.exists)
+    seen = report(output)
+    assert 0 < seen.data["duration_s"] <= done.wall_s
     assert 0 < seen.data["accounted_cpu_s"] <= seen.data["process_cpu_s"] * 1.01
