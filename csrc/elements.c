@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "bins.h"
 #include "label.h"
 #include "links.h"
 #include "names.h"
@@ -86,7 +87,7 @@ look_up (GstPad *pad, bool peer)
     GstObject *parent = GST (gst_object_get_parent) (GST_OBJECT_CAST (target));
     if (parent != NULL) {
       if (GST (g_type_check_instance_is_a) ((GTypeInstance *) parent, GST (gst_element_get_type) ()))
-        label = gp_elements_label (GST_ELEMENT_CAST (parent));
+        label = gp_bins_own_work (gp_elements_label (GST_ELEMENT_CAST (parent)));
       GST (gst_object_unref) (parent);
     }
     gp_names_meet_pad (target);

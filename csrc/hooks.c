@@ -6,6 +6,7 @@
  */
 #include "hooks.h"
 
+#include "bins.h"
 #include "elements.h"
 #include "label.h"
 #include "names.h"
@@ -188,7 +189,7 @@ do_post_message_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   GST (gst_message_parse_stream_status) (message, &type, &owner);
   if (type == GST_STREAM_STATUS_TYPE_ENTER && owner != NULL) {
     thread->task = false;
-    gp_label_set_base (thread, gp_elements_label (owner));
+    gp_label_set_base (thread, gp_bins_own_work (gp_elements_label (owner)));
   } else if (type == GST_STREAM_STATUS_TYPE_LEAVE) {
     gp_label_set_base (thread, gp_label_fixed (GP_LABEL_TASK));
   }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "bins.h"
 #include "hooks.h"
 #include "imports.h"
 #include "label.h"
@@ -73,19 +74,6 @@ thread_main (void *data)
 }
 
 static int
-create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument, uint32_t label)
-{
-  struct birth *birth = malloc (sizeof *birth);
-  if (birth == NULL)
-    return g_real_pthread_create (id, attr, function, argument);
-  *birth = (struct birth) { function, argument, label };
-  int error = g_real_pthread_create (id, attr, thread_main, birth);
-  if (error != 0)
-    free (birth);
-  return error;
-}
-
-static int
 gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
 {
   if (!atomic_load (&g_active))
@@ -94,7 +82,15 @@ gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) 
     gp_imports_pass ();
   /* A creator not met yet has no element to hand on, and is not attached for it: this may be inside its malloc. */
   struct gp_thread *thread = gp_thread_known ();
-  return create (id, attr, function, argument, thread != NULL ? gp_label_to_inherit (thread) : 0);
+  uint32_t label = thread != NULL ? gp_bins_label_to_hand_over (thread) : 0;
+  struct birth *birth = malloc (sizeof *birth);
+  if (birth == NULL)
+    return g_real_pthread_create (id, attr, function, argument);
+  *birth = (struct birth) { function, argument, label }; /* keeps the label */
+  int error = g_real_pthread_create (id, attr, thread_main, birth);
+  if (error != 0)
+    free (birth);
+  return error;
 }
 
 void

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "core.h"
+#include "bins.h"
 
 enum
 {
@@ -126,7 +127,8 @@ TEST (a_new_thread_takes_its_creators_element_along)
   enter (TOP, label);
   CHECK_EQUAL (base_of_new_thread (), label);
   enter (TOP - STEP, bin);
-  CHECK_EQUAL (base_of_new_thread (), bin);
+  CHECK_EQUAL (base_of_new_thread (), gp_bins_own_work (bin));
+  CHECK (gp_bins_own_work (bin) != bin);
   leave (TOP);
   CHECK_EQUAL (base_of_new_thread (), thread);
 }

@@ -7,6 +7,7 @@
 #include "core.h"
 #include <dlfcn.h>
 #include <sys/wait.h>
+#include "bins.h"
 #include "gst.h"
 #include "pools.h"
 
@@ -191,6 +192,12 @@ TEST (gstreamers_pools_set_the_base)
   CHECK_EQUAL (run (pool, g_items), one);
   CHECK_EQUAL (g_depth, 0);
   push_as (bin, pool, g_items);
+  uint32_t label = run (pool, g_items);
+  CHECK_EQUAL (label, gp_bins_own_work (bin));
+  CHECK_EQUAL (g_segment->labels[label].kind, GP_LABEL_ELEMENT);
+  /* Whoever needed the pool first, it is everybody's. */
+  gp_label_set_base (gp_thread_known (), gp_label_fixed (GP_LABEL_MAIN));
+  gp_pool_push (pool, g_items, NULL);
   CHECK_EQUAL (run (pool, g_items), gp_label_fixed (GP_LABEL_TASK));
 }
 
