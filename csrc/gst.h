@@ -16,6 +16,7 @@
 
 #define GP_GST_FUNCTIONS(X)                                                                                            \
   X (g_free)                                                                                                           \
+  X (g_main_context_invoke_full)                                                                                       \
   X (g_mutex_lock)                                                                                                     \
   X (g_mutex_trylock)                                                                                                  \
   X (g_mutex_unlock)                                                                                                   \

@@ -55,6 +55,10 @@ struct gp_thread
   bool task;          /* runs a GStreamer task whose element is not known yet */
   _Atomic bool ready; /* false: half built or ending; the handler gives up */
   bool in_handler;
+  /* of other threads' work, each explained in the file it names */
+  bool renders;               /* a software renderer's worker: renderers.c */
+  const void *work_mutex;     /* of its queue; NULL: not known */
+  const void *work_condition; /* likewise */
   /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
   const void *unlinked_pad; /* NULL: none; never followed */
   struct gp_boundary unlinked_push;

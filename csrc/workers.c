@@ -13,12 +13,14 @@
 #include <string.h>
 #include <time.h>
 #include "bins.h"
+#include "contexts.h"
 #include "hooks.h"
 #include "imports.h"
 #include "label.h"
 #include "names.h"
 #include "pools.h"
 #include "python.h"
+#include "renderers.h"
 #include "sampler.h"
 #include "sigwait.h"
 
@@ -29,6 +31,7 @@ struct birth
   void *(*function) (void *);
   void *argument;
   uint32_t label; /* inherited element; 0: none */
+  bool renders;   /* made by a software renderer: renderers.c */
 };
 
 /* No slot was free: the thread's CPU goes to its label as a whole, at its end. */
@@ -61,7 +64,9 @@ thread_main (void *data)
   unblock_sampling_signal ();
   void *result;
   gp_python_thread_starts (birth.function, birth.argument, base);
-  if (gp_thread_attach (base, base, &root) != NULL) {
+  struct gp_thread *thread = gp_thread_attach (base, base, &root);
+  if (thread != NULL) {
+    thread->renders = birth.renders;
     result = birth.function (birth.argument);
   } else {
     pthread_cleanup_push (account_whole_thread, (void *) (uintptr_t) base);
@@ -74,7 +79,7 @@ thread_main (void *data)
 }
 
 static int
-gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument, bool renders)
 {
   if (!atomic_load (&g_active))
     return g_real_pthread_create (id, attr, function, argument);
@@ -86,18 +91,38 @@ gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) 
   struct birth *birth = malloc (sizeof *birth);
   if (birth == NULL)
     return g_real_pthread_create (id, attr, function, argument);
-  *birth = (struct birth) { function, argument, label }; /* keeps the label */
+  *birth = (struct birth) { function, argument, label, renders }; /* keeps the label */
   int error = g_real_pthread_create (id, attr, thread_main, birth);
   if (error != 0)
     free (birth);
   return error;
 }
 
+static int
+gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+{
+  return create (id, attr, function, argument, false);
+}
+
+static int
+create_renderer (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+{
+  return create (id, attr, function, argument, true);
+}
+
 void
 gp_workers_init (void)
 {
   static const struct gp_import imports[] = {
+    { "pthread_create", (void *) create_renderer, (void **) &g_real_pthread_create, g_renderers },
+    { "pthread_cond_wait", (void *) gp_renderers_wait, (void **) &g_renderers_real.wait, g_renderers },
+    { "pthread_cond_signal", (void *) gp_renderers_signal, (void **) &g_renderers_real.signal, g_renderers },
+    { "pthread_cond_broadcast", (void *) gp_renderers_broadcast, (void **) &g_renderers_real.broadcast, g_renderers },
+    { "pthread_mutex_lock", (void *) gp_renderers_lock, (void **) &g_renderers_real.lock, g_renderers },
     { "pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create, NULL },
+    { "g_main_context_invoke", (void *) gp_context_invoke, (void **) &g_real_context_invoke, g_context_callers },
+    { "g_main_context_invoke_full", (void *) gp_context_invoke_full, (void **) &g_real_context_invoke_full,
+        g_context_callers },
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
