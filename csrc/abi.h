@@ -76,9 +76,10 @@ enum gp_label_kind
   GP_LABEL_TASK = 5,         /* GStreamer task before its element is known */
   GP_LABEL_THREAD = 6,       /* any other thread that no element made */
   GP_LABEL_AGENT = 7,
-  GP_LABEL_BEFORE = 8,   /* CPU from before the tracer existed */
-  GP_LABEL_UNSEEN = 9,   /* process CPU that no account holds: thread ends, threads that came and went unseen */
-  GP_LABEL_OVERFLOW = 10 /* label table full */
+  GP_LABEL_BEFORE = 8,    /* CPU from before the tracer existed */
+  GP_LABEL_UNSEEN = 9,    /* process CPU that no account holds: thread ends, threads that came and went unseen */
+  GP_LABEL_OVERFLOW = 10, /* label table full */
+  GP_LABEL_LOADING = 11   /* GStreamer loading a plugin */
 };
 
 /* Wire names are the enumerators, lowered, without the prefix. Each early return of the handler counts exactly one

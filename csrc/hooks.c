@@ -7,6 +7,7 @@
 #include "hooks.h"
 
 #include "bins.h"
+#include "construction.h"
 #include "elements.h"
 #include "label.h"
 #include "names.h"
@@ -171,7 +172,10 @@ do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   if (thread == NULL)
     return;
   gp_names_meet_element (element);
-  ENTER (thread, gp_elements_label (element));
+  uint32_t own = gp_elements_label (element);
+  if (atomic_load_explicit (&g_constructions_unnamed, memory_order_relaxed) > 0) /* a hint */
+    gp_construction_names (element, gp_bins_own_work (own));
+  ENTER (thread, own);
 }
 
 /* element-post-message-pre: a task's thread says whose it is, and when no longer. */

@@ -16,7 +16,7 @@
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t *g_table; /* ids by hash; under g_lock */
-static uint32_t g_fixed[GP_LABEL_OVERFLOW + 1];
+static uint32_t g_fixed[GP_LABEL_LOADING + 1];
 
 void
 gp_label_init (void)
@@ -34,6 +34,7 @@ gp_label_init (void)
     { GP_LABEL_AGENT, "[gst-pyro agent]" },
     { GP_LABEL_BEFORE, "[before the tracer]" },
     { GP_LABEL_UNSEEN, "[unseen threads]" },
+    { GP_LABEL_LOADING, "[loading plugins]" },
   };
   void *table = mmap (
       NULL, TABLE_SIZE * sizeof (uint32_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -120,6 +120,7 @@ pairs_of (uint32_t label)
     [GP_LABEL_BEFORE] = "[before the tracer]",
     [GP_LABEL_UNSEEN] = "[unseen threads]",
     [GP_LABEL_OVERFLOW] = "[too many labels]",
+    [GP_LABEL_LOADING] = "[loading plugins]",
   };
   PyObject **pairs = g_pairs[label];
   if (pairs[0] != NULL)
@@ -133,7 +134,7 @@ pairs_of (uint32_t label)
   } else if (names->kind == GP_LABEL_STATE_CHANGE) {
     pairs[0] = make_pair ("element", "[state change of ", name, "]");
   } else {
-    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_OVERFLOW ? fixed[names->kind] : "", "");
+    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_LOADING ? fixed[names->kind] : "", "");
   }
   if (names->pipeline != 0)
     pairs[2] = make_pair ("pipeline", "", g_segment->strings + names->pipeline, "");

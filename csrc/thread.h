@@ -59,6 +59,8 @@ struct gp_thread
   bool renders;               /* a software renderer's worker: renderers.c */
   const void *work_mutex;     /* of its queue; NULL: not known */
   const void *work_condition; /* likewise */
+  uint32_t in_construction;   /* of the element that the thread is making; 0: none; construction.c */
+  uint32_t born_in;           /* in the construction of whose element, while that is not known; 0: none */
   /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
   const void *unlinked_pad; /* NULL: none; never followed */
   struct gp_boundary unlinked_push;

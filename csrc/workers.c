@@ -13,10 +13,12 @@
 #include <string.h>
 #include <time.h>
 #include "bins.h"
+#include "construction.h"
 #include "contexts.h"
 #include "hooks.h"
 #include "imports.h"
 #include "label.h"
+#include "loading.h"
 #include "names.h"
 #include "pools.h"
 #include "python.h"
@@ -32,6 +34,7 @@ struct birth
   void *argument;
   uint32_t label; /* inherited element; 0: none */
   bool renders;   /* made by a software renderer: renderers.c */
+  uint32_t construction;
 };
 
 /* No slot was free: the thread's CPU goes to its label as a whole, at its end. */
@@ -67,6 +70,7 @@ thread_main (void *data)
   struct gp_thread *thread = gp_thread_attach (base, base, &root);
   if (thread != NULL) {
     thread->renders = birth.renders;
+    thread->born_in = birth.construction;
     result = birth.function (birth.argument);
   } else {
     pthread_cleanup_push (account_whole_thread, (void *) (uintptr_t) base);
@@ -91,7 +95,8 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
   struct birth *birth = malloc (sizeof *birth);
   if (birth == NULL)
     return g_real_pthread_create (id, attr, function, argument);
-  *birth = (struct birth) { function, argument, label, renders }; /* keeps the label */
+  uint32_t construction = thread != NULL ? gp_construction_of_birth (thread) : 0;
+  *birth = (struct birth) { function, argument, label, renders, construction }; /* keeps the label */
   int error = g_real_pthread_create (id, attr, thread_main, birth);
   if (error != 0)
     free (birth);
@@ -123,6 +128,12 @@ gp_workers_init (void)
     { "g_main_context_invoke", (void *) gp_context_invoke, (void **) &g_real_context_invoke, g_context_callers },
     { "g_main_context_invoke_full", (void *) gp_context_invoke_full, (void **) &g_real_context_invoke_full,
         g_context_callers },
+    { "g_module_open", (void *) gp_loading_open, (void **) &g_loading_real.open, g_libgstreamer },
+    { "g_module_close", (void *) gp_loading_close, (void **) &g_loading_real.close, g_libgstreamer },
+    { "sigaction", (void *) gp_loading_trap, (void **) &g_loading_real.trap, g_libgstreamer },
+    { "g_object_new_with_properties", (void *) gp_loading_new, (void **) &g_loading_real.new, g_libgstreamer },
+    { "poll", (void *) gp_construction_poll, (void **) &g_construction_real.poll, g_libglib },
+    { "ppoll", (void *) gp_construction_ppoll, (void **) &g_construction_real.ppoll, g_libglib },
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
