@@ -147,9 +147,10 @@ gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side 
     if (cached != NULL)
       return cached->label;
   }
-  if (side == GP_PAD_PEER_LOCKED && is_locked (pad))
+  if ((side == GP_PAD_PEER_LOCKED || side == GP_PAD_OWN_LOCKED) && is_locked (pad))
     return 0;
-  uint32_t label = look_up (pad, side != GP_PAD_OWN && side != GP_PAD_OWN_CHAINED);
+  bool own = side == GP_PAD_OWN || side == GP_PAD_OWN_CHAINED || side == GP_PAD_OWN_LOCKED;
+  uint32_t label = look_up (pad, !own);
   meet_link (thread, sp, side, label);
   struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
   /* First come, first kept: a chain that goes round in a full set would push out what it needs next. */

@@ -84,6 +84,8 @@ do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offs
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_OWN);
+  if (__builtin_expect (pad->num_probes > 0, 0)) /* they run before the peer or after it: probes.c */
+    gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0);
   ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_PULLED, GP_CALLER_SP ()));
 }
 
@@ -96,6 +98,8 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
   struct gp_thread *thread = active_thread ();
   if (thread == NULL)
     return;
+  /* For probes.c; probes may come while the event is on its way, too. */
+  gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0);
   struct gp_boundary boundary = GP_CALLER (gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED, 0));
   if (boundary.label != 0) {
     gp_label_push (thread, boundary);

@@ -21,6 +21,7 @@
 #include "loading.h"
 #include "names.h"
 #include "pools.h"
+#include "probes.h"
 #include "python.h"
 #include "renderers.h"
 #include "sampler.h"
@@ -134,6 +135,7 @@ gp_workers_init (void)
     { "g_object_new_with_properties", (void *) gp_loading_new, (void **) &g_loading_real.new, g_libgstreamer },
     { "poll", (void *) gp_construction_poll, (void **) &g_construction_real.poll, g_libglib },
     { "ppoll", (void *) gp_construction_ppoll, (void **) &g_construction_real.ppoll, g_libglib },
+    { "g_hook_list_marshal", (void *) gp_probes_run, (void **) &g_real_run_probes, g_libgstreamer },
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
