@@ -11,6 +11,7 @@
 #include "elements.h"
 #include "label.h"
 #include "names.h"
+#include "probes.h"
 
 __typeof__ (&gst_pad_send_event) g_hooks_real_send_event;
 
@@ -84,7 +85,7 @@ do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offs
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_OWN);
-  if (__builtin_expect (pad->num_probes > 0, 0)) /* they run before the peer or after it: probes.c */
+  if (__builtin_expect (pad->num_probes > 0, 0)) /* they run before the peer or after it */
     gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0);
   ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_PULLED, GP_CALLER_SP ()));
 }
@@ -98,8 +99,7 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
   struct gp_thread *thread = active_thread ();
   if (thread == NULL)
     return;
-  /* For probes.c; probes may come while the event is on its way, too. */
-  gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0);
+  gp_probes_expect (thread, pad, GP_CALLER_SP ());
   struct gp_boundary boundary = GP_CALLER (gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED, 0));
   if (boundary.label != 0) {
     gp_label_push (thread, boundary);
@@ -119,6 +119,7 @@ do_push_event_post (GObject *tracer, GstClockTime time, GstPad *pad, gboolean ta
     return;
   if (thread->unlinked_push.sp <= sp)
     thread->unlinked_pad = NULL;
+  gp_probes_over (thread, pad);
   gp_label_pop (thread, sp);
 }
 

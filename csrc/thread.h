@@ -61,6 +61,9 @@ struct gp_thread
   const void *work_condition; /* likewise */
   uint32_t in_construction;   /* of the element that the thread is making; 0: none; construction.c */
   uint32_t born_in;           /* in the construction of whose element, while that is not known; 0: none */
+  /* its latest push of an event over a pad without an element of its own, while it lasts; probes.c */
+  const void *probed_pad; /* NULL: none; never followed */
+  uint32_t probed_label;  /* who pushes */
   /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
   const void *unlinked_pad; /* NULL: none; never followed */
   struct gp_boundary unlinked_push;

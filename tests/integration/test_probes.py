@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.measured]
 
-CASES = 20
+CASES = 24
 
 
 def test_a_probe_counts_for_the_element_whose_pad_it_is_on(tmp_path: Path) -> None:
-    """Source and sink pads; buffers, events, flushes, queries, both ways; blocking and idle; pushed and pulled."""
+    """Source, sink, ghost pads; buffers, events, flushes, queries, both ways; blocking, idle; pushed, pulled."""
     needs_gstreamer("videotestsrc")
     done, report = profile([str(compile_host("probes.c", tmp_path))], tmp_path)
     told = [line.split() for line in done.out.splitlines()]
@@ -32,7 +32,7 @@ def test_a_probe_counts_for_the_element_whose_pad_it_is_on(tmp_path: Path) -> No
         burned_s = int(burned_ns) / 1e9
         ends = {
             name: rows.get(f"/{pipeline}/{name}", {}).get("self_cpu_s", 0)
-            for name in ("before", "after")
+            for name in ("before", "inner/before", "after")
         }
         found[pipeline] = [name for name, cpu_s in ends.items() if cpu_s > 0.5 * burned_s]
         wanted[pipeline] = [owner]

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* probes.c: pad probes of every kind, each of which burns BURN_MS of CPU once, in a pipeline of its own.
  *
- * For each prints "PIPELINE OWNER NANOSECONDS": the element that the probed pad belongs to, and what was burned.
+ * For each prints "PIPELINE OWNER NANOSECONDS": the element that the probed pad belongs to, and what was burned. A
+ * ghost pad has no element of its own: its owner is who pushes over it.
  *
  * Context: tests.
  */
@@ -18,7 +19,7 @@ enum
 typedef struct
 {
   const char *name;
-  const char *owner, *pad; /* where the probe is */
+  const char *owner, *pad; /* where the probe is; "ghost": on the pad of the bin around before */
   GstPadProbeType mask;
   GstPadProbeType idle; /* not 0: only the push that this mask sees puts the probe there, while the pad is busy */
 } Case;
@@ -40,6 +41,10 @@ static const Case cases[] = {
   { "event-down-sink-blocking", "after", "sink", EVENT_DOWN | GST_PAD_PROBE_TYPE_BLOCK, 0 },
   { "event-up-src", "before", "src", EVENT_UP, 0 },
   { "event-up-sink", "after", "sink", EVENT_UP, 0 },
+  { "buffer-ghost", "inner/before", "ghost", GST_PAD_PROBE_TYPE_BUFFER, 0 },
+  { "event-down-ghost", "inner/before", "ghost", EVENT_DOWN, 0 },
+  { "event-up-ghost", "after", "ghost", EVENT_UP, 0 },
+  { "query-up-ghost", "after", "ghost", QUERY_UP, 0 },
   { "flush-src", "before", "src", GST_PAD_PROBE_TYPE_EVENT_FLUSH, 0 },
   { "flush-sink", "after", "sink", GST_PAD_PROBE_TYPE_EVENT_FLUSH, 0 },
   { "query-down-src", "before", "src", QUERY_DOWN, 0 },
@@ -78,11 +83,22 @@ burn_once (GstPad *pad, GstPadProbeInfo *info, gpointer data)
   return blocks ? GST_PAD_PROBE_REMOVE : GST_PAD_PROBE_OK;
 }
 
+static gboolean
+is_ghost (const Case *probe)
+{
+  return strcmp (probe->pad, "ghost") == 0;
+}
+
 static void
 add_probe (GstElement *pipeline, const Case *probe)
 {
-  GstElement *owner = gst_bin_get_by_name (GST_BIN (pipeline), probe->owner);
-  GstPad *pad = gst_element_get_static_pad (owner, probe->pad);
+  GstElement *owner = gst_bin_get_by_name (GST_BIN (pipeline), is_ghost (probe) ? "after" : probe->owner);
+  GstPad *pad = gst_element_get_static_pad (owner, is_ghost (probe) ? "sink" : probe->pad);
+  if (is_ghost (probe)) {
+    GstPad *sink = pad;
+    pad = gst_pad_get_peer (sink);
+    gst_object_unref (sink);
+  }
   gst_pad_add_probe (pad, probe->mask, burn_once, (gpointer) probe, NULL);
   gst_object_unref (pad);
   gst_object_unref (owner);
@@ -107,6 +123,9 @@ run_case (const Case *probe)
   const char *line = (probe->mask & GST_PAD_PROBE_TYPE_PULL) != 0
                          ? "fakesrc num-buffers=5 name=before can-activate-pull=true sizetype=2 filltype=1"
                            " ! fakesink name=after can-activate-pull=true"
+                     : is_ghost (probe)
+                         ? "videotestsrc num-buffers=5 ! video/x-raw,width=32,height=32 ! bin.( name=inner identity"
+                           " name=before ) ! identity name=after ! fakesink name=end"
                          : "videotestsrc num-buffers=5 ! video/x-raw,width=32,height=32 ! identity name=before"
                            " ! identity name=after ! fakesink name=end";
   g_atomic_int_set (&burned, 0);
