@@ -148,6 +148,7 @@ gp_workers_init (void)
     { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
     { "orc_program_get_name", NULL, (void **) &g_names_orc_get_name, NULL },
   };
+  _Static_assert (sizeof imports / sizeof imports[0] <= GP_IMPORTS_MAX, "rows would be left out");
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }
 
