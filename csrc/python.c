@@ -107,6 +107,7 @@ tags_of (uint32_t label)
     [GP_LABEL_BEFORE] = "[before the tracer]",
     [GP_LABEL_UNSEEN] = "[unseen threads]",
     [GP_LABEL_OVERFLOW] = "[too many labels]",
+    [GP_LABEL_LOADING] = "[loading plugins]",
   };
   const struct gp_label *names = &g_segment->labels[label];
   struct gp_python_tags *tags = &g_tags[label];
@@ -126,7 +127,7 @@ tags_of (uint32_t label)
   } else if (names->kind == GP_LABEL_STATE_CHANGE) {
     pairs[0] = make_pair ("element", "[state change of ", name, "]");
   } else {
-    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_OVERFLOW ? fixed[names->kind] : "", "");
+    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_LOADING ? fixed[names->kind] : "", "");
   }
   if (topmost != label || names->kind == GP_LABEL_STATE_CHANGE)
     pairs[2] = make_pair ("pipeline", "", g_segment->strings + g_segment->labels[topmost].name, "");

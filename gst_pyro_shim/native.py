@@ -65,6 +65,7 @@ class CLabel(Protocol):
     parent: int
     auto_named: int
     gone: int
+    is_own_work: int
 
 
 class CModule(Protocol):

@@ -104,6 +104,8 @@ class Segment:
     def path(self, key: int) -> list[Step]:
         """An element with the bins around it, as they are now, outermost first.
 
+        What a bin does itself has a label beside the bin's own: the last step is the bin then, of kind "own_work".
+
         Args:
             key: of its label; empty for one that the shim has not published, or whose row is another's by now.
         """
@@ -113,6 +115,9 @@ class Segment:
             row, text = self._raw.labels[number], self._reader.text
             if row.state == _SLOT_FREE or row.serial != serial >= 0:
                 break
+            if row.is_own_work and not found:
+                bin_path = self.path(self._key_of(row.parent))
+                return [*bin_path[:-1], *(one._replace(kind="own_work") for one in bin_path[-1:])]
             found.append(
                 Step(
                     label_key(number, row.serial),
@@ -124,6 +129,9 @@ class Segment:
             )
             number, serial = row.parent, -1
         return found[::-1]
+
+    def _key_of(self, number: int) -> int:
+        return label_key(number, self._raw.labels[number].serial)
 
     def is_gone(self, key: int) -> bool:
         """Whether the element of a label is no more."""
@@ -137,8 +145,7 @@ class Segment:
 
     def ended_labels(self) -> list[int]:
         """Keys of labels that have ended: nothing more will come of them but what the shim has written already."""
-        labels = self._raw.labels
-        return [label_key(one, labels[one].serial) for one in self._reader.ended_labels()]
+        return [self._key_of(one) for one in self._reader.ended_labels()]
 
     def free_labels(self, keys: Iterable[int]) -> None:
         """Gives labels back that have ended, and of which records, accounts and links have been taken."""

@@ -79,10 +79,10 @@ def near_share(share: float, samples: float) -> Any:
 
 
 def needs_gstreamer(*elements: str) -> None:
-    """Skips where the distribution's GStreamer lacks what the test runs."""
+    """Skips where the distribution's GStreamer lacks what the test runs: names, after options of gst-inspect-1.0."""
     for element in elements:
         done = subprocess.run(
-            ["gst-inspect-1.0", "--exists", element], env=clean_environment(), check=False
+            ["gst-inspect-1.0", "--exists", *element.split()], env=clean_environment(), check=False
         )
         if done.returncode != 0:
             pytest.skip(f"this GStreamer has no {element}")
