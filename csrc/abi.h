@@ -260,7 +260,7 @@ struct gp_segment
   uint32_t signal;              /* shim: number of the sampling signal, 0: none */
   uint64_t close_mono_ns;       /* shim: when the last close was made */
   uint64_t process_cpu_ns;      /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
-  uint32_t labels_moved;        /* shim: raised where a label gets another parent */
+  uint32_t labels_moved;        /* shim: raised where a label gets another parent or name */
   uint32_t module_count;        /* shim */
   uint32_t generation;          /* shim: of the module list */
   uint32_t strings_used;        /* shim */

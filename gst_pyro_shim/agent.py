@@ -107,7 +107,15 @@ class Agent:
         self._may_take_python = home == "process"
 
     def run(self) -> None:
-        """Until the host stops, or is gone."""
+        """Until the host stops, or is gone; by a fault of ours sooner, and what is profiled by then is delivered."""
+        try:
+            self._run()
+        except Exception:
+            self._delivery.deliver(Profile(0, 0, 0), final=True)
+            self._delivery.close(time.monotonic() + FLUSH_S, lambda: Profile(0, 0, 0))
+            raise
+
+    def _run(self) -> None:
         segment = self._segment
         seen = segment.wake
         segment.set_agent_state(AGENT_RUNNING)
