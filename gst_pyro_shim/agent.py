@@ -188,7 +188,6 @@ class Agent:
         segment, window = self._segment, self._window
         counters = segment.counters()
         counters["threads_seen"] = segment.threads_seen
-        counters["accounted_twice_ms"] = window.twice_ns // 1_000_000
         counters |= window.dropped | self._delivery.counters
         return RunStats(
             pid=segment.pid,

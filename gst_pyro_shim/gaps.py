@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.tables import percent
+
 if TYPE_CHECKING:
     from gst_pyro_shim.summary import Summary
 
@@ -22,7 +24,6 @@ WARNINGS: Final = {
     "links_full": "Too many links: the pipeline graph lacks some, looked up {} times.",
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
-    "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
 _UNSEEN_PYTHON_S: Final = 1.0
 """Of Python in which pyroscope-io has to be up: it comes within a fraction of that."""
@@ -44,6 +45,7 @@ def explanations(summary: Summary) -> list[str]:
         return ["Nothing was sampled: the tracer was there, but no CPU time was reported."]
     counters, cut = summary.counters, summary.cut
     lines = [text.format(counters[name]) for name, text in WARNINGS.items() if counters[name]]
+    lines += _excess(summary)
     if cut.samples or cut.cpu_ns:
         lines.append(
             f"Too many different stacks: {cut.cpu_ns / _NS:.3f} s of CPU time, {cut.samples} samples, count by"
@@ -66,6 +68,20 @@ def explanations(summary: Summary) -> list[str]:
     if any(not one.final for one in summary.stats):
         lines.append("The last moments are missing: a process was killed, or is still running.")
     return lines
+
+
+def _excess(summary: Summary) -> list[str]:
+    """Where the rows together are not what the processes' clocks say."""
+    by_s = summary.excess_s
+    how = f"{abs(by_s):.3f} s ({percent(abs(by_s), summary.process_cpu_s)} %)"
+    if by_s > 0:
+        why = "Some time is told twice: please report it, unless the process was killed, which leaves its clock behind."
+        return [f"{how} more are shown than the process's own clock says. {why}"]
+    if by_s < 0:
+        return [
+            f"{how} of what the process has used are not shown: profiles were dropped, or have not come yet."
+        ]
+    return []
 
 
 def _no_python(summary: Summary) -> str:

@@ -215,10 +215,11 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     ]
     cpu_s = summary.process_cpu_s
     if cpu_s:
-        share = summary.accounted_s / cpu_s
         # What the process used after that is its end, and of an agent inside it the last push.
-        text = f"{share:.1%} of {cpu_s:.3f} s, the process's user + system time until its profile was closed"
-        lines.append(("CPU accounted", text.replace("%", " %")))
+        text = f"of {cpu_s:.3f} s, the process's user + system time until its profile was closed"
+        if unseen_s := summary.unseen_s:
+            text += f"; {percent(unseen_s, cpu_s)} % in no thread's account"
+        lines.append(("CPU accounted", f"{percent(summary.accounted_s, cpu_s)} % {text}"))
     stacks = summary.stacks
     if any(stacks.values()):
         lines.append(("stacks to the root", _stacks_text(stacks)))

@@ -14,6 +14,7 @@ from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Cut
 from gst_pyro_shim.places import settled
 from gst_pyro_shim.rows import Row, elements_of, row_json, ticks
+from gst_pyro_shim.segment_rows import UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,10 @@ _MAX_RATE: Final = 1000
 """Hz; as in config.py. A file that says more is damaged."""
 _PYTHON_RATE_PART: Final = 4
 """Of the sample rate; as in csrc/python_agent.c."""
+_LEAST_EXCESS: Final = 0.005
+"""Of a process's CPU time: by less, two clocks agree."""
+_CLOCKS_APART_S: Final = 0.01
+"""They are not read at the same instant, and a thread that corrects an estimate was told up to 1 ms too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,25 @@ class Summary:
 
     @property
     def process_cpu_s(self) -> float:
-        """User + system CPU of the processes that reported, from their birth on."""
+        """User + system CPU of the processes that reported, from their birth on, by their own clocks."""
         return sum(one.process_cpu_s for one in self.stats)
+
+    @property
+    def unseen_s(self) -> float:
+        """Of `accounted_s`, what the clocks know of and no thread's account. 0 where that is next to nothing."""
+        return self._unless_small(
+            sum(row.self_ns for row in self.rows if row.name == UNSEEN.name) / _NS
+        )
+
+    @property
+    def excess_s(self) -> float:
+        """What all rows together have beyond the clocks; negative: what they lack. 0 where that is next to nothing."""
+        return self._unless_small(self.accounted_s - self.process_cpu_s)
+
+    def _unless_small(self, difference_s: float) -> float:
+        """Of accounts and clocks. Nothing is said of a process whose clock was never read."""
+        least_s = max(_CLOCKS_APART_S * len(self.stats), _LEAST_EXCESS * self.process_cpu_s)
+        return difference_s if self.process_cpu_s and abs(difference_s) > least_s else 0.0
 
     @property
     def samples(self) -> int:
@@ -145,6 +167,8 @@ class Summary:
             "duration_s": self.duration_s,
             "process_cpu_s": self.process_cpu_s,
             "accounted_cpu_s": self.accounted_s,
+            "unseen_cpu_s": self.unseen_s,
+            "excess_cpu_s": self.excess_s,
             "samples": self.samples,
             "sample_clock": ", ".join(self.sample_clocks),
             "sample_rate": max((one.sample_rate for one in self.stats), default=0),
