@@ -24,9 +24,17 @@ WARNINGS: Final = {
     "links_full": "Too many links: the pipeline graph lacks some, looked up {} times.",
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
+    "python_end_lost": (
+        "pyroscope-io's last push did not come from {} processes: killed, ended by os._exit(), or too busy for it to"
+        " come in half a second. Python functions and allocations since the push before are missing."
+    ),
+    "python_memory_none": (
+        "No profile of Python's allocations came from {} processes: pyroscope-io was up too late, or met none that it"
+        " samples, one in 512 KiB."
+    ),
 }
-_UNSEEN_PYTHON_S: Final = 1.0
-"""Of Python in which pyroscope-io has to be up: it comes within a fraction of that."""
+_UNSEEN_PYTHON_S: Final = 0.1
+"""Of Python without a sample: less is not worth a sentence."""
 _NS: Final = 1e9
 
 
@@ -60,10 +68,9 @@ def explanations(summary: Summary) -> list[str]:
         lines.append(
             "No stack was sampled: the run was too short for a tick. Times by element are exact."
         )
-    python_s = sum(row.python_ns for row in summary.rows) / _NS
-    if python_s >= _UNSEEN_PYTHON_S and not any(row.functions for row in summary.rows):
+    if summary.python_s >= _UNSEEN_PYTHON_S and summary.not_sampled_s == summary.python_s:
         lines.append(
-            f"Python functions were seen for none of {python_s:.1f} s: {_no_python(summary)}"
+            f"Python functions were seen for none of {summary.python_s:.1f} s: {_no_python(summary)}"
         )
     if any(not one.final for one in summary.stats):
         lines.append("The last moments are missing: a process was killed, or is still running.")

@@ -225,9 +225,8 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("stacks to the root", _stacks_text(stacks)))
     if summary.named_fraction is not None:
         lines.append(("leaf frames named", f"{summary.named_fraction * 100:.1f} % of samples"))
-    if summary.python_samples:
-        text = f"{summary.python_samples} samples at {summary.python_rate} Hz"
-        lines.append(("Python functions", text))
+    if summary.python_s:
+        lines.append(("Python functions", _python_text(summary)))
     lines += _pushes(summary, profiles)
     agent_s = sum(one.agent_cpu_s for one in summary.stats)
     if agent_s:
@@ -248,6 +247,16 @@ def _stacks_text(stacks: dict[str, int]) -> str:
     reached = stacks["cfi"] + stacks["scan"] + stacks["guessed"]
     parts = [f"{_ENDS[end]} {stacks[end]}" for end in STACK_ENDS if stacks[end]]
     return f"{percent(reached, whole)} % of {whole} ({', '.join(parts)})"
+
+
+def _python_text(summary: Summary) -> str:
+    """How much stands on how few samples."""
+    rest_s = summary.not_sampled_s
+    parts = [f"{rest_s:.3f} s not sampled"] if round(rest_s, 3) else []
+    if samples := summary.python_samples:
+        known_s = summary.python_s - rest_s
+        parts.insert(0, f"{known_s:.3f} s by {samples} samples at {summary.python_rate} Hz")
+    return ", ".join(parts)
 
 
 def _pushes(summary: Summary, dropped: dict[str, int]) -> list[tuple[str, str]]:

@@ -19,12 +19,13 @@ from gst_pyro_shim import cli, files, gaps, report, summary
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.profile import encode
 from tests import profiles
 
 ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
 WINDOW = Path(summary.__file__).with_name("window.py")
+PYTHON_SAMPLES = Path(summary.__file__).with_name("python_samples.py")
 FACTS = RunFacts(program="prog", end="ended with status 0")
 
 
@@ -110,6 +111,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
         "spooled": 2,
         "dropped_too_old": 5,
         "signal_taken": 6,
+        "python_end_lost": 1,
     }
     text = _render(profiles.demo(counters=counters, agent_cpu_s=0.25, notes=["look: here"]))
     assert "dropped             4 (ring full 3, nested 1)" in text
@@ -117,6 +119,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
     assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
     assert "agent               0.250 s CPU in a process of its own" in text
     assert "took the sampling signal over in 6 windows" in text
+    assert "last push did not come from 1 processes" in text
     assert "note: look: here" in text
 
 
@@ -443,15 +446,29 @@ def test_two_short_clocks_may_differ_by_some_milliseconds():
 def test_on_how_many_samples_python_functions_rest():
     tags = profiles.labels("x264enc0", "x264enc")
     seen = [
-        Sample((Frame(name), Frame("caller")), ns, 0, tags)
-        for name, ns in (("work", 800_000_000), ("rest", 400_000_000))
+        Sample((Frame(name), Frame("caller")), ns, ticks, tags)
+        for name, ns, ticks in (("work", 500_000_000, 20), ("rest", 250_000_000, 10))
     ]
+    seen.append(Sample((NOT_SAMPLED,), 50_000_000, 0, tags))
     native = [Sample((Frame(PYTHON), profiles.X264), 10**9, 100)]
     profile = replace(profiles.demo(), samples=native, python=seen)
-    assert "Python functions    30 samples at 25 Hz" in _render(profile)
-    [row] = summary.summarize(profile).as_json()["elements"]
-    found = {one["function"]: one["samples"] for one in row["python"]}
-    assert found == {"work": 20, "rest": 10, "caller": 30}
+    # What was told as such, and what was not told at all: its profile is missing.
+    says = "Python functions    0.750 s by 30 samples at 25 Hz, 0.250 s not sampled"
+    assert says in _render(profile)
+    data = summary.summarize(profile).as_json()
+    assert data["python"] == {
+        "cpu_s": 1.0,
+        "samples": 30,
+        "sample_rate": 25,
+        "not_sampled_cpu_s": 0.25,
+    }
+    [row] = data["elements"]
+    assert {one["function"]: (one["cpu_s"], one["samples"]) for one in row["python"]} == {
+        "work": (0.5, 20),
+        "rest": (0.25, 10),
+        "caller": (0.0, 30),
+        "[python, not sampled]": (0.25, 0),
+    }
     text = (ABI.parent / "python_agent.c").read_text()
     assert f"RATE_PART = {summary._PYTHON_RATE_PART}," in text
 
@@ -477,7 +494,7 @@ def test_why_no_python_function_was_seen(home, says):
     profile = replace(profiles.demo(agent_home=home), samples=[python])
     assert f"Python functions were seen for none of 1.0 s: {says}" in _render(profile)
     assert "were seen for none" not in _render(replace(profile, python=[seen]))
-    short = replace(profile, samples=[replace(python, cpu_ns=10**8)])
+    short = replace(profile, samples=[replace(python, cpu_ns=10**8 - 1)])
     assert "were seen for none" not in _render(short)
 
 
@@ -603,5 +620,6 @@ def test_names_of_counters_are_those_of_the_abi():
     assert {f"stacks_{name}" for name in summary.STACK_ENDS} == {
         name for name in names if name.startswith("stacks_")
     }
+    names |= set(re.findall(r'"(python_\w+)": int', PYTHON_SAMPLES.read_text()))
     assert set(gaps.WARNINGS) <= names
     assert set(report._ENDS) == set(summary.STACK_ENDS)
