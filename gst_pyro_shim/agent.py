@@ -164,7 +164,7 @@ class Agent:
     def _deliver(self, *, final: bool) -> RunStats:
         profile = self._window.close(final=final)
         seen = self._python.take() if self._python is not None else None
-        if (python := python_profile(profile, seen)).samples:
+        if (python := python_profile(profile, seen)).samples:  # first: the file has both at once
             self._delivery.deliver_python(python)
         stats = self._stats(final=final)
         profile.comments.append(stats.to_comment())
