@@ -14,6 +14,7 @@ Context: agent. Pure.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +23,13 @@ from gst_pyro_shim.model import NOT_SAMPLED, Profile, Sample
 from gst_pyro_shim.segment_rows import FIXED_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gst_pyro_shim.model import Frame
 
 _Labels = tuple[tuple[str, str], ...]
 
+_NUMBER: Final = re.compile(r"-?\d+(?=/|$)")
 _OTHERS: Final[_Labels] = (("element", FIXED_NAMES["thread"]),)
 _MAIN: Final[_Labels] = (("element", FIXED_NAMES["main"]),)
 
@@ -64,6 +68,7 @@ def python_profile(window: Profile, seen: Profile | None) -> Profile:
 def _stacks(seen: list[Sample], known: set[_Labels]) -> dict[_Labels, Counter[tuple[Frame, ...]]]:
     """Ticks by labels and stack. What stands under labels without CPU time is left out: it waited for a processor."""
     ordered = {tuple(sorted(labels)): labels for labels in known}
+    has_folded = any(dict(labels)["element"].endswith("*") for labels in known)
     stacks: defaultdict[_Labels, Counter[tuple[Frame, ...]]] = defaultdict(Counter)
     for sample in seen:
         labels = ordered.get(tuple(sorted(sample.labels)) or _OTHERS)
@@ -71,6 +76,21 @@ def _stacks(seen: list[Sample], known: set[_Labels]) -> dict[_Labels, Counter[tu
             # A thread without tags runs since before pyroscope-io was up. The main one tags itself, but not while it is
             # within one call of C.
             labels = ordered.get(_MAIN)
+        if labels is None and has_folded:
+            labels = next(filter(None, map(ordered.get, _folded(dict(sample.labels)))), None)
         if labels is not None and sample.samples:
             stacks[labels][sample.frames] += sample.samples
     return stacks
+
+
+def _folded(tags: dict[str, str]) -> Iterator[_Labels]:
+    """Labels that an element's tags may stand under where names were folded (naming.py): tags have them as they are."""
+    if "factory" not in tags or not _NUMBER.search(tags.get("element", "")):
+        return
+    name = f"{tags['factory']}*"
+    above = {key: tags[key] for key in ("pipeline", "path") if key in tags}
+    for pairs in (above, {key: _NUMBER.sub("*", text) for key, text in above.items()}):
+        found = tags | pairs | {"element": name}
+        if "path" in found:
+            found["path"] = f"{found['path'].rpartition('/')[0]}/{name}"
+        yield tuple(sorted(found.items()))

@@ -25,6 +25,7 @@ from tests.hosts import (
     run,
     wait_for_profile,
 )
+from tests.waiting import one_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,11 +119,11 @@ def test_a_server_that_hangs(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         env = environment("preload", server_url=url, output=str(tmp_path / "x.pb.gz"))
         quick = run([SYSTEM_PYTHON, HOST, "_exit"], env)
-        slow = run([SYSTEM_PYTHON, HOST, "exit"], env)
+        slow = one_of(
+            lambda: run([SYSTEM_PYTHON, HOST, "exit"], env),
+            lambda done: done.wall_s < quick.wall_s + 2,
+        )
     assert slow.status == 7
-    assert (
-        slow.wall_s < quick.wall_s + 3
-    )  # another second is the load of this machine, and its noise
 
 
 def test_a_program_without_python_has_nothing_to_do_with_it(tmp_path: Path) -> None:

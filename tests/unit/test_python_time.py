@@ -91,6 +91,33 @@ def test_untagged_is_the_main_threads_where_no_other_runs_python(tags):
     assert divided(samples, [seen(4, tags)]) == {("[main thread]", "work"): (10, 4)}
 
 
+def test_tags_of_elements_whose_names_are_folded():
+    def labels(element, pipeline, path=""):
+        found = (("element", element), ("factory", "appsink"), ("pipeline", pipeline))
+        return (*found, ("path", path)) if path else found
+
+    told = [
+        labels("appsink1", "pipeline1"),
+        labels("appsink*", "camera"),
+        labels("appsink*", "pipeline*"),
+        labels("appsink*", "pipeline*", "/pipeline*/bin*/appsink*"),
+    ]
+    tags = [
+        labels("appsink1", "pipeline1"),
+        labels("appsink812", "camera"),
+        labels("appsink813", "pipeline907"),
+        labels("appsink814", "pipeline908", "/pipeline908/bin77/appsink814"),
+        labels("other", "pipeline1"),  # used no CPU
+    ]
+    frames = [Frame(f"f{at}") for at in range(5)]
+    python = [seen(1, one, frame) for one, frame in zip(tags, frames, strict=True)]
+    samples = [native(one, 10) for one in told]
+    out = python_profile(Profile(1, 2, 3, samples), Profile(1, 2, 3, python)).samples
+    assert [(one.labels, one.frames) for one in out] == [
+        (one, (frame,)) for one, frame in zip(told, frames[:4], strict=True)
+    ]
+
+
 _labels = st.sampled_from([SINK, MAIN, OTHERS])
 
 

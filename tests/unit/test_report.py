@@ -25,6 +25,7 @@ from tests import profiles
 
 ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
 WINDOW = Path(summary.__file__).with_name("window.py")
+AGENT = Path(summary.__file__).with_name("agent.py")
 PYTHON_SAMPLES = Path(summary.__file__).with_name("python_samples.py")
 FACTS = RunFacts(program="prog", end="ended with status 0")
 
@@ -620,6 +621,7 @@ def test_names_of_counters_are_those_of_the_abi():
     assert {f"stacks_{name}" for name in summary.STACK_ENDS} == {
         name for name in names if name.startswith("stacks_")
     }
+    names |= set(re.findall(r'counters\["(\w+)"\] =', AGENT.read_text()))
     names |= set(re.findall(r'"(python_\w+)": int', PYTHON_SAMPLES.read_text()))
     assert set(gaps.WARNINGS) <= names
     assert set(report._ENDS) == set(summary.STACK_ENDS)
