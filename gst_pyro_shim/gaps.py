@@ -36,6 +36,9 @@ WARNINGS: Final = {
         "No profile of Python's allocations came from {} processes: pyroscope-io was up too late, or met none that it"
         " samples, one in 512 KiB."
     ),
+    "tags_full": (
+        "Too many thread ids: Python functions count under no element for {} calls from elements."
+    ),
 }
 _UNSEEN_PYTHON_S: Final = 0.1
 """Of Python without a sample: less is not worth a sentence."""
