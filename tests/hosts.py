@@ -159,12 +159,16 @@ def run_until(
     return Done(host.returncode, out, err, time.monotonic() - start)
 
 
-def has_python(output: Path, *functions: str) -> bool:
-    """A file of a program that still runs has samples of these Python functions."""
+def has_python(output: Path, *wanted: tuple[str, str]) -> bool:
+    """A file of a program that still runs has samples of these Python functions, each under this element."""
     if not output.exists():
         return False
-    seen = {frame.name for one in files.read(output).python for frame in one.frames}
-    return seen >= set(functions)
+    seen = {
+        (dict(one.labels)["element"], frame.name)
+        for one in files.read(output).python
+        for frame in one.frames
+    }
+    return seen >= set(wanted)
 
 
 def profile(

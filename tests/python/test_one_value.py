@@ -77,14 +77,14 @@ def run_host(
         server: that it pushes to.
         output: file of its profile.
         command: the program.
-        until: a Python function that has to be in the file before the program may end.
+        until: a Python function of `sink` that has to be in the file before the program may end.
         settings: GST_PYROSCOPE_* by the settings' names.
     """
     needs_gstreamer("appsink")
     given = {"sample_rate": str(RATE_HZ), "upload_interval": "1", **settings}
     env = environment("preload", server_url=server.url, output=str(output), **given)
     done = (
-        run_until(lambda: has_python(output, until), command, env, output.parent)
+        run_until(lambda: has_python(output, ("sink", until)), command, env, output.parent)
         if until
         else run(command, env)
     )

@@ -122,7 +122,7 @@ def test_numpy_in_an_appsink(tmp_path: Path) -> None:
     assert sort_s / seen_s == near(share, seen_s)
 
 
-def sampled(target: str, tmp_path: Path, *wanted: str) -> tuple[str, Path]:
+def sampled(target: str, tmp_path: Path, *wanted: tuple[str, str]) -> tuple[str, Path]:
     """What a program of tests/targets said that ran until these functions were sampled, and its profile."""
     output = tmp_path / "x.pb.gz"
     output.unlink(missing_ok=True)
@@ -137,7 +137,9 @@ def sampled(target: str, tmp_path: Path, *wanted: str) -> tuple[str, Path]:
 
 def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
     needs_gstreamer("fakesink")
-    out, output = sampled("early_threads.py", tmp_path, "analyse", "main_work")
+    out, output = sampled(
+        "early_threads.py", tmp_path, ("[other threads]", "analyse"), ("[main thread]", "main_work")
+    )
     used: Any = ast.literal_eval(out)
     others, main = ("element", "[other threads]"), ("element", "[main thread]")
     seen = {
@@ -158,7 +160,7 @@ def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
 def test_short_callbacks_let_pyroscope_io_start(tmp_path: Path) -> None:
     needs_gstreamer("fakesink")
     for _ in range(3):  # one may be lucky
-        out, output = sampled("short_callbacks.py", tmp_path, "on_handoff")
+        out, output = sampled("short_callbacks.py", tmp_path, ("sink", "on_handoff"))
         assert out == "sampled\n"
         assert functions(report(output), "/pipeline0/sink")["on_handoff"] > 0
 

@@ -34,8 +34,8 @@ pytestmark = [
 ]
 
 PYTHON_TYPE = "python_cpu:cpu:nanoseconds:cpu:nanoseconds"
+PYTHON_COUNT_TYPE = "python_cpu:samples:count:cpu:nanoseconds"
 RATE_HZ = 1000
-PYTHON_RATE_HZ = RATE_HZ / 4
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,8 @@ def test_functions_are_found_by_element(pushed):
         whole_ns = sum(inside.values())
         share = inside["three_quarters"] / whole_ns
         truth = used["three_quarters"] / (used["three_quarters"] + used["one_quarter"])
-        assert share == near_share(truth, PYTHON_RATE_HZ * whole_ns / 1e9)
+        number = client.flame(PYTHON_COUNT_TYPE, **labels).total
+        assert share == near_share(truth, number)
     paths = client.flame(PYTHON_TYPE, service_name=service, element="one-id").paths
     assert any(path[-1] == "sink_pad_work" for path in paths)
     assert any(
