@@ -67,6 +67,15 @@ enum gp_agent_home
   GP_HOME_PROCESS = 2
 };
 
+/* What the host's Python and pyroscope-io in it are up to. */
+enum gp_python_state
+{
+  GP_PYTHON_NONE = 0,    /* no thread has entered Python; or what was sampled there is void */
+  GP_PYTHON_ENTERED = 1, /* a thread has: the agent is to say where the samples go */
+  GP_PYTHON_SAMPLED = 2, /* our pyroscope-io is up: it pushes after each of its intervals, samples or not */
+  GP_PYTHON_PUSHED = 3   /* it has ended, its last push included */
+};
+
 enum gp_label_kind
 {
   GP_LABEL_ELEMENT = 1,
@@ -289,7 +298,7 @@ struct gp_segment
   char log[16384];
 
   /* Python in the host: where its samples go. Both words are futexes. */
-  uint32_t python_entered;  /* shim: 1 once a thread of the host has run Python, 0 where its samples are void */
+  uint32_t python_state;    /* shim: enum gp_python_state */
   uint32_t python_offered;  /* agent: 1 once python_config is written */
   char python_config[8192]; /* agent: key NUL value NUL ... NUL, for host_python.py */
 

@@ -142,13 +142,13 @@ class Delivery:
             self._file.add(profile, final=final)
 
     def deliver_python(self, profile: Profile) -> None:
-        """The same for a profile of Python functions, under a name of its own."""
+        """The same for a profile of Python functions, under a name of its own; `deliver` of its window follows."""
         exporters = [one for one in (self._collector, self._server) if one is not None]
         for data in split(profile) if exporters else ():
             for exporter in exporters:
                 exporter.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
         if self._file is not None:
-            self._file.add(replace(profile, samples=[], python=profile.samples), final=False)
+            self._file.keep(replace(profile, samples=[], python=profile.samples))
 
     def deliver_memory(self, data: bytes) -> None:
         """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
@@ -225,6 +225,10 @@ class OutputFile:
         self._spare: Path | None = None
         self._has_failed = False
         self.counters: dict[str, int] = {}
+
+    def keep(self, profile: Profile) -> None:
+        """Adds what goes with the next window: the file holds both, or neither."""
+        self._merge.add(profile)
 
     def add(self, profile: Profile, *, final: bool) -> None:
         """Adds a window, and rewrites the file where that is due."""

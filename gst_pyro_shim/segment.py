@@ -26,6 +26,9 @@ HOST_INERT: Final = native.constant("GP_HOST_INERT")
 AGENT_RUNNING: Final = native.constant("GP_AGENT_RUNNING")
 AGENT_DONE: Final = native.constant("GP_AGENT_DONE")
 AGENT_REFUSED: Final = native.constant("GP_AGENT_REFUSED")
+_PYTHON_NONE: Final = native.constant("GP_PYTHON_NONE")
+_PYTHON_SAMPLED: Final = native.constant("GP_PYTHON_SAMPLED")
+_PYTHON_PUSHED: Final = native.constant("GP_PYTHON_PUSHED")
 
 _COUNTER_NAMES: Final = native.enum_names("gp_counter", "GP_COUNTER_")
 _CLOCK_NAMES: Final = native.enum_names("gp_clock", "GP_CLOCK_")
@@ -309,7 +312,17 @@ class Segment:
     @property
     def has_entered_python(self) -> bool:
         """A thread of the host has run Python, and its samples are of use."""
-        return bool(self._raw.python_entered)
+        return self._raw.python_state != _PYTHON_NONE
+
+    @property
+    def python_was_sampled(self) -> bool:
+        """Our pyroscope-io is up in the host, or was."""
+        return self._raw.python_state in {_PYTHON_SAMPLED, _PYTHON_PUSHED}
+
+    @property
+    def python_was_pushed(self) -> bool:
+        """It has ended, and has pushed all that it had."""
+        return self._raw.python_state == _PYTHON_PUSHED
 
     def offer_python(self, config: dict[str, str]) -> None:
         """Gives the host what host_python.py starts with."""
