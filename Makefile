@@ -35,7 +35,7 @@ $(shell mkdir -p $(STAMPS) && echo '$(PYTHON)' > $(STAMPS)/python)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-server accuracy lint format docs images bench clean apt-build apt-demo apt-test
+.PHONY: help build demo test test-server accuracy soak lint format docs images bench clean apt-build apt-demo apt-test
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,9 @@ test-server: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## push to a real server
 
 accuracy: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## accounts against known CPU, all combinations, ten runs each
 	GP_ACCURACY_RUNS=10 $(PY) -m pytest tests/accuracy $(PYTEST_ARGS)
+
+soak: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## a server whose pipelines and threads come and go, for MINUTES=5
+	GP_SOAK_MINUTES='$(or $(MINUTES),5)' $(PY) -m pytest -m soak $(PYTEST_ARGS)
 
 lint: $(STAMPS)/native $(STAMPS)/dev  ## check style and types, change nothing
 	$(PY) -m ruff check .

@@ -13,6 +13,7 @@ import sys
 import time
 
 from benchmarks import (
+    bench_churn,
     bench_hooks,
     bench_names,
     bench_pipeline,
@@ -31,6 +32,7 @@ PARTS = {
     "pipeline": bench_pipeline.rows,
     "probe": bench_probe.rows,
     "python": bench_python.rows,
+    "churn": bench_churn.rows,
 }
 
 

@@ -9,15 +9,29 @@
 
 #include "label.h"
 
+/* The twin lives as long as the bin, and moves with it (label_rows.c). */
 uint32_t
 gp_bins_own_work (uint32_t label)
 {
-  const struct gp_label *bin = &g_segment->labels[label];
-  if (bin->kind != GP_LABEL_STATE_CHANGE)
+  struct gp_label *bin = &g_segment->labels[label];
+  if (bin->kind != GP_LABEL_STATE_CHANGE || gp_load (&bin->gone) != 0)
     return label;
-  const char *strings = g_segment->strings;
-  return gp_label_intern (
-      GP_LABEL_ELEMENT, strings + bin->name, strings + bin->path, strings + bin->factory, strings + bin->pipeline);
+  uint32_t known = gp_load_acquire (&bin->work); /* pairs with the exchange below */
+  if (known != 0)
+    return known;
+  uint32_t own = gp_label_make (
+      GP_LABEL_ELEMENT, g_segment->strings + bin->name, bin->factory, gp_load (&bin->parent), bin->auto_named != 0);
+  if (own == gp_label_fixed (GP_LABEL_OVERFLOW))
+    return own;
+  if (!__atomic_compare_exchange_n (&bin->work, &known, own, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+    gp_label_gone (own); /* another thread was faster */
+    return known;
+  }
+  gp_label_set_parent (own, gp_load (&bin->parent)); /* it may have moved meanwhile */
+  if (__atomic_load_n (&bin->gone, __ATOMIC_SEQ_CST) != 0
+      && __atomic_exchange_n (&bin->work, 0, __ATOMIC_SEQ_CST) == own)
+    gp_label_gone (own);
+  return own;
 }
 
 uint32_t

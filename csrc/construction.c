@@ -22,7 +22,7 @@ enum
 struct construction
 {
   uint32_t serial;
-  uint32_t label;      /* 0: not known yet */
+  uint32_t label;      /* it has a reference from here; 0: not known yet */
   const void *element; /* NULL: known, or not made yet */
 };
 
@@ -54,6 +54,8 @@ gp_construction_of_birth (struct gp_thread *thread)
 static void
 forget_element (struct construction *one)
 {
+  gp_label_unref (one->label);
+  one->label = 0;
   if (one->element != NULL)
     atomic_fetch_sub_explicit (&g_constructions_unnamed, 1, memory_order_relaxed);
   one->element = NULL;
@@ -90,7 +92,7 @@ gp_construction_names (GstElement *element, uint32_t label)
   for (size_t i = 0; i < CONSTRUCTIONS; i++)
     if (g_constructions[i].element == element) {
       forget_element (&g_constructions[i]);
-      g_constructions[i].label = label; /* keeps the label */
+      g_constructions[i].label = label != 0 && gp_label_ref (label) ? label : 0;
     }
   pthread_mutex_unlock (&g_lock);
 }
@@ -100,13 +102,15 @@ adopt (struct gp_thread *thread)
 {
   pthread_mutex_lock (&g_lock);
   struct construction one = g_constructions[thread->born_in % CONSTRUCTIONS];
+  if (one.label != 0 && !gp_label_ref (one.label))
+    one.label = 0;
   pthread_mutex_unlock (&g_lock);
   int32_t later = (int32_t) (one.serial - thread->born_in);
-  if (later < 0 || (later == 0 && one.label == 0))
-    return;
-  thread->born_in = 0;
-  if (later == 0)
+  if (later > 0 || (later == 0 && one.label != 0))
+    thread->born_in = 0;
+  if (later == 0 && one.label != 0)
     gp_label_set_base (thread, one.label);
+  gp_label_unref (one.label);
 }
 
 static inline void

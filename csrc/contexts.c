@@ -25,7 +25,7 @@ struct context_call
   GSourceFunc function;
   gpointer data;
   GDestroyNotify notify;
-  uint32_t label; /* who asked */
+  uint32_t label; /* who asked; it has a reference from here */
 };
 
 static gboolean
@@ -49,6 +49,8 @@ end_context_call (gpointer data)
   struct context_call *call = data;
   if (call->notify != NULL)
     call->notify (call->data);
+  if (atomic_load (&g_active))
+    gp_label_unref (call->label);
   free (call);
 }
 
@@ -58,9 +60,13 @@ make_context_call (GSourceFunc function, gpointer data, GDestroyNotify notify)
 {
   struct gp_thread *thread = atomic_load (&g_active) && function != NULL ? gp_thread_current () : NULL;
   uint32_t label = thread != NULL ? gp_bins_label_to_hand_over (thread) : 0;
-  struct context_call *call = label != 0 ? malloc (sizeof *call) : NULL;
-  if (call != NULL)
-    *call = (struct context_call) { function, data, notify, label }; /* keeps the label */
+  if (label == 0 || !gp_label_ref (label))
+    return NULL;
+  struct context_call *call = malloc (sizeof *call);
+  if (call == NULL)
+    gp_label_unref (label);
+  else
+    *call = (struct context_call) { function, data, notify, label };
   return call;
 }
 

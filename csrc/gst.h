@@ -21,6 +21,9 @@
   X (g_mutex_trylock)                                                                                                  \
   X (g_mutex_unlock)                                                                                                   \
   X (g_object_get)                                                                                                     \
+  X (g_object_get_qdata)                                                                                               \
+  X (g_object_replace_qdata)                                                                                           \
+  X (g_quark_from_static_string)                                                                                       \
   X (g_quark_try_string)                                                                                               \
   X (g_type_check_instance_is_a)                                                                                       \
   X (g_type_class_peek)                                                                                                \

@@ -33,6 +33,7 @@ enum
 {
   THREAD_IDS = 4096, /* a power of two; threads beyond it get no tags */
   PAIRS = 4,
+  PATH_BYTES = 2048,
   GIVE_WAY_NS = 200000,
   GIVE_WAY_AGAIN_NS = 1000000 /* after the last pause of any thread */
 };
@@ -53,8 +54,12 @@ struct tagged
 
 static struct tagged g_tagged[THREAD_IDS];
 static _Atomic uint32_t g_tagged_count;
-/* Of each label, tuples (key, value); made at its first entry, kept for ever. */
-static PyObject *g_pairs[GP_LABELS][PAIRS];
+/* Of each label, tuples (key, value); made at its first entry, and anew where its row or its place is another's. */
+static struct
+{
+  uint32_t serial, parent;
+  PyObject *pairs[PAIRS];
+} g_pairs[GP_LABELS];
 
 static PyObject *g_add_tag, *g_remove_tag;
 static _Atomic bool g_tags_wanted;
@@ -122,11 +127,21 @@ pairs_of (uint32_t label)
     [GP_LABEL_OVERFLOW] = "[too many labels]",
     [GP_LABEL_LOADING] = "[loading plugins]",
   };
-  PyObject **pairs = g_pairs[label];
-  if (pairs[0] != NULL)
-    return pairs;
   const struct gp_label *names = &g_segment->labels[label];
-  const char *name = g_segment->strings + names->name, *path = g_segment->strings + names->path;
+  PyObject **pairs = g_pairs[label].pairs;
+  uint32_t parent = gp_load (&names->parent), topmost = gp_label_topmost (label);
+  if (pairs[0] != NULL && g_pairs[label].serial == names->serial && g_pairs[label].parent == parent)
+    return pairs;
+  for (int i = 0; i < PAIRS; i++) {
+    if (pairs[i] != NULL)
+      PY (Py_DecRef) (pairs[i]);
+    pairs[i] = NULL;
+  }
+  g_pairs[label].serial = names->serial;
+  g_pairs[label].parent = parent;
+  char path[PATH_BYTES];
+  gp_label_path (label, path, sizeof path);
+  const char *name = g_segment->strings + names->name;
   if (names->kind == GP_LABEL_ELEMENT) {
     pairs[1] = make_pair ("factory", "", g_segment->strings + names->factory, "");
     pairs[3] = is_nested (path) ? make_pair ("path", "", path, "") : NULL;
@@ -134,10 +149,10 @@ pairs_of (uint32_t label)
   } else if (names->kind == GP_LABEL_STATE_CHANGE) {
     pairs[0] = make_pair ("element", "[state change of ", name, "]");
   } else {
-    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_LOADING ? fixed[names->kind] : "", "");
+    pairs[0] = make_pair ("element", "", names->kind < GP_LABEL_KINDS ? fixed[names->kind] : "", "");
   }
-  if (names->pipeline != 0)
-    pairs[2] = make_pair ("pipeline", "", g_segment->strings + names->pipeline, "");
+  if (topmost != label || names->kind == GP_LABEL_STATE_CHANGE)
+    pairs[2] = make_pair ("pipeline", "", g_segment->strings + g_segment->labels[topmost].name, "");
   return pairs;
 }
 

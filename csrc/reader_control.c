@@ -118,12 +118,6 @@ gp_reader_names (const struct gp_segment *segment)
 }
 
 uint32_t
-gp_reader_links (const struct gp_segment *segment)
-{
-  return bounded (load32 (&segment->link_count), GP_LINKS);
-}
-
-uint32_t
 gp_reader_host_state (const struct gp_segment *segment)
 {
   return load32 (&segment->host_state);

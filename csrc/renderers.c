@@ -28,7 +28,7 @@ struct work_queue
 {
   const pthread_cond_t *condition; /* NULL: free */
   uint32_t first, count;           /* of labels, a ring */
-  uint32_t last;                   /* the latest label taken out; 0: none */
+  uint32_t last;                   /* the latest label taken out; 0: none. All have references from here */
   uint32_t labels[QUEUED];
 };
 
@@ -39,6 +39,14 @@ const char *const g_renderers[] = { "libgallium", "swrast_dri.so", "kms_swrast_d
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct work_queue g_queues[QUEUES]; /* under g_lock */
 static uint32_t g_next_way;                /* whose place a new one takes where all are taken; under g_lock */
+
+/* Requires g_lock. */
+static void
+forget_signals (struct work_queue *queue)
+{
+  for (; queue->count > 0; queue->count--, queue->first = (queue->first + 1) % QUEUED)
+    gp_label_unref (queue->labels[queue->first]);
+}
 
 /* NULL: none, and none is wanted. Requires g_lock. */
 static struct work_queue *
@@ -57,6 +65,8 @@ find_queue (const pthread_cond_t *condition, bool make)
   if (!make)
     return NULL;
   at = (start + g_next_way++ % WAYS) % QUEUES;
+  forget_signals (&g_queues[at]);
+  gp_label_unref (g_queues[at].last);
   g_queues[at] = (struct work_queue) { .condition = condition };
   return &g_queues[at];
 }
@@ -72,13 +82,13 @@ note_signal (const pthread_cond_t *condition)
     label = gp_label_fixed (GP_LABEL_THREAD);
   pthread_mutex_lock (&g_lock);
   struct work_queue *queue = find_queue (condition, false);
-  if (queue != NULL && queue->count < QUEUED)
-    queue->labels[(queue->first + queue->count++) % QUEUED] = label; /* keeps the label */
+  if (queue != NULL && queue->count < QUEUED && gp_label_ref (label))
+    queue->labels[(queue->first + queue->count++) % QUEUED] = label;
   pthread_mutex_unlock (&g_lock);
 }
 
 /* The worker has taken what the oldest signal was for. otherwise: where none is left, several may have been woken by
- * one. 0: nobody has signalled yet. */
+ * one. The label has a reference for the caller; 0: nobody has signalled yet. */
 static uint32_t
 take_signal (const pthread_cond_t *condition, bool otherwise)
 {
@@ -86,6 +96,7 @@ take_signal (const pthread_cond_t *condition, bool otherwise)
   pthread_mutex_lock (&g_lock);
   struct work_queue *queue = find_queue (condition, false);
   if (queue != NULL && queue->count > 0) {
+    gp_label_unref (queue->last);
     queue->last = queue->labels[queue->first];
     queue->first = (queue->first + 1) % QUEUED;
     queue->count--;
@@ -93,6 +104,8 @@ take_signal (const pthread_cond_t *condition, bool otherwise)
   } else if (queue != NULL && otherwise) {
     label = queue->last;
   }
+  if (label != 0)
+    gp_label_ref (label);
   pthread_mutex_unlock (&g_lock);
   return label;
 }
@@ -103,6 +116,7 @@ serve (struct gp_thread *thread, bool otherwise)
   uint32_t label = take_signal (thread->work_condition, otherwise);
   if (label != 0 && label != thread->base)
     gp_label_set_base (thread, label);
+  gp_label_unref (label);
 }
 
 int
@@ -114,7 +128,7 @@ gp_renderers_wait (pthread_cond_t *condition, pthread_mutex_t *mutex)
   thread->work_condition = condition;
   thread->work_mutex = mutex;
   pthread_mutex_lock (&g_lock);
-  find_queue (condition, true)->count = 0;
+  forget_signals (find_queue (condition, true));
   pthread_mutex_unlock (&g_lock);
   int result = g_renderers_real.wait (condition, mutex);
   if (atomic_load (&g_active))

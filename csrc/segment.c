@@ -34,7 +34,14 @@ enum
 static _Alignas (PAGE_BYTES) char g_wiped_page[PAGE_BYTES];
 extern _Atomic bool g_active __attribute__ ((alias ("g_wiped_page")));
 
+enum
+{
+  SMALLEST_BLOCK = 32,
+  SIZE_CLASSES = 12 /* up to 64 KiB */
+};
+
 static pthread_mutex_t g_strings_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t g_free_blocks[SIZE_CLASSES]; /* offset of the first of each size, 0: none; under the lock */
 
 _Static_assert (sizeof (struct gp_segment) < UINT32_MAX, "bytes is 32 bits wide");
 _Static_assert (offsetof (struct gp_segment, ring) % 8 == 0, "records are aligned");
@@ -77,10 +84,59 @@ gp_segment_create (int *fd)
   segment->start_mono_ns = gp_clock_ns (CLOCK_MONOTONIC);
   segment->start_real_ns = gp_clock_ns (CLOCK_REALTIME);
   segment->strings_used = 1; /* offset 0 is "" */
-  segment->label_count = 1;
   *fd = memory;
   g_segment = segment;
   return 0;
+}
+
+/* Requires: the lock. 0: full. */
+static uint32_t
+take_bytes (size_t bytes)
+{
+  uint32_t offset = g_segment->strings_used;
+  if (bytes > GP_STRINGS - offset)
+    return 0;
+  gp_store_release (&g_segment->strings_used, offset + (uint32_t) bytes);
+  return offset;
+}
+
+/* The smallest size of blocks that holds so many bytes. */
+static int
+size_class (size_t bytes)
+{
+  int found = 0;
+  while (found < SIZE_CLASSES - 1 && (size_t) SMALLEST_BLOCK << found < bytes)
+    found++;
+  return found;
+}
+
+uint32_t
+gp_strings_take (size_t bytes, uint32_t *room)
+{
+  int wanted = size_class (bytes);
+  *room = SMALLEST_BLOCK << wanted;
+  if (*room < bytes)
+    return 0;
+  pthread_mutex_lock (&g_strings_lock);
+  uint32_t offset = g_free_blocks[wanted];
+  if (offset != 0)
+    memcpy (&g_free_blocks[wanted], g_segment->strings + offset, sizeof offset);
+  else
+    offset = take_bytes (*room);
+  pthread_mutex_unlock (&g_strings_lock);
+  return offset;
+}
+
+void
+gp_strings_give_back (uint32_t offset, uint32_t room)
+{
+  if (room == 0)
+    return;
+  pthread_mutex_lock (&g_strings_lock);
+  uint32_t *first = &g_free_blocks[size_class (room)];
+  memcpy (g_segment->strings + offset, first, sizeof *first); /* a block that is free holds where the next one is */
+  *first = offset;
+  pthread_mutex_unlock (&g_strings_lock);
 }
 
 uint32_t
@@ -90,13 +146,9 @@ gp_strings_add (const char *text)
   if (bytes == 1)
     return 0;
   pthread_mutex_lock (&g_strings_lock);
-  uint32_t offset = g_segment->strings_used;
-  if (bytes <= GP_STRINGS - offset) {
+  uint32_t offset = take_bytes (bytes);
+  if (offset != 0)
     memcpy (g_segment->strings + offset, text, bytes);
-    gp_store_release (&g_segment->strings_used, offset + (uint32_t) bytes);
-  } else {
-    offset = 0;
-  }
   pthread_mutex_unlock (&g_strings_lock);
   return offset;
 }

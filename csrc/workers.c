@@ -33,17 +33,20 @@ struct birth
 {
   void *(*function) (void *);
   void *argument;
-  uint32_t label; /* inherited element; 0: none */
+  uint32_t label; /* inherited element, with a reference; 0: none */
   bool renders;   /* made by a software renderer: renderers.c */
   uint32_t construction;
 };
 
-/* No slot was free: the thread's CPU goes to its label as a whole, at its end. */
+/* No slot was free: the thread's CPU goes to its label as a whole, at its end, and so does the reference. */
 static void
 account_whole_thread (void *label)
 {
-  if (atomic_load (&g_active)) /* not in the child of a fork */
-    gp_add (&g_segment->labels[(uintptr_t) label].overflow_ns, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  if (!atomic_load (&g_active)) /* in the child of a fork */
+    return;
+  gp_add (&g_segment->labels[(uintptr_t) label].overflow_ns, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  if ((uintptr_t) label != gp_label_fixed (GP_LABEL_THREAD))
+    gp_label_unref ((uint32_t) (uintptr_t) label);
 }
 
 static void
@@ -70,6 +73,7 @@ thread_main (void *data)
   gp_python_thread_starts (birth.function, birth.argument, base);
   struct gp_thread *thread = gp_thread_attach (base, base, &root);
   if (thread != NULL) {
+    gp_label_unref (birth.label); /* the thread's account has one now */
     thread->renders = birth.renders;
     thread->born_in = birth.construction;
     result = birth.function (birth.argument);
@@ -97,10 +101,13 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
   if (birth == NULL)
     return g_real_pthread_create (id, attr, function, argument);
   uint32_t construction = thread != NULL ? gp_construction_of_birth (thread) : 0;
-  *birth = (struct birth) { function, argument, label, renders, construction }; /* keeps the label */
+  label = label != 0 && gp_label_ref (label) ? label : 0;
+  *birth = (struct birth) { function, argument, label, renders, construction };
   int error = g_real_pthread_create (id, attr, thread_main, birth);
-  if (error != 0)
+  if (error != 0) {
     free (birth);
+    gp_label_unref (label);
+  }
   return error;
 }
 
@@ -139,6 +146,7 @@ gp_workers_init (void)
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
+    { "g_thread_pool_free", (void *) gp_pool_free, (void **) &g_real_pool_free, NULL },
     { "sigwait", (void *) gp_sigwait, (void **) &g_real_sigwait, NULL },
     { "sigwaitinfo", (void *) gp_sigwaitinfo, (void **) &g_real_sigwaitinfo, NULL },
     { "sigtimedwait", (void *) gp_sigtimedwait, (void **) &g_real_sigtimedwait, NULL },

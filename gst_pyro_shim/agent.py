@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.delivery import Delivery
     from gst_pyro_shim.python_samples import PythonSamples
+    from gst_pyro_shim.segment_rows import Label
     from gst_pyro_shim.window import Window
 
 DRAIN_S: Final = 0.25
@@ -38,6 +39,8 @@ FLUSH_S: Final = 0.9
 SETTLE_S: Final = 0.01
 """For handlers that are in flight at the stop."""
 _DWARF_UNTIL_S: Final = 0.3
+_MAX_LINKS: Final = 65_536
+"""Told already and remembered; beyond it some are told again."""
 
 _LEVELS: Final = ("error", "warning", "info", "debug")
 
@@ -71,7 +74,9 @@ class Agent:
     ) -> None:
         """Prepares; `run` works."""
         from gst_pyro_shim import native
+        from gst_pyro_shim.config import NAMES_IN_A_FILE
         from gst_pyro_shim.debuginfod import debuginfod_of
+        from gst_pyro_shim.naming import Names
         from gst_pyro_shim.symbolize import Symbolizer
         from gst_pyro_shim.window import Window
 
@@ -86,8 +91,13 @@ class Agent:
         if servers is not None:
             native.use_cache(str(servers.cache))
         self._symbolizer = Symbolizer(segment, servers)
-        self._window: Window = Window(segment, self._symbolizer)
-        self._links = 0
+        limit = settings.auto_names
+        self._names = Names(
+            limit if delivery.pushes else max(limit, NAMES_IN_A_FILE), segment.is_gone
+        )
+        self._said_folded = False
+        self._window: Window = Window(segment, self._symbolizer, self._names)
+        self._links: set[tuple[Label, Label]] = set()
         self._said_first = False
         self._notes: list[str] = []
         self._python: PythonSamples | None = None
@@ -170,6 +180,13 @@ class Agent:
         profile.comments.append(stats.to_comment())
         profile.comments.extend(self._new_links())
         self._delivery.deliver(profile, final=final)
+        if self._names.folded and not self._said_folded:
+            self._said_folded = True
+            self._log(
+                "warning",
+                "there are many elements whose names GStreamer made, and further ones count together:"
+                f" {self._names.example}. GST_PYROSCOPE_AUTO_NAMES sets how many are told apart",
+            )
         self._log(
             "debug",
             f"window of {profile.duration_ns / 1e9:.1f} s: {len(profile.samples)} stacks,"
@@ -179,9 +196,12 @@ class Agent:
 
     def _new_links(self) -> list[str]:
         """The comment on those that were met since the last window, if any."""
-        found = self._segment.links(self._links)
-        self._links += len(found)
-        comment = links.to_comment(found)
+        found = dict.fromkeys(self._window.take_links())
+        new = [link for link in found if link not in self._links]
+        if len(self._links) > _MAX_LINKS:
+            self._links.clear()
+        self._links.update(new)
+        comment = links.to_comment(new)
         return [comment] if comment else []
 
     def _stats(self, *, final: bool) -> RunStats:
@@ -189,6 +209,7 @@ class Agent:
         counters = segment.counters()
         counters["threads_seen"] = segment.threads_seen
         counters["accounted_twice_ms"] = window.twice_ns // 1_000_000
+        counters["names_folded"] = self._names.folded
         counters |= window.dropped | self._delivery.counters
         return RunStats(
             pid=segment.pid,

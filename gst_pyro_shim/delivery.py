@@ -100,6 +100,11 @@ class Delivery:
             self.places.append(settings.masked()["server_url"])
 
     @property
+    def pushes(self) -> bool:
+        """A server takes profiles, in which each name is a series."""
+        return self._server is not None
+
+    @property
     def counters(self) -> dict[str, int]:
         """What was dropped before it came to any exporter, and an exporter's counts.
 

@@ -35,13 +35,14 @@ ON_THREADS_OF_THE_HOST = (
     *("account*.c", "bins.c", "construction.c", "contexts.c", "elements.c", "hooks.c"),
     *("imports_elf.c", "imports_slot.c", "imports_walk.c", "loading.c", "probes.c", "renderers.c"),
     *(
-        "label.c",
+        "label*.c",
         "links.c",
         "names.c",
         "names_orc.c",
         "pools.c",
         "python.c",
         "thread.c",
+        "thread_slots.c",
         "workers.c",
     ),
 )

@@ -32,7 +32,7 @@ def push():
             TOKEN_HEADER: os.environ["GST_PYROSCOPE_COLLECTOR_TOKEN"],
         },
     )
-    urllib.request.urlopen(asked, timeout=5).close()
+    urllib.request.urlopen(asked, timeout=60).close()
 
 
 ours = ("GST", "LD_PRELOAD")
@@ -40,8 +40,11 @@ print(json.dumps({name: text for name, text in os.environ.items() if name.starts
 sys.stdout.flush()
 if "late" not in sys.argv:
     push()
-elif os.fork() == 0:
-    time.sleep(0.5)
-    push()
-    os._exit(0)
+else:
+    host = os.getpid()
+    if os.fork() == 0:
+        while os.getppid() == host:
+            time.sleep(0.01)
+        push()
+        os._exit(0)
 sys.exit(4)

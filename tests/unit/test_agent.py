@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
-from tests.waiting import wait_for
+from tests.waiting import Waited, wait_for
 
 MS = 1_000_000
 
@@ -62,7 +61,7 @@ def running(shim, home="embedded"):
     finally:
         if shim.raw.host_state == lib.GP_HOST_RUNNING:
             shim.stop()
-        thread.join(5.0)
+        thread.join(60.0)
         assert not thread.is_alive()
 
 
@@ -226,7 +225,7 @@ def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
 def test_a_file_that_cannot_be_written_is_said_once(shim, environ, capfd):
     environ(output="/nowhere/x.pb.gz", upload_interval=0.1)
     with running(shim):
-        time.sleep(0.35)
+        wait_for(lambda: shim.raw.close_done >= 3)
     assert capfd.readouterr().err.count("cannot write the profile to /nowhere/x.pb.gz") == 1
 
 
@@ -249,7 +248,7 @@ def test_the_log_moves_no_cursor(capfd):
 
 
 @pytest.mark.parametrize("what", ["nobody there", "hangs"])
-def test_the_end_takes_less_than_a_second_whatever_the_server_does(shim, environ, what):
+def test_the_end_waits_less_than_a_second_whatever_the_server_does(shim, environ, what):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:  # listens, and never answers
@@ -259,11 +258,11 @@ def test_the_end_takes_less_than_a_second_whatever_the_server_does(shim, environ
         environ(server_url=f"http://127.0.0.1:{port}", upload_interval=0.1, log_level="error")
         with running(shim) as done:
             burn(shim, 50)
-            time.sleep(0.4)
-            begin = time.monotonic()
-            shim.stop()
-            done.join(3.0)
-            assert time.monotonic() - begin < 1.0
+            wait_for(lambda: shim.raw.close_done >= 3)
+            with Waited() as waited:
+                shim.stop()
+                done.join(60.0)
+            assert waited.seconds < 1.0
     assert shim.raw.agent_state == AGENT_DONE
 
 

@@ -10,7 +10,7 @@ import http.client
 import json
 import socket
 import threading
-import time
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +21,7 @@ from gst_pyro_shim.profile import encode
 from gst_pyro_shim.schema import PushRequest
 from gst_pyro_shim.wire import COLLECTOR_ENV, PUSH_PATH, STARTED_PATH, TOKEN_ENV, TOKEN_HEADER
 from tests import profiles
+from tests.waiting import Waited, wait_for
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def _request(*profiles_given, name="process_cpu"):
 def _post(collector, body, path=PUSH_PATH, **headers):
     given = {TOKEN_HEADER: collector.token, "Content-Type": "application/proto"}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=60)
     try:
         connection.request("POST", path, body, given)
         answer = connection.getresponse()
@@ -53,10 +54,7 @@ def _post(collector, body, path=PUSH_PATH, **headers):
 
 def _settle(collector):
     """An answer comes before its profiles are merged."""
-    deadline = time.monotonic() + 10
-    while collector.is_busy:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not collector.is_busy)
 
 
 def _cpu_ns(collector):
@@ -170,7 +168,7 @@ def test_what_is_no_push_is_refused_in_the_servers_words(collector, body, header
 
 
 def test_a_body_that_is_too_large_is_not_read(collector):
-    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=60)
     connection.putrequest("POST", PUSH_PATH)
     connection.putheader(TOKEN_HEADER, collector.token)
     connection.putheader("Content-Type", "application/proto")
@@ -192,7 +190,7 @@ def test_a_damaged_profile_is_a_problem_and_no_harm(collector):
 
 def test_other_paths(collector):
     assert _post(collector, b"", path="/ingest")[0] == 404
-    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(collector.url).netloc, timeout=60)
     connection.request("GET", "/ready")
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (200, b"ready")
@@ -206,13 +204,13 @@ def test_it_listens_on_loopback_only(collector):
 
 
 def test_closing_does_not_wait_for_idle_connections():
-    with Collector() as collector:
-        collector.start()
-        address = urlsplit(collector.url)
-        idle = socket.create_connection((address.hostname, address.port))
-        started = time.monotonic()
-    assert time.monotonic() - started < 1
-    idle.close()
+    running = ExitStack()
+    collector = running.enter_context(Collector())
+    collector.start()
+    address = urlsplit(collector.url)
+    with socket.create_connection((address.hostname, address.port)), Waited() as waited:
+        running.close()
+    assert waited.seconds < 1.0
 
 
 def test_a_connection_that_breaks_says_nothing(collector, capfd):
@@ -236,7 +234,4 @@ def test_an_agent_inside_its_host_announces_itself(collector):
     announce({COLLECTOR_ENV: "http://127.0.0.1:x"})
     assert not collector.was_embedded
     announce({COLLECTOR_ENV: collector.url, TOKEN_ENV: collector.token})
-    deadline = time.monotonic() + 10
-    while not collector.was_embedded:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: collector.was_embedded)

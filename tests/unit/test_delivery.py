@@ -43,7 +43,7 @@ def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
         environ = {COLLECTOR_ENV: collector.url}
         delivery = Delivery(settings, environ, 7, lambda _, text: said.append(text))
         delivery.deliver(old, final=True)
-        delivery.close(time.monotonic() + 5, profiles.demo)
+        delivery.close(time.monotonic() + 60, profiles.demo)
         assert delivery.counters["dropped_too_old"] == 1
         assert not server.requests
     # The last word came too.
@@ -66,7 +66,7 @@ def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
             delivery.drop("queue_full", "because", 3)
         assert delivery.counters["dropped_queue_full"] == 6
         assert said == [("warning", "profile dropped (queue_full): because")]
-        delivery.close(time.monotonic() + 5, profiles.demo)
+        delivery.close(time.monotonic() + 60, profiles.demo)
 
 
 def test_allocations_that_no_server_takes_are_counted(said):
@@ -77,7 +77,7 @@ def test_allocations_that_no_server_takes_are_counted(said):
         assert delivery.counters["dropped_too_large"] == 1
         (line,) = said
         assert line.startswith("profile dropped (too_large): 1572865 bytes of allocations; ")
-        delivery.close(time.monotonic() + 5, profiles.demo)
+        delivery.close(time.monotonic() + 60, profiles.demo)
         assert not server.requests
 
 
@@ -176,7 +176,7 @@ def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "a.pb.gz")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert done.stdout.strip() == "[]"

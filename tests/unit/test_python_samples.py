@@ -55,7 +55,7 @@ def push(url, token, raw, name="process_cpu", coding="identity"):
     headers = {"Content-Type": "application/proto", TOKEN_HEADER: token}
     headers["Content-Encoding"] = coding
     asked = urllib.request.Request(url + PUSH_PATH, request.SerializeToString(), headers)
-    urllib.request.urlopen(asked, timeout=5).close()
+    urllib.request.urlopen(asked, timeout=60).close()
 
 
 class FakeDelivery:

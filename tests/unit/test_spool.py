@@ -181,7 +181,7 @@ def test_a_claim_ends_with_its_process(spool):
         "assert s.claim(s.entries()[0]); os.kill(os.getpid(), 9)"
     )
     root = str(Path(spool.path).parent)
-    done = subprocess.run([sys.executable, "-c", code, root, SERVER], check=False, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code, root, SERVER], check=False, timeout=60)
     assert done.returncode == -9
     assert spool.claim(entry).body == b"body"
 
@@ -253,7 +253,7 @@ def test_a_really_full_disk(tmp_path):
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     if done.returncode == 77:
@@ -291,9 +291,9 @@ def test_processes_that_share_it_deliver_each_profile_once(spool):
     workers = [context.Process(target=_deliver_all, args=(root, taken)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    got = [taken.get(timeout=30) for _ in bodies]
+    got = [taken.get(timeout=60) for _ in bodies]
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     taken.close()
     assert set(got) == bodies
     assert not files(spool)

@@ -458,7 +458,7 @@ TEST (after_the_stop_nobody_is_armed)
   pthread_t id;
   host_create (&id, NULL, (void *(*) (void *) ) (uintptr_t) gp_thread_known, NULL);
   pthread_join (id, NULL);
-  for (uint32_t i = 0; i < g_segment->threads_used; i++)
+  for (uint32_t i = gp_thread_next (0); i != GP_NO_ROW; i = gp_thread_next (i + 1))
     CHECK (g_threads[i].perf_fd == -1 && g_threads[i].timer == -1);
 }
 
