@@ -95,7 +95,7 @@ enum gp_counter
   GP_COUNTER_DROPPED_NESTED,    /* handler interrupted itself or a half-built state */
   GP_COUNTER_DROPPED_INERT,     /* came after the stop */
   GP_COUNTER_DROPPED_WAITED,    /* met a wait of the host's for any signal, on a thread that had it blocked */
-  GP_COUNTER_FOREIGN_SIGNALS,   /* not ours; left to the default, which ignores them */
+  GP_COUNTER_FOREIGN_SIGNALS,   /* not ours, and nobody's */
   GP_COUNTER_STACKS_CFI,        /* reached the root by CFI alone */
   GP_COUNTER_STACKS_SCAN,       /* reached the root; a stretch without CFI crossed by a verified scan */
   GP_COUNTER_STACKS_GUESSED,    /* as before, but the candidate stood behind an indirect call */
@@ -109,7 +109,8 @@ enum gp_counter
   GP_COUNTER_THREADS_FOUND,     /* threads found by polling */
   GP_COUNTER_ACCOUNTS_FULL,
   GP_COUNTER_LINKS_FULL,
-  GP_COUNTER_UNARMED, /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_UNARMED,   /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_TAGS_FULL, /* entries into Python whose thread has no tags: too many thread ids */
   GP_COUNTERS
 };
 
@@ -262,7 +263,7 @@ struct gp_segment
   uint32_t signal;              /* shim: number of the sampling signal, 0: none */
   uint64_t close_mono_ns;       /* shim: when the last close was made */
   uint64_t process_cpu_ns;      /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
-  uint32_t labels_moved;        /* shim: raised where a label gets another parent */
+  uint32_t labels_moved;        /* shim: raised where a label gets another parent or name */
   uint32_t module_count;        /* shim */
   uint32_t generation;          /* shim: of the module list */
   uint32_t strings_used;        /* shim */

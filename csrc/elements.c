@@ -68,13 +68,11 @@ is_auto_named (GstObject *object, const char *name)
   return digits > 0 && name[digits] == '\0';
 }
 
-/* The label of the bin that holds the element; 0: none. *has_parent: it may be in something that is no element. */
+/* The label of the bin that holds the element; 0: none. */
 static uint32_t
-parent_label (GstElement *element, bool *has_parent)
+parent_label (GstElement *element)
 {
   GstObject *parent = GST (gst_object_get_parent) (GST_OBJECT_CAST (element));
-  if (has_parent != NULL)
-    *has_parent = parent != NULL;
   if (parent == NULL)
     return 0;
   uint32_t label = 0;
@@ -86,7 +84,7 @@ parent_label (GstElement *element, bool *has_parent)
 
 /* A label that is new, kept with the element until its end. One of two threads that come at once is too late. */
 static uint32_t
-make_label (GstElement *element, uint32_t parent, gpointer before)
+make_label (GstElement *element, uint32_t parent)
 {
   gchar *name = GST (gst_object_get_name) (GST_OBJECT_CAST (element));
   if (name == NULL)
@@ -97,57 +95,46 @@ make_label (GstElement *element, uint32_t parent, gpointer before)
   GST (g_free) (name);
   if (label == gp_label_fixed (GP_LABEL_OVERFLOW))
     return label;
-  GDestroyNotify destroy = NULL;
   if (GST (g_object_replace_qdata) (
-          (GObject *) element, g_label_key, before, GUINT_TO_POINTER (label), on_element_gone, &destroy)) {
-    if (before != NULL)
-      gp_label_gone (GPOINTER_TO_UINT (before));
+          (GObject *) element, g_label_key, NULL, GUINT_TO_POINTER (label), on_element_gone, NULL))
     return label;
-  }
   gp_label_gone (label);
   return GPOINTER_TO_UINT (GST (g_object_get_qdata) ((GObject *) element, g_label_key));
 }
 
-/* Only what is in no bin can be given another name. */
-static bool
-is_renamed (GstElement *element, uint32_t label)
+/* An element may have been given another name while it was in no bin. */
+static void
+follow_name (GstElement *element, uint32_t label)
 {
   GST (g_mutex_lock) (GST_OBJECT_GET_LOCK (element));
   const char *name = GST_OBJECT_NAME (element);
-  bool renamed = name != NULL && strcmp (name, g_segment->strings + g_segment->labels[label].name) != 0;
+  if (name != NULL && strcmp (name, g_segment->strings + g_segment->labels[label].name) != 0)
+    gp_label_rename (label, name, is_auto_named (GST_OBJECT_CAST (element), name));
   GST (g_mutex_unlock) (GST_OBJECT_GET_LOCK (element));
-  return renamed;
 }
 
 uint32_t
 gp_elements_label (GstElement *element)
 {
-  gpointer kept = GST (g_object_get_qdata) ((GObject *) element, g_label_key);
-  return kept != NULL ? GPOINTER_TO_UINT (kept) : make_label (element, parent_label (element, NULL), NULL);
-}
-
-uint32_t
-gp_elements_label_now (GstElement *element)
-{
-  gpointer kept = GST (g_object_get_qdata) ((GObject *) element, g_label_key);
-  bool has_parent;
-  uint32_t label = GPOINTER_TO_UINT (kept), parent = parent_label (element, &has_parent);
-  if (label == 0)
-    return make_label (element, parent, NULL);
-  if (!has_parent && is_renamed (element, label)) {
-    gp_elements_all_changed (); /* pads are cached with the old label */
-    return make_label (element, 0, kept);
-  }
-  gp_label_set_parent (label, parent);
-  return label;
+  uint32_t label = GPOINTER_TO_UINT (GST (g_object_get_qdata) ((GObject *) element, g_label_key));
+  return label != 0 ? label : make_label (element, parent_label (element));
 }
 
 void
 gp_elements_moved (GstElement *element)
 {
-  gpointer kept = GST (g_object_get_qdata) ((GObject *) element, g_label_key);
-  if (kept != NULL)
-    gp_label_set_parent (GPOINTER_TO_UINT (kept), parent_label (element, NULL));
+  uint32_t label = GPOINTER_TO_UINT (GST (g_object_get_qdata) ((GObject *) element, g_label_key));
+  if (label == 0)
+    return;
+  follow_name (element, label);
+  gp_label_set_parent (label, parent_label (element));
+}
+
+uint32_t
+gp_elements_label_now (GstElement *element)
+{
+  gp_elements_moved (element);
+  return gp_elements_label (element);
 }
 
 static uint32_t
@@ -245,11 +232,4 @@ gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side 
     set = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
   remember (set, (struct gp_pad_cache) { key, generation, label });
   return label;
-}
-
-void
-gp_elements_all_changed (void)
-{
-  for (size_t i = 0; i < 1 << GP_PAD_GENERATIONS_LOG2; i++)
-    gp_add (&g_pad_generations[i], 1);
 }

@@ -28,7 +28,7 @@ GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
 /* The same, where the element may have moved or got another name since. */
 GP_INTERNAL uint32_t gp_elements_label_now (GstElement *element);
 
-/* The element is in another bin now: its label, if it has one, says so. */
+/* The element is in another bin now, and may have another name: its label, if it has one, says so. */
 GP_INTERNAL void gp_elements_moved (GstElement *element);
 
 /* Which element of a pad is meant, and on what occasion. Where data goes from one element to another, the cache knows
@@ -49,9 +49,6 @@ enum gp_pad_side
  * | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_pad_missed (
     struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t generation);
-
-/* Whatever was cached of any pad is void. MT-Safe | AS-Safe */
-GP_INTERNAL void gp_elements_all_changed (void);
 
 static inline uintptr_t
 gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)

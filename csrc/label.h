@@ -56,6 +56,10 @@ GP_INTERNAL void gp_label_unref (uint32_t label);
  * MT-Safe | AS-Safe */
 GP_INTERNAL void gp_label_gone (uint32_t label);
 
+/* The element has another name now. The agent may read a torn one at that moment, and reads it again.
+ * MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL void gp_label_rename (uint32_t label, const char *name, bool auto_named);
+
 /* The element is in another bin now, or in one for the first time. 0 keeps the last one. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_label_set_parent (uint32_t label, uint32_t parent);
 

@@ -4,6 +4,7 @@
  * Context: lifecycle and the slow path of hooks; references are given back on any thread of the host.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <string.h>
 #include "label.h"
 #include "table.h"
@@ -129,6 +130,19 @@ gp_label_gone (uint32_t label)
   if (work != 0)
     gp_label_gone (work);
   gp_label_unref (label);
+}
+
+void
+gp_label_rename (uint32_t label, const char *name, bool auto_named)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  struct gp_label *row = &g_segment->labels[label];
+  pthread_mutex_lock (&lock);
+  if (set_name (row, name)) {
+    row->auto_named = auto_named;
+    __atomic_fetch_add (&g_segment->labels_moved, 1, __ATOMIC_RELEASE);
+  }
+  pthread_mutex_unlock (&lock);
 }
 
 void

@@ -14,13 +14,13 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "account.h"
 #include "gst.h"
 #include "hooks.h"
 #include "imports.h"
+#include "kernel.h"
 #include "label.h"
 #include "modules.h"
 #include "poller.h"
@@ -80,7 +80,7 @@ say_lost (void)
 void
 gp_lifecycle_stop (void)
 {
-  if ((!atomic_load (&g_active) && !atomic_load (&g_ending)) || g_segment->host_pid != getpid ())
+  if ((!atomic_load (&g_active) && !atomic_load (&g_ending)) || g_segment->host_pid != gp_syscall (SYS_getpid))
     return;
   /* Once in all, however many ways out the host takes (gst_deinit, exit handlers, a signal). */
   uint64_t now = gp_clock_ns (CLOCK_MONOTONIC), unset = 0, deadline;
@@ -103,7 +103,8 @@ on_termination (int number)
   memset (&action, 0, sizeof action);
   action.sa_handler = SIG_DFL;
   sigaction (number, &action, NULL);
-  syscall (SYS_tgkill, getpid (), syscall (SYS_gettid), number); /* delivered when this handler returns */
+  gp_syscall (
+      SYS_tgkill, gp_syscall (SYS_getpid), gp_syscall (SYS_gettid), number); /* delivered when this handler returns */
   errno = saved_errno;
 }
 
@@ -124,7 +125,7 @@ void
 gp_lifecycle_agent_embedded (void)
 {
   /* An agent beside the host outlives it and needs no signal caught. Pid 1 has no default action to fall back on. */
-  if (getpid () == 1)
+  if (gp_syscall (SYS_getpid) == 1)
     return;
   catch_termination (SIGINT);
   catch_termination (SIGTERM);
@@ -155,8 +156,8 @@ gp_lifecycle_retire (void)
 void
 gp_lifecycle_dispose (void)
 {
-  /* In a forked child a thread that is not there may hold the log's lock. */
-  if (g_segment == NULL || g_segment->host_pid != getpid ())
+  /* In a forked child a thread that is not there may have a line on its way. */
+  if (g_segment == NULL || g_segment->host_pid != gp_syscall (SYS_getpid))
     return;
   if (g_segment->stop_on_dispose)
     gp_lifecycle_stop ();
@@ -230,7 +231,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   }
   gp_label_init ();
   if (!gp_settings_take (params)) {
-    close (memory);
+    gp_syscall (SYS_close, memory);
     return;
   }
   strncpy (g_segment->program, program_invocation_short_name, sizeof g_segment->program - 1);
@@ -243,7 +244,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   error = gp_threads_init ();
   if (error != 0) {
     give_up ("no room for threads", error);
-    close (memory);
+    gp_syscall (SYS_close, memory);
     return;
   }
   pthread_atfork (NULL, NULL, in_forked_child);

@@ -33,7 +33,7 @@ log_sample_clock (void)
   static const char *const clocks[] = {
     [GP_CLOCK_NONE] = "none: no signal was free, accounts only",
     [GP_CLOCK_PERF] = "perf task-clock in user code, CPU timers in the kernel",
-    [GP_CLOCK_TIMER] = "CPU timers (perf events are not allowed here)",
+    [GP_CLOCK_TIMER] = "CPU timers",
   };
   gp_gst_log (GST_LEVEL_INFO, "%u Hz, clock: %s, signal %u", g_segment->sample_rate_hz, clocks[g_segment->clock],
       g_segment->signal);
@@ -76,6 +76,12 @@ close_window (bool names)
     return;
   __atomic_store_n (&g_segment->close_done, wanted - 1, __ATOMIC_RELEASE);
   gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the closed accounts are visible then */
+}
+
+static void
+say_agent_ended (void)
+{
+  gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
 }
 
 static bool
@@ -126,7 +132,7 @@ run (int memory_fd)
       gp_lifecycle_agent_runs ();
     }
     if (!gp_spawn_agent_lives () && !agent_is_over ()) {
-      gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+      say_agent_ended ();
       gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
       gp_segment_signal (&g_segment->wake);
     }
@@ -148,6 +154,8 @@ run (int memory_fd)
       gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
   }
   pass_log_on ();
+  if (!agent_is_over ())
+    say_agent_ended ();
   gp_lifecycle_over ();
 }
 

@@ -13,8 +13,8 @@
  * may be joining the thread). So what stands at an id is remembered, and taken off when the next thread with that id
  * enters Python or starts as one of Python's own.
  *
- * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards g_tagged and
- * g_pairs for writing.
+ * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards
+ * g_pairs and the table of ids.
  */
 #define _GNU_SOURCE
 #include "python.h"
@@ -22,16 +22,16 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "python_api.h"
+#include "python_ids.h"
 #include "python_tags.h"
 
 enum
 {
-  THREAD_IDS = 4096, /* a power of two; threads beyond it get no tags */
   PAIRS = 4,
   PATH_BYTES = 2048,
   GIVE_WAY_NS = 200000,
@@ -45,15 +45,6 @@ _Atomic bool g_python_entered;
 _Atomic uint64_t g_python_lock_wanted;
 static _Atomic uint64_t g_gave_way;
 
-/* A thread id and the label that stands at it. id is set once. */
-struct tagged
-{
-  _Atomic uintptr_t id;
-  _Atomic uint32_t label; /* 0: none */
-};
-
-static struct tagged g_tagged[THREAD_IDS];
-static _Atomic uint32_t g_tagged_count;
 /* Of each label, tuples (key, value); made at its first entry, and anew where its row or its place is another's. */
 static struct
 {
@@ -68,26 +59,6 @@ static inline bool
 tags_wanted (void)
 {
   return atomic_load_explicit (&g_tags_wanted, memory_order_acquire);
-}
-
-static struct tagged *
-find_tagged (uintptr_t id, bool make)
-{
-  size_t at = (id >> 12) * 0x9e3779b97f4a7c15u >> 40;
-  for (size_t i = 0; i < THREAD_IDS; i++) {
-    struct tagged *row = &g_tagged[(at + i) % THREAD_IDS];
-    uintptr_t found = atomic_load_explicit (&row->id, memory_order_relaxed);
-    if (found == id)
-      return row;
-    if (found != 0)
-      continue;
-    if (!make || atomic_load_explicit (&g_tagged_count, memory_order_relaxed) >= THREAD_IDS / 2)
-      return NULL;
-    atomic_store_explicit (&row->id, id, memory_order_relaxed);
-    atomic_fetch_add_explicit (&g_tagged_count, 1, memory_order_relaxed);
-    return row;
-  }
-  return NULL;
 }
 
 static PyObject *
@@ -176,11 +147,13 @@ retag (struct gp_thread *thread, uint32_t label)
   /* pyroscope-io belongs to the main interpreter. */
   if (PY (PyInterpreterState_Get) () != PY (PyInterpreterState_Main) ())
     return;
-  struct tagged *row = find_tagged ((uintptr_t) pthread_self (), true);
+  struct gp_tagged *row = gp_python_find_tagged ((uintptr_t) pthread_self ());
   if (row == NULL)
     return;
-  uint32_t before = atomic_load_explicit (&row->label, memory_order_relaxed); /* only this thread writes it now */
+  uint32_t before = row->label;
   if (before != label) {
+    /* First: a call may let another thread have the lock, which may move the row. */
+    row->label = label;
     PyObject *type, *value, *trace;
     PY (PyErr_Fetch) (&type, &value, &trace);
     if (before != 0)
@@ -188,7 +161,6 @@ retag (struct gp_thread *thread, uint32_t label)
     if (label != 0)
       call_for_all (g_add_tag, label);
     PY (PyErr_Restore) (type, value, trace);
-    atomic_store_explicit (&row->label, label, memory_order_relaxed);
   }
   if (thread != NULL)
     thread->python_label = label;
@@ -251,7 +223,7 @@ give_way (uint64_t until)
     return;
   atomic_store_explicit (&g_gave_way, now + GIVE_WAY_NS, memory_order_relaxed);
   int error = errno;
-  syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
+  gp_syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
   errno = error;
 }
 

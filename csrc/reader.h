@@ -110,6 +110,11 @@ uint32_t gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32
 /* Asks the shim to close all accounts now and waits for it. Returns 1 when done, 0 when the time was over. */
 int gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms);
 
+/* ns of CLOCK_MONOTONIC, and since 1970, by the kernel's word: the host's stamps are of these clocks, and what Python
+ * reads may be another time (libfaketime). MT-Safe */
+uint64_t gp_reader_mono_ns (void);
+uint64_t gp_reader_real_ns (void);
+
 /* Names published so far. */
 uint32_t gp_reader_names (const struct gp_segment *segment);
 

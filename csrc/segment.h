@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "abi.h"
+#include "clock.h"
 
 /* The abi names plain integers, since cffi reads it too; all access to shared fields goes through these. */
 #define gp_load(p) __atomic_load_n ((p), __ATOMIC_RELAXED)
@@ -62,8 +63,5 @@ GP_INTERNAL void gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeou
 
 /* Writes a line to stderr, if it can be. A broken pipe there does not end the host. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_write_stderr (const char *line, size_t bytes);
-
-/* ns of the clock; 0 where it fails. MT-Safe | AS-Safe */
-GP_INTERNAL uint64_t gp_clock_ns (int clock);
 
 #endif

@@ -15,15 +15,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "gst.h"
+#include "kernel.h"
 #include "lifecycle.h"
+#include "sampler.h"
 #include "settings.h"
 #include "workers.h"
 
 #define AGENT_FD 3
+#define STACK_BYTES (8u << 20)
 
 /* What the record beside the package says (gst_pyro_shim/paths.py writes it), corrected by GST_PYROSCOPE_PYTHON and by
  * a virtual environment that holds the agent's own file. Empty: not known. */
@@ -137,6 +140,12 @@ become_agent (char *const arguments[], char *const environment[])
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
   setsid (); /* the terminal's Ctrl-C is for the host */
+  /* As is its limit of stacks: to start a Python takes 48 KiB. */
+  struct rlimit stack;
+  if (getrlimit (RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < STACK_BYTES) {
+    stack.rlim_cur = stack.rlim_max < STACK_BYTES ? stack.rlim_max : STACK_BYTES;
+    setrlimit (RLIMIT_STACK, &stack);
+  }
   /* In this order: null may have got the number that the segment is to have. */
   dup2 (null, STDIN_FILENO);
   dup2 (null, STDOUT_FILENO);
@@ -145,7 +154,7 @@ become_agent (char *const arguments[], char *const environment[])
   else if (dup2 (g_memory_fd, AGENT_FD) < 0)
     close (AGENT_FD); /* the host has closed ours: what it has there is not the agent's to look at */
 #ifdef SYS_close_range
-  if (syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
+  if (gp_syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
 #endif
     for (int fd = AGENT_FD + 1; fd < 4096; fd++)
       close (fd);
@@ -211,9 +220,9 @@ start_process (void)
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
    * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
    * us alone; a single one would not do, since execve() makes SIGCHLD of it. */
-  pid_t between = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  pid_t between = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (between == 0) {
-    pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    pid_t child = (pid_t) gp_syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
       become_agent (arguments, g_environment);
     g_segment->agent_pid = child < 0 ? -errno : child;
@@ -232,6 +241,19 @@ start_process (void)
   gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);
 }
 
+/* One that has ended may stand in the list for ever: pid 1 of a container need not be one that reaps. */
+static bool
+is_zombie (pid_t pid)
+{
+  char path[64], line[512] = "";
+  snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
+  FILE *file = fopen (path, "re");
+  const char *name_end = file != NULL && fgets (line, sizeof line, file) != NULL ? strrchr (line, ')') : NULL;
+  if (file != NULL)
+    fclose (file);
+  return name_end != NULL && (strncmp (name_end, ") Z", 3) == 0 || strncmp (name_end, ") X", 3) == 0);
+}
+
 bool
 gp_spawn_agent_lives (void)
 {
@@ -242,7 +264,7 @@ gp_spawn_agent_lives (void)
   /* One that has ended as the host's child is there until the host reaps it, which is not for us to do. */
   if (waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
     return info.si_pid != pid;
-  return kill (pid, 0) == 0 || errno != ESRCH;
+  return (kill (pid, 0) == 0 || errno != ESRCH) && !is_zombie (pid);
 }
 
 /* The agent's thread in the embedded home; comes back when the agent is done. */
@@ -286,9 +308,9 @@ gp_spawn_agent (int memory_fd)
     refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
   }
-  bool process = strcmp (g_chosen_home, "process") == 0;
+  bool process = strcmp (g_chosen_home, "process") == 0 || gp_clock_is_faked ();
   bool embedded = strcmp (g_chosen_home, "embedded") == 0;
-  if (process || (!embedded && host_may_run_python ())) {
+  if (process || (!embedded && (gp_sampler_host_takes_all () || host_may_run_python ()))) {
     start_process ();
     return;
   }

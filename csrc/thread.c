@@ -16,9 +16,9 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "python.h"
 #include "sampler.h"
@@ -88,7 +88,7 @@ lend_signal_stack (struct gp_thread *thread)
 static struct gp_thread *
 attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundary *root)
 {
-  pid_t tid = (pid_t) syscall (SYS_gettid);
+  pid_t tid = (pid_t) gp_syscall (SYS_gettid);
   struct gp_stack stack = find_own_stack (); /* allocates, on main it reads /proc: not under the lock */
   pthread_mutex_lock (&g_registry);
   struct gp_thread *thread = gp_thread_find_tid (tid);
@@ -137,7 +137,7 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
 struct gp_thread *
 gp_thread_attach_self (void)
 {
-  bool main_thread = (pid_t) syscall (SYS_gettid) == g_segment->host_pid;
+  bool main_thread = (pid_t) gp_syscall (SYS_gettid) == g_segment->host_pid;
   uint32_t base = gp_label_fixed (main_thread ? GP_LABEL_MAIN : GP_LABEL_THREAD);
   return gp_thread_attach (base, main_thread ? gp_label_fixed (GP_LABEL_BEFORE) : base, NULL);
 }

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "sampler.h"
 #include "thread.h"
@@ -132,7 +132,7 @@ end_vanished (void)
       continue;
     pthread_mutex_lock (&g_registry);
     /* A listing may miss a thread while others end: ask again before it is given up. */
-    if (thread->seen != g_pass && thread->tid != 0 && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0
+    if (thread->seen != g_pass && thread->tid != 0 && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0
         && errno == ESRCH)
       gp_thread_end_slot (thread, false);
     pthread_mutex_unlock (&g_registry);

@@ -27,6 +27,13 @@
 #include "sampler.h"
 #include "sigwait.h"
 
+enum
+{
+  /* What glibc gives where nobody has limited it. A host may limit its threads' to less than libdw needs, or Python, or
+   * its own log functions, which our poller calls. */
+  OWN_STACK_BYTES = 8 << 20
+};
+
 static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
 struct birth
@@ -211,6 +218,7 @@ gp_workers_start_own (void *(*function) (void *), void *argument, const char *na
   pthread_attr_t attr;
   pthread_attr_init (&attr);
   pthread_attr_setdetachstate (&attr, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize (&attr, OWN_STACK_BYTES);
   int error = pthread_create (&id, &attr, own_main, own);
   pthread_attr_destroy (&attr);
   pthread_sigmask (SIG_SETMASK, &before, NULL);

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 import time
 from dataclasses import replace
 from types import ModuleType
@@ -39,6 +40,8 @@ FLUSH_S: Final = 0.9
 SETTLE_S: Final = 0.01
 """For handlers that are in flight at the stop."""
 _DWARF_UNTIL_S: Final = 0.3
+_STACK_BYTES: Final = 8 << 20
+"""As workers.c gives. By itself a thread takes what the host is limited to (`ulimit -s`), and libdw may need more."""
 _MAX_LINKS: Final = 65_536
 """Told already and remembered; beyond it some are told again."""
 
@@ -104,7 +107,15 @@ class Agent:
         self._may_take_python = home == "process"
 
     def run(self) -> None:
-        """Until the host stops, or is gone."""
+        """Until the host stops, or is gone; by a fault of ours sooner, and what is profiled by then is delivered."""
+        try:
+            self._run()
+        except Exception:
+            self._delivery.deliver(Profile(0, 0, 0), final=True)
+            self._delivery.close(time.monotonic() + FLUSH_S, lambda: Profile(0, 0, 0))
+            raise
+
+    def _run(self) -> None:
         segment = self._segment
         seen = segment.wake
         segment.set_agent_state(AGENT_RUNNING)
@@ -245,7 +256,7 @@ def _totals(stats: RunStats, counters: dict[str, int]) -> str:
 
 
 def run(fd: int, home: Home) -> int:
-    """Runs the agent of one host until its end.
+    """Runs the agent of one host until its end, on a stack that is large enough.
 
     Args:
         fd: of the segment.
@@ -254,6 +265,20 @@ def run(fd: int, home: Home) -> int:
     Returns:
         0 in a process of its own where all went well. Embedded never 0, which there means that Python itself failed.
     """
+    threading.stack_size(_STACK_BYTES)
+    if home == "embedded":
+        return _run(fd, home)
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(_run(fd, home)), name="gst-pyro-agent")
+    try:
+        thread.start()
+    except RuntimeError:  # there is no thread to be had; what this stack is too small for ends the process, and is said
+        return _run(fd, home)
+    thread.join()
+    return statuses[0] if statuses else 1
+
+
+def _run(fd: int, home: Home) -> int:
     log = Log(None)
     segment: Segment | None = None
     try:
@@ -281,7 +306,8 @@ def run(fd: int, home: Home) -> int:
 
 
 def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
-    keep_at_exit()
+    if home == "embedded":
+        keep_at_exit()
     _without_plugins()
     from gst_pyro_shim.config import Settings, unknown_variables
     from gst_pyro_shim.delivery import Delivery, announce

@@ -139,7 +139,7 @@ class Settings(BaseModel):
     spool_dir: Annotated[str | None, BeforeValidator(values.spool_dir)] = _setting(
         None,
         "Directory for profiles that wait for a server that is away.",
-        "an absolute path; empty, or not writable: profiles wait in memory only",
+        "an absolute path; empty: profiles wait in memory only",
         shown_default="`$XDG_STATE_HOME/gst-pyro-shim/spool`, where not set `~/.local/state/gst-pyro-shim/spool`",
     )
     auto_names: Annotated[

@@ -22,6 +22,7 @@ _TYPES: Final[dict[str, type]] = {
     "str": str,
     "bool": bool,
     "list[str]": list,
+    "dict[str, int]": dict,
 }
 _ELF_HEADER: Final = 64
 _PT_INTERP: Final = 3
@@ -41,6 +42,7 @@ class RunFacts:
         agent_died_inside: an agent started inside a program, all programs are gone, and no profile came.
         preload_ignored: why the loader ignores LD_PRELOAD for this program; "" where it does not.
         problems: what went wrong on the way.
+        counters: what `run` itself did not take or lost, by wire name.
     """
 
     program: str
@@ -51,6 +53,7 @@ class RunFacts:
     agent_died_inside: bool = False
     preload_ignored: str = ""
     problems: list[str] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
 
     def to_comment(self) -> str:
         """The comment to put into the file."""
@@ -70,9 +73,11 @@ class RunFacts:
         return facts if facts._has_right_types() else None
 
     def _has_right_types(self) -> bool:
-        return all(
-            isinstance(getattr(self, one.name), _TYPES[str(one.type)]) for one in fields(self)
-        ) and all(isinstance(problem, str) for problem in self.problems)
+        return (
+            all(isinstance(getattr(self, one.name), _TYPES[str(one.type)]) for one in fields(self))
+            and all(isinstance(problem, str) for problem in self.problems)
+            and all(map(comments.is_integer, self.counters.values()))
+        )
 
     def why_nothing_came(self) -> list[str]:
         """Sentences: why no agent reported, and what to do about it."""

@@ -26,6 +26,9 @@ WARNINGS: Final = {
     ),
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
+    "tags_full": (
+        "Too many thread ids: Python functions count under no element for {} calls from elements."
+    ),
     "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
 _UNSEEN_PYTHON_S: Final = 1.0

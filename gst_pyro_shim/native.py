@@ -44,6 +44,16 @@ def constant(name: str) -> int:
     return int(getattr(_lib, name))
 
 
+def mono_ns() -> int:
+    """CLOCK_MONOTONIC as the kernel tells it, ns; `time` may be told another (libfaketime)."""
+    return int(_lib.gp_reader_mono_ns())
+
+
+def real_ns() -> int:
+    """Time since 1970 as the kernel tells it, ns."""
+    return int(_lib.gp_reader_real_ns())
+
+
 class CLabel(Protocol):
     """struct gp_label."""
 

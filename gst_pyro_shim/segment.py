@@ -6,7 +6,6 @@ Context: agent, one thread (`log`: any). Nothing here needs the host to be alive
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from gst_pyro_shim import native
@@ -263,14 +262,14 @@ class Segment:
         It may have been set since the start (a device without a battery begins in 1970), and CLOCK_MONOTONIC stands
         still while the machine sleeps: servers refuse what is an hour old.
         """
-        offset = time.time_ns() - time.monotonic_ns()
+        offset = native.real_ns() - native.mono_ns()
         if abs(offset - self._wall_offset_ns) > _STEP_NS:
             self._wall_offset_ns = offset
         return mono_ns + self._wall_offset_ns
 
     def now_mono_ns(self) -> int:
-        """CLOCK_MONOTONIC, the same in host and agent."""
-        return time.monotonic_ns()
+        """CLOCK_MONOTONIC as the kernel tells it, the same in host and agent."""
+        return native.mono_ns()
 
     @property
     def is_stopping(self) -> bool:

@@ -253,7 +253,7 @@ class Window:
         segment = self._segment
         end_ns = segment.close_mono_ns
         if end_ns <= self.end_ns:  # the shim did not close: it has died, or is stuck
-            end_ns = segment.now_mono_ns()
+            end_ns = max(self.end_ns, segment.now_mono_ns())
         rate = segment.sample_rate if segment.sample_clock != "none" else 0
         profile = Profile(
             start_ns=segment.wall_ns(self.end_ns),

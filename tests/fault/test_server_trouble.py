@@ -101,7 +101,8 @@ def test_wrong_credentials_are_said_without_them(home, server, spool, profiled):
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_neither_server_nor_spool(home, profiled):
+def test_neither_server_nor_spool(home, profiled, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/proc/nowhere")
     done = profiled(home, "http://127.0.0.1:1", Path("/proc/nowhere"))
     assert done.status == 0
     assert "no spool" in done.err

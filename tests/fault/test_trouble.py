@@ -217,7 +217,7 @@ def test_unwritable_home_and_cache(home: str, tmp_path: Path) -> None:
     env |= dict.fromkeys(
         ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"), "/proc/no/such"
     )
-    env["GST_REGISTRY"] = "/proc/no/such/registry.bin"
+    env |= {"GST_REGISTRY": "/proc/no/such/registry.bin", "TMPDIR": str(tmp_path)}
     done = run(SHORT, env, cwd=tmp_path)
     assert done.status == 0
     assert done.err.count("gst-pyro: ") >= 1

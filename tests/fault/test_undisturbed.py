@@ -237,3 +237,13 @@ def test_more_descriptors_are_open_only_far_up(tmp_path: Path) -> None:
     alone = run(command, clean_environment())
     done, _ = profile(command, tmp_path)
     assert done.out == alone.out
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_a_log_function_may_wait_for_who_takes_gstreamer_down(home: str, tmp_path: Path) -> None:
+    """gst_deinit() waited for a lock of ours, which was held while the log function ran, for ever."""
+    program = compile_host("blocking_log.c", tmp_path)
+    env = environment("preload", home, output=str(tmp_path / "x.pb.gz"))
+    env["GST_DEBUG"] = "pyroscope:5"
+    done = run([str(program), "profiled"], env)
+    assert (done.status, done.out) == (5, "down\n"), done.err

@@ -41,6 +41,7 @@ ON_THREADS_OF_THE_HOST = (
         "names_orc.c",
         "pools.c",
         "python.c",
+        "python_ids.c",
         "thread.c",
         "thread_slots.c",
         "workers.c",

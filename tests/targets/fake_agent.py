@@ -2,7 +2,8 @@
 """Stands for a profiled program with its agent: pushes one profile to the controller's collector,
 tells what it finds around it, and ends with status 4.
 
-    fake_agent.py [late]     late: a process of its own pushes after this one has ended
+    fake_agent.py [late|refused]     late: a process of its own pushes after this one has ended
+                                     refused: two pushes that no server would take come first
 
 Context: tests, as a target of `run`.
 """
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 import time
+import urllib.error
 import urllib.request
 
 from gst_pyro_shim.profile import encode
@@ -19,7 +21,7 @@ from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
 from tests import profiles
 
 
-def push():
+def push(coding="identity"):
     request = PushRequest()
     series = request.series.add()
     series.labels.add(name="__name__", value="process_cpu")
@@ -29,6 +31,7 @@ def push():
         request.SerializeToString(),
         {
             "Content-Type": "application/proto",
+            "Content-Encoding": coding,
             TOKEN_HEADER: os.environ["GST_PYROSCOPE_COLLECTOR_TOKEN"],
         },
     )
@@ -38,6 +41,11 @@ def push():
 ours = ("GST", "LD_PRELOAD")
 print(json.dumps({name: text for name, text in os.environ.items() if name.startswith(ours)}))
 sys.stdout.flush()
+for _ in range(2 if "refused" in sys.argv else 0):
+    try:
+        push("br")
+    except urllib.error.HTTPError as refused:
+        refused.close()
 if "late" not in sys.argv:
     push()
 else:

@@ -17,6 +17,7 @@ import pytest
 from gst_pyro_shim import agent
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.decode import decode
+from gst_pyro_shim.delivery import Delivery
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
 from tests.waiting import Waited, wait_for
@@ -42,6 +43,8 @@ def environ(monkeypatch, tmp_path):
             monkeypatch.setenv(f"GST_PYROSCOPE_{name.upper()}", str(value))
 
     put()
+    # A file that cannot stand where it should goes there.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return put
 
 
@@ -188,9 +191,11 @@ def test_a_descriptor_of_something_else_is_one_line(capfd, tmp_path):
     assert capfd.readouterr().err.count("\n") == 1
 
 
-def test_an_error_of_our_own_is_one_line_and_the_host_is_let_go(shim, environ, capfd, monkeypatch):
+def test_an_error_of_our_own_is_one_line_and_the_host_is_let_go(
+    shim, environ, capfd, monkeypatch, tmp_path
+):
     monkeypatch.setattr("gst_pyro_shim.window.Window.drain", lambda *_, **__: 1 / 0)
-    environ(output="/nowhere/x.pb.gz")
+    environ(output=tmp_path / "x.pb.gz")
     with running(shim):
         pass
     assert shim.raw.agent_state == AGENT_REFUSED
@@ -338,3 +343,30 @@ def is_alive(pid):
         return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_an_error_of_our_own_loses_nothing_that_was_profiled_before(
+    shim, environ, capfd, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("gst_pyro_shim.delivery._WRITE_SHARE", 1e-9)
+    path = tmp_path / "out.pb.gz"
+    # The spool is for what the server, which is not there, has not taken.
+    environ(output=path, upload_interval=0.1, server_url="http://127.0.0.1:9")
+    given = []
+    deliver = Delivery.deliver
+
+    def listened(delivery, profile, *, final):
+        deliver(delivery, profile, final=final)
+        given.append(sum(one.cpu_ns for one in profile.samples))
+
+    monkeypatch.setattr(Delivery, "deliver", listened)
+    with running(shim):
+        burn(shim, 100, "first")
+        wait_for(path.exists)
+        burn(shim, 50, "second")
+        wait_for(lambda: sum(given) == 150 * MS)
+        monkeypatch.setattr("gst_pyro_shim.window.Window.drain", lambda *_, **__: 1 / 0)
+        wait_for(lambda: shim.raw.agent_state == AGENT_REFUSED)
+    assert element_ms(decode(path.read_bytes())) == {"first": 100.0, "second": 50.0}
+    assert len(list(tmp_path.rglob("*.push"))) == sum(1 for one in given if one)
+    assert "ZeroDivisionError" in capfd.readouterr().err

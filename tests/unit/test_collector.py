@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gst_pyro_shim import collector as collector_module
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.delivery import announce
 from gst_pyro_shim.profile import encode
@@ -114,6 +115,7 @@ def test_a_fault_of_ours_is_told_and_costs_no_other_profile():
         _settle(collector)
     assert taken == [b"good"]
     assert collector.problems == ["A profile was lost (KeyError: b'bad')."]
+    assert collector.counters == {"dropped_unreadable": 1}
 
 
 def test_json_that_is_too_deep_is_refused(collector):
@@ -133,6 +135,7 @@ def test_without_the_token_nothing_is_taken(collector, token):
     status, body = _post(collector, _request(DEMO), **{TOKEN_HEADER: token})
     assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
     assert collector.problems == ["a push without this run's token was refused"]
+    assert collector.counters == {"refused_pushes": 1}
     assert _cpu_ns(collector) == 0
 
 
@@ -164,7 +167,9 @@ def test_what_is_no_push_is_refused_in_the_servers_words(collector, body, header
     assert answered == status
     assert says in error["message"]
     assert set(error) == {"code", "message"}
+    assert _post(collector, body, **headers)[0] == status
     assert collector.problems == [error["message"]]
+    assert collector.counters == {"refused_pushes": 2}
 
 
 def test_a_body_that_is_too_large_is_not_read(collector):
@@ -186,6 +191,28 @@ def test_a_damaged_profile_is_a_problem_and_no_harm(collector):
     assert _cpu_ns(collector) == DEMO_NS
     (problem,) = collector.problems
     assert "gzip data is damaged" in problem
+    assert collector.counters == {"dropped_unreadable": 1}
+
+
+def test_a_push_that_never_ends_is_counted(collector, monkeypatch):
+    monkeypatch.setattr(collector_module._Handler, "timeout", 0.1)
+    address = urlsplit(collector.url)
+    with socket.create_connection((address.hostname, address.port)) as stalled:
+        head = f"POST {PUSH_PATH} HTTP/1.1\r\n{TOKEN_HEADER}: {collector.token}\r\n"
+        stalled.sendall(
+            f"{head}Content-Type: application/proto\r\nContent-Length: 9\r\n\r\nx".encode()
+        )
+        assert stalled.recv(4096) == b""
+    _settle(collector)
+    assert collector.counters == {"refused_pushes": 1}
+    assert collector.problems == ["a push broke off (TimeoutError: timed out)"]
+
+
+def test_texts_are_bounded_and_counts_are_not(collector):
+    for number in range(150):
+        collector.complain("refused_pushes", f"problem {number}")
+    assert len(collector.problems) == 100
+    assert collector.counters == {"refused_pushes": 150}
 
 
 def test_other_paths(collector):

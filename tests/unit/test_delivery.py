@@ -81,6 +81,17 @@ def test_allocations_that_no_server_takes_are_counted(said):
         assert not server.requests
 
 
+def test_allocations_without_a_server_are_counted(said, tmp_path):
+    settings = Settings(output=str(tmp_path / "a.pb.gz"))
+    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    for _ in range(2):
+        delivery.deliver_memory(b"profile")
+    assert delivery.counters["dropped_no_server"] == 2
+    assert said == [
+        "profile dropped (no_server): allocations go to a server alone, and none is named"
+    ]
+
+
 def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):
     before = os.umask(0)
     try:
@@ -161,7 +172,56 @@ def test_a_full_disk_is_said_once_and_leaves_the_last_whole_file(tmp_path, said)
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "a.pb.gz").read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["a.pb.gz"]
+    (line,) = said
+    assert line.endswith(": File too large; no other folder takes it either")
+    assert file.counters == {"dropped_not_written": 1}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def cpu_ns(file):
+    return sum(one.cpu_ns for one in decode(gzip.decompress(file.read_bytes())).samples)
+
+
+def test_what_its_disk_does_not_take_stands_elsewhere_until_it_does(tmp_path, said, elsewhere):
+    home = tmp_path / "home"
+    home.mkdir()
+    file = output(home / "a.pb.gz", said)
+    home.rmdir()  # stands for a full disk: neither takes a file
+    file.add(profiles.demo(), final=False)
+    (first,) = elsewhere.iterdir()
+    assert said == [
+        f"cannot write the profile to {home}/a.pb.gz: No such file or directory; it is in {first}"
+    ]
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+    assert first.name.startswith("a.")
+    assert first.name.endswith(".pb.gz")
+    file.add(profiles.demo(), final=True)
+    assert list(elsewhere.iterdir()) == [first]
+    assert cpu_ns(first) == 6_000_000_000
     assert len(said) == 1
+    assert file.counters == {"written_elsewhere": 1}
+    home.mkdir()
+    file.add(profiles.demo(), final=True)
+    assert list(elsewhere.iterdir()) == []
+    assert cpu_ns(home / "a.pb.gz") == 9_000_000_000
+
+
+def test_what_stands_elsewhere_is_counted_among_the_rest(tmp_path, said, elsewhere):
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = Settings(output=str(home / "a.pb.gz"))
+    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    home.rmdir()
+    delivery.deliver(profiles.demo(), final=True)
+    assert delivery.counters == {"written_elsewhere": 1}
+    assert len(list(elsewhere.iterdir())) == 1
 
 
 def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):

@@ -135,6 +135,17 @@ cpu_ns (void)
   return gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* The fewest records of so much CPU time of one thread: a fourth of those that are due. A timer alone, as where perf
+ * events are not allowed, waits for the kernel's tick, of which some have a hundred a second. */
+UNUSED static double
+fewest_records (uint64_t ns)
+{
+  struct timespec tick = { 0 };
+  clock_getres (CLOCK_MONOTONIC_COARSE, &tick);
+  bool ticks = g_segment->clock == GP_CLOCK_TIMER && (uint64_t) tick.tv_nsec > g_interval_ns;
+  return (double) ns / (double) (ticks ? (uint64_t) tick.tv_nsec : g_interval_ns) / 4;
+}
+
 /* Work that takes the same number of instructions each time; returns something to keep it from being optimized out. */
 UNUSED static __attribute__ ((noinline)) uint64_t
 work (uint32_t rounds)

@@ -101,7 +101,7 @@ def test_credentials_are_sent_and_never_said(given, expected, server, tmp_path, 
     ],
 )
 def test_a_server_that_repeats_the_request_betrays_nobody(given, sent, body, server, log):
-    server.always = Fault(status=400, body=body.format(sent))
+    server.always = Fault(status=422, body=body.format(sent))
     given = dict(given)
     url = server.url.replace("http://", given.pop("url", "http://"))
     exporting = Exporter(Settings(server_url=url, spool_dir="", **given), log)
@@ -110,7 +110,7 @@ def test_a_server_that_repeats_the_request_betrays_nobody(given, sent, body, ser
     exporting.close(ANSWERED_S)
     (line,) = log.at("warning")
     assert "***" in line
-    assert not re.search("ge|dTpn", line.split("HTTP 400")[1])
+    assert not re.search("ge|dTpn", line.split("HTTP 422")[1])
 
 
 def test_tenant_is_sent(server, log):

@@ -105,7 +105,8 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["/proc/no/such", "/dev/null/spool", "/sys"])
-def test_an_unusable_spool_is_said_once(place, server, log):
+def test_an_unusable_spool_is_said_once(place, server, log, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/proc/nowhere")
     server.always = Fault(status=503)
     exporting = Exporter(Settings(server_url=server.url, spool_dir=place), log)
     submit(exporting, 3)
