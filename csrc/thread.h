@@ -68,7 +68,7 @@ struct gp_thread
   /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
   const void *unlinked_pad; /* NULL: none; never followed */
   struct gp_boundary unlinked_push;
-  uint32_t python_label;        /* whose tags pyroscope-io has for it, and that label's serial; python.c */
+  uint32_t python_label; /* whose tags pyroscope-io has for it, and that label's serial; python.c */
   uint32_t python_serial;
   bool first_tick;              /* the perf event still has its random first period */
   _Atomic bool event_rests;     /* the timer sees user code as well; handler.c, and the poller ends it */
