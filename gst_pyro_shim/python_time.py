@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _Labels = tuple[tuple[str, str], ...]
 
 _NUMBER: Final = re.compile(r"-?\d+(?=/|$)")
+_NAMESAKE: Final = re.compile(r"#(\d+|\*)(?=[]/]|$)")
 _OTHERS: Final[_Labels] = (("element", FIXED_NAMES["thread"]),)
 _MAIN: Final[_Labels] = (("element", FIXED_NAMES["main"]),)
 
@@ -67,20 +68,38 @@ def python_profile(window: Profile, seen: Profile | None) -> Profile:
 
 def _stacks(seen: list[Sample], known: set[_Labels]) -> dict[_Labels, Counter[tuple[Frame, ...]]]:
     """Ticks by labels and stack. What stands under labels without CPU time is left out: it waited for a processor."""
-    ordered = {tuple(sorted(labels)): labels for labels in known}
+    ordered: defaultdict[_Labels, list[_Labels]] = defaultdict(list)
+    for labels in known:
+        ordered[_as_tagged(labels)].append(labels)
     has_folded = any(dict(labels)["element"].endswith("*") for labels in known)
     stacks: defaultdict[_Labels, Counter[tuple[Frame, ...]]] = defaultdict(Counter)
     for sample in seen:
-        labels = ordered.get(tuple(sorted(sample.labels)) or _OTHERS)
-        if labels is None and sample.labels in {(), _OTHERS}:
+        found = ordered.get(tuple(sorted(sample.labels)) or _OTHERS)
+        if found is None and sample.labels in {(), _OTHERS}:
             # A thread without tags runs since before pyroscope-io was up. The main one tags itself, but not while it is
             # within one call of C.
-            labels = ordered.get(_MAIN)
-        if labels is None and has_folded:
-            labels = next(filter(None, map(ordered.get, _folded(dict(sample.labels)))), None)
-        if labels is not None and sample.samples:
+            found = ordered.get(_MAIN)
+        if found is None and has_folded:
+            found = next(filter(None, map(ordered.get, _folded(dict(sample.labels)))), None)
+        # Namesakes have the same tags: each has its own time, and the functions of all of them.
+        for labels in found or () if sample.samples else ():
             stacks[labels][sample.frames] += sample.samples
     return stacks
+
+
+def _as_tagged(labels: _Labels) -> _Labels:
+    """Labels without the numbers of namesakes (naming.py), sorted."""
+    return tuple(
+        sorted(
+            (
+                key,
+                _NAMESAKE.sub("", text, count=1)
+                if key in {"element", "pipeline", "path"}
+                else text,
+            )
+            for key, text in labels
+        )
+    )
 
 
 def _folded(tags: dict[str, str]) -> Iterator[_Labels]:

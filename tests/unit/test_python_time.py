@@ -91,6 +91,21 @@ def test_untagged_is_the_main_threads_where_no_other_runs_python(tags):
     assert divided(samples, [seen(4, tags)]) == {("[main thread]", "work"): (10, 4)}
 
 
+def test_namesakes_have_their_own_time_and_the_functions_of_all():
+    def labels(pipeline):
+        return (("element", "sink"), ("factory", "appsink"), ("pipeline", pipeline))
+
+    python = [seen(1, labels("camera")), seen(3, labels("camera"), REST)]
+    samples = [native(labels("camera"), 40), native(labels("camera#2"), 400)]
+    profile = python_profile(Profile(1, 2, 3, samples), Profile(1, 2, 3, python))
+    assert [(one.labels[2][1], one.frames[0].name, one.cpu_ns) for one in profile.samples] == [
+        ("camera", "work", 10),
+        ("camera", "rest", 30),
+        ("camera#2", "work", 100),
+        ("camera#2", "rest", 300),
+    ]
+
+
 def test_tags_of_elements_whose_names_are_folded():
     def labels(element, pipeline, path=""):
         found = (("element", element), ("factory", "appsink"), ("pipeline", pipeline))
