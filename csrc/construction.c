@@ -100,13 +100,15 @@ adopt (struct gp_thread *thread)
 {
   pthread_mutex_lock (&g_lock);
   struct construction one = g_constructions[thread->born_in % CONSTRUCTIONS];
-  pthread_mutex_unlock (&g_lock);
   int32_t later = (int32_t) (one.serial - thread->born_in);
-  if (later < 0 || (later == 0 && one.label == 0))
-    return;
-  thread->born_in = 0;
-  if (later == 0)
+  bool is_named = later == 0 && one.label != 0 && gp_label_ref (one.label);
+  pthread_mutex_unlock (&g_lock);
+  if (later > 0 || is_named)
+    thread->born_in = 0;
+  if (is_named) {
     gp_label_set_base (thread, one.label);
+    gp_label_unref (one.label); /* the thread's account has one now */
+  }
 }
 
 static inline void

@@ -59,7 +59,11 @@ make_context_call (GSourceFunc function, gpointer data, GDestroyNotify notify)
 {
   struct gp_thread *thread = atomic_load (&g_active) && function != NULL ? gp_thread_current () : NULL;
   uint32_t label = thread != NULL ? gp_label_to_hand_over (thread) : 0;
-  struct context_call *call = label != 0 && gp_label_ref (label) ? malloc (sizeof *call) : NULL;
+  struct context_call *call = label != 0 ? malloc (sizeof *call) : NULL;
+  if (call == NULL || !gp_label_ref (label)) {
+    free (call);
+    call = NULL;
+  }
   if (call != NULL)
     *call = (struct context_call) { function, data, notify, label };
   return call;
