@@ -46,6 +46,7 @@
   X (gst_object_unref)                                                                                                 \
   X (gst_pad_get_peer)                                                                                                 \
   X (gst_pad_get_type)                                                                                                 \
+  X (gst_pipeline_get_type)                                                                                            \
   X (gst_proxy_pad_get_type)                                                                                           \
   X (gst_registry_find_plugin)                                                                                         \
   X (gst_registry_get)                                                                                                 \

@@ -211,6 +211,8 @@ TEST (what_a_bin_does_itself_is_an_elements_and_ends_with_the_bin)
   CHECK (strcmp (path (work_of), "/camera/src") == 0);
   CHECK_EQUAL (gp_label_topmost (work_of), outer);
   CHECK (gp_label_ref (work_of)); /* a thread of the bin's */
+  gp_label_without_own_work (outer);
+  CHECK_EQUAL (gp_label_own_work (outer), outer);
   gp_label_gone (outer);
   gp_label_gone (source);
   CHECK_EQUAL (g_segment->labels[source].state, GP_SLOT_LIVE);
