@@ -63,8 +63,9 @@ enum gp_agent_state
 
 enum gp_agent_home
 {
-  GP_HOME_EMBEDDED = 1,
-  GP_HOME_PROCESS = 2
+  GP_HOME_EMBEDDED = 1,  /* in the host */
+  GP_HOME_PROCESS = 2,   /* a process of its own */
+  GP_HOME_CONTROLLER = 3 /* in the controller: `run` */
 };
 
 enum gp_label_kind
@@ -254,7 +255,7 @@ struct gp_segment
   uint32_t threads_used;   /* shim: slots ever used, an upper bound for readers */
   uint32_t accounts_used;  /* shim: likewise */
   uint32_t threads_seen;   /* shim: threads ever registered */
-  int32_t agent_pid;       /* shim: of an agent beside the host; 0: none */
+  int32_t agent_pid;       /* shim: of an agent beside the host, or of the controller; 0: none, or not known here */
   uint64_t counters[32];   /* shim: enum gp_counter */
 
   uint64_t head; /* shim, atomic: words reserved */

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "gst.h"
-#include "lifecycle.h"
+#include "stop.h"
 #include "python_api.h"
 #include "python_tags.h"
 #include "workers.h"
@@ -165,7 +165,7 @@ wait_for_offer (void)
 {
   uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + OFFER_MS * 1000000ull;
   while (gp_load_acquire (&g_segment->python_offered) == 0) { /* pairs with the release in gp_reader_offer_python() */
-    if (gp_lifecycle_is_ending () || gp_clock_ns (CLOCK_MONOTONIC) > deadline)
+    if (gp_stop_is_wanted () || gp_clock_ns (CLOCK_MONOTONIC) > deadline)
       return false;
     gp_segment_wait (&g_segment->python_offered, 0, 100);
   }

@@ -230,7 +230,7 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     lines += _pushes(summary, profiles)
     agent_s = sum(one.agent_cpu_s for one in summary.stats)
     if agent_s:
-        lines.append(("agent", f"{agent_s:.3f} s CPU in a process of its own"))
+        lines.append(("agent", f"{agent_s:.3f} s CPU outside the program"))
     if len(summary.stats) > 1:
         names = ", ".join(f"{one.program} ({one.pid})" for one in summary.stats)
         lines.append(("processes", names))

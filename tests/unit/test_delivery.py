@@ -20,8 +20,8 @@ import pytest
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import Delivery, OutputFile
+from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES
-from gst_pyro_shim.wire import COLLECTOR_ENV
 from tests import profiles
 from tests.pyroscope_server import PyroscopeServer
 
@@ -38,19 +38,29 @@ def output(path, said):
 
 def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
     old = replace(profiles.demo(), start_ns=time.time_ns() - 3600 * 10**9)
-    with PyroscopeServer() as collector, PyroscopeServer() as server:
+    merge = Merge()
+    with PyroscopeServer() as server:
         settings = Settings(server_url=server.url, spool_dir="")
-        environ = {COLLECTOR_ENV: collector.url}
-        delivery = Delivery(settings, environ, 7, lambda _, text: said.append(text))
+        delivery = Delivery(settings, 7, lambda _, text: said.append(text), merge)
         delivery.deliver(old, final=True)
-        delivery.close(time.monotonic() + 5, profiles.demo)
+        delivery.close(time.monotonic() + 5, lambda: profiles.demo(program="last word"))
         assert delivery.counters["dropped_too_old"] == 1
         assert not server.requests
-    # The last word came too.
-    assert len(collector.requests) == 2
+    assert {one.program for one in merge.stats()} == {"last word"}
+    assert sum(one.cpu_ns for one in merge.profile().samples) == 2 * 3_000_000_000
 
 
-@pytest.mark.parametrize("to", ["server", "collector", "file"])
+def test_pythons_functions_come_to_the_controller_apart(said):
+    merge = Merge()
+    Delivery(Settings(), 7, lambda _, text: said.append(text), merge).deliver_python(
+        profiles.demo()
+    )
+    profile = merge.profile()
+    assert sum(one.cpu_ns for one in profile.python) == 3_000_000_000
+    assert profile.samples == []
+
+
+@pytest.mark.parametrize("to", ["server", "controller", "file"])
 def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
     with PyroscopeServer() as server:
         settings = Settings(
@@ -60,8 +70,8 @@ def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
                 "file": {"output": str(tmp_path / "a.pb.gz")},
             }.get(to, {}),
         )
-        environ = {COLLECTOR_ENV: server.url} if to == "collector" else {}
-        delivery = Delivery(settings, environ, 7, lambda *line: said.append(line))
+        merge = Merge() if to == "controller" else None
+        delivery = Delivery(settings, 7, lambda *line: said.append(line), merge)
         for _ in range(2):
             delivery.drop("queue_full", "because", 3)
         assert delivery.counters["dropped_queue_full"] == 6
@@ -72,7 +82,7 @@ def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
 def test_allocations_that_no_server_takes_are_counted(said):
     with PyroscopeServer() as server:
         settings = Settings(server_url=server.url, spool_dir="")
-        delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+        delivery = Delivery(settings, 7, lambda _, text: said.append(text))
         delivery.deliver_memory(bytes(MAX_PROFILE_BYTES + 1))
         assert delivery.counters["dropped_too_large"] == 1
         (line,) = said

@@ -117,7 +117,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
     assert "dropped             4 (ring full 3, nested 1)" in text
     assert "stacks to the root  0.0 % of 4 (leaf only 4)" in text
     assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
-    assert "agent               0.250 s CPU in a process of its own" in text
+    assert "agent               0.250 s CPU outside the program" in text
     assert "took the sampling signal over in 6 windows" in text
     assert "30 ms more are shown than the process has used" in text
     assert "note: look: here" in text
@@ -341,15 +341,6 @@ def _none(**facts):
         ({"registry_update_off": True}, "GST_REGISTRY_UPDATE=no keeps GStreamer from finding"),
         ({"registry_written": True}, "the tracer's plugin could not be loaded"),
         ({"registry_written": True, "registry_has_tracer": True}, "before it was up.\n"),
-        (
-            {"agent_died_inside": True, "end": "was killed by SIGABRT"},
-            "prog was killed by SIGABRT.",
-        ),
-        (
-            {"agent_died_inside": True, "registry_written": True, "registry_has_tracer": True},
-            "died with it, before its first push: prog ended with status 0, without exit handlers.",
-        ),
-        ({"agent_died_inside": True}, "With `--agent process` the agent outlives it"),
         ({"preload_ignored": "is linked statically"}, "prog is linked statically: the loader"),
         ({"preload_ignored": "is linked statically"}, "a build that is linked dynamically"),
         ({"preload_ignored": "has file capabilities"}, "a copy of it without these rights"),

@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim import environment, files
-from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import NotBuiltError
 from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
+from gst_pyro_shim.reception import Reception
 
 ROOT = Path(__file__).parents[2]
-FAKE = [sys.executable, str(ROOT / "tests" / "targets" / "fake_agent.py")]
+FAKE = [sys.executable, str(ROOT / "tests" / "targets" / "hands_in.py")]
 LIBC = re.search(r"/\S*/libc\.so\S*", Path("/proc/self/maps").read_text())[0]
 # What is preloaded does not matter here, but it must be there.
 CONTROLLER = f"""
@@ -125,7 +125,7 @@ def test_a_server_that_is_named_stays_named(home):
     done = _run(home, "--server-url", url, "--", *FAKE)
     found = json.loads(done.stdout)
     assert found["GST_PYROSCOPE_SERVER_URL"] == url
-    assert found["GST_PYROSCOPE_COLLECTOR"].startswith("http://127.0.0.1:")
+    assert re.fullmatch(r"gst-pyro-\w+ \S+", found["GST_PYROSCOPE_CONTROLLER"])
     assert "x264enc0" in done.stderr
 
 
@@ -138,7 +138,7 @@ def test_flags_beat_parameters_and_environment(home):
     assert environment.with_flags(user, {}) == user
 
 
-def test_a_late_last_push_still_counts(home):
+def test_a_program_that_ends_a_moment_later_still_counts(home):
     done = _run(home, "--", *FAKE, "late")
     assert "x264enc0" in done.stderr
     assert done.returncode == 4
@@ -270,12 +270,6 @@ def test_a_closed_stderr_costs_no_profile(home):
     assert files.read(home / "work" / "x.pb.gz").samples
 
 
-@pytest.fixture
-def collector():
-    with Collector() as one:
-        yield one
-
-
 def _place(home, shim="/x/libgstpyro.so", **user):
     environ = _environ(home, **user)
     with environment.Registry(environ) as registry:
@@ -345,9 +339,11 @@ def test_a_path_that_the_loader_would_split_goes_by_a_link(home, monkeypatch, fo
     assert not list((home / tmpdir).iterdir())
 
 
-def test_a_python_that_the_user_names_is_kept(home, collector):
+def test_a_python_that_the_user_names_is_kept(home):
     user = _environ(home, GST_PYROSCOPE_PYTHON="/opt/python")
-    found = environment.for_target(user, collector, Path("/x.so"))
+    reception = Reception(lambda _guest: None)
+    found = environment.for_target(user, reception, Path("/x.so"))
+    reception.close()
     assert found["GST_PYROSCOPE_PYTHON"] == "/opt/python"
     assert found["LD_PRELOAD"] == "/x.so"
 
