@@ -18,6 +18,7 @@ from benchmarks import (
     bench_pipeline,
     bench_probe,
     bench_python,
+    bench_short,
     bench_stacks,
     bench_unwind,
 )
@@ -31,6 +32,7 @@ PARTS = {
     "pipeline": bench_pipeline.rows,
     "probe": bench_probe.rows,
     "python": bench_python.rows,
+    "short": bench_short.rows,
 }
 
 
