@@ -17,7 +17,7 @@ APT_DEMO := gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-ba
   gstreamer1.0-plugins-ugly gstreamer1.0-libav
 APT_TEST := clang libclang-rt-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
   debuginfod dwz python3-gi python3-numpy gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
-  gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader graphviz
+  gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader graphviz libfaketime golang-go
 # Ubuntu has its browsers as snaps alone; there the tests that need one are skipped.
 ifeq ($(shell . /etc/os-release 2>/dev/null && echo $$ID),debian)
 APT_TEST += chromium chromium-driver
@@ -34,7 +34,7 @@ $(shell mkdir -p $(STAMPS) && echo '$(PYTHON)' > $(STAMPS)/python)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-server accuracy lint format docs images bench clean apt-build apt-demo apt-test
+.PHONY: help build demo test test-server accuracy soak lint format docs images bench clean apt-build apt-demo apt-test
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +53,9 @@ test-server: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## push to a real server
 
 accuracy: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## accounts against known CPU, all combinations, ten runs each
 	GP_ACCURACY_RUNS=10 $(PY) -m pytest tests/accuracy $(PYTEST_ARGS)
+
+soak: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## a server whose pipelines and threads come and go, for MINUTES=5
+	GP_SOAK_MINUTES='$(or $(MINUTES),5)' $(PY) -m pytest -m soak $(PYTEST_ARGS)
 
 lint: $(STAMPS)/native $(STAMPS)/dev  ## check style and types, change nothing
 	$(PY) -m ruff check .

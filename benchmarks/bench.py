@@ -13,6 +13,7 @@ import sys
 import time
 
 from benchmarks import (
+    bench_churn,
     bench_hooks,
     bench_names,
     bench_pipeline,
@@ -33,6 +34,7 @@ PARTS = {
     "probe": bench_probe.rows,
     "python": bench_python.rows,
     "short": bench_short.rows,
+    "churn": bench_churn.rows,
 }
 
 

@@ -15,9 +15,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from build_requirements import pkg_config
 from gst_pyro_shim import paths
@@ -135,12 +138,22 @@ def cpu_s(command: Sequence[str], environ: Mapping[str, str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def companions(mark: Mapping[str, str], but: int) -> list[psutil.Process]:
+    """Processes other than `but` that have `mark` in their environment: an agent is nobody's child."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            if one.pid != but and mark.items() <= one.environ().items():
+                found.append(one)
+    return found
+
+
 def compile_plugin(source: Path, folder: Path) -> None:
     """Compiles a GStreamer plugin that consists of one file."""
     folder.mkdir(exist_ok=True)
     flags = pkg_config("--cflags", "--libs", "gstreamer-base-1.0")
     assert flags is not None
-    name = source.stem.replace("_", "")
+    name = source.stem.replace("_", "").removeprefix("gst")
     product = ["-shared", "-fPIC", "-O2", "-o", str(folder / f"libgst{name}.so")]
     define = '-DPACKAGE="gst-pyro-shim"'
     subprocess.run([os.environ.get("CC", "cc"), *product, define, str(source), *flags], check=True)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* null_tracer.c: a tracer with one hook that is never called once data flows. What it costs is GStreamer's own floor:
- * with any hook registered every hook point takes the time and looks for hooks.
+ * with any hook registered every hook point takes the time and looks for hooks. The environment's NULL_TRACER_HOOKS,
+ * names with commas between them, are further hooks, which do nothing.
  *
- * Context: target of bench_hooks.py.
+ * Context: target of bench_hooks.py and bench_churn.py.
  */
 #define GST_USE_UNSTABLE_API
 #include <gst/gst.h>
@@ -34,9 +35,19 @@ on_new_pad (GObject *tracer, GstClockTime time, GstElement *element, GstPad *pad
 }
 
 static void
+do_nothing (void)
+{
+}
+
+static void
 null_tracer_init (NullTracer *tracer)
 {
   gst_tracing_register_hook (GST_TRACER (tracer), "element-add-pad", G_CALLBACK (on_new_pad));
+  const char *names = g_getenv ("NULL_TRACER_HOOKS");
+  gchar **hooks = g_strsplit (names != NULL ? names : "", ",", -1);
+  for (gchar **hook = hooks; *hook != NULL; hook++)
+    gst_tracing_register_hook (GST_TRACER (tracer), *hook, G_CALLBACK (do_nothing));
+  g_strfreev (hooks);
 }
 
 static gboolean

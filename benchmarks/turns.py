@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import psutil
 
-from benchmarks.measuring import Pairs, progress
+from benchmarks.measuring import Pairs, companions, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +65,7 @@ class Player:
 
     def stop(self) -> None:
         """Once it has come up; from then on it runs in its turns only."""
-        self._all += [one for one in psutil.process_iter() if self._is_ours(one)]
+        self._all += companions(self._mark, but=self._all[0].pid)
         self._signal(signal.SIGSTOP)
 
     def __enter__(self) -> Self:
@@ -95,15 +95,6 @@ class Player:
         self._signal(signal.SIGSTOP)
         late = next((i for i, ns in enumerate(all_ns) if ns < _CAUGHT_UP_NS), len(all_ns))
         return all_ns[late + _CAUGHT_UP_LEFT_OUT :]
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        """The agent is nobody's child, but it has its host's environment."""
-        try:
-            return (
-                process.pid != self._all[0].pid and self._mark.items() <= process.environ().items()
-            )
-        except psutil.Error:
-            return False
 
     def _signal(self, number: int) -> None:
         for one in self._all:

@@ -14,13 +14,13 @@
 
 enum gp_abi
 {
-  GP_ABI_VERSION = 4,
-  GP_LABELS = 65536,       /* distinct labels in the life of a process */
-  GP_THREADS = 8192,       /* threads alive, or ended and not yet read by the agent */
-  GP_ACCOUNTS = 65536,     /* (thread, label) pairs of those threads */
+  GP_ABI_VERSION = 5,
+  GP_LABELS = 262144,      /* labels in use, or ended and not yet read by the agent */
+  GP_THREADS = 16384,      /* threads alive, or ended and not yet read by the agent */
+  GP_ACCOUNTS = 524288,    /* (thread, label) pairs, likewise */
   GP_MODULES = 8192,       /* ELF objects ever loaded */
   GP_NAMES = 65536,        /* names that the host has for its functions */
-  GP_LINKS = 8192,         /* pairs of labels whose elements are linked */
+  GP_LINKS = 16384,        /* pairs of linked labels that the agent has not read yet; a power of two */
   GP_STRINGS = 16777216,   /* bytes of interned text */
   GP_RING_WORDS = 1048576, /* 8 MiB of records; a power of two */
   GP_PARAMS = 16384,
@@ -77,9 +77,10 @@ enum gp_label_kind
   GP_LABEL_TASK = 5,         /* GStreamer task before its element is known */
   GP_LABEL_THREAD = 6,       /* any other thread that no element made */
   GP_LABEL_AGENT = 7,
-  GP_LABEL_BEFORE = 8,   /* CPU from before the tracer existed */
-  GP_LABEL_UNSEEN = 9,   /* process CPU that no account holds: thread ends, threads that came and went unseen */
-  GP_LABEL_OVERFLOW = 10 /* label table full */
+  GP_LABEL_BEFORE = 8,    /* CPU from before the tracer existed */
+  GP_LABEL_UNSEEN = 9,    /* process CPU that no account holds: thread ends, threads that came and went unseen */
+  GP_LABEL_OVERFLOW = 10, /* label table full */
+  GP_LABEL_KINDS
 };
 
 /* Wire names are the enumerators, lowered, without the prefix. Each early return of the handler counts exactly one
@@ -94,7 +95,7 @@ enum gp_counter
   GP_COUNTER_DROPPED_NESTED,    /* handler interrupted itself or a half-built state */
   GP_COUNTER_DROPPED_INERT,     /* came after the stop */
   GP_COUNTER_DROPPED_WAITED,    /* met a wait of the host's for any signal, on a thread that had it blocked */
-  GP_COUNTER_FOREIGN_SIGNALS,   /* not ours; left to the default, which ignores them */
+  GP_COUNTER_FOREIGN_SIGNALS,   /* not ours, and nobody's */
   GP_COUNTER_STACKS_CFI,        /* reached the root by CFI alone */
   GP_COUNTER_STACKS_SCAN,       /* reached the root; a stretch without CFI crossed by a verified scan */
   GP_COUNTER_STACKS_GUESSED,    /* as before, but the candidate stood behind an indirect call */
@@ -102,13 +103,14 @@ enum gp_counter
   GP_COUNTER_STACKS_TRUNCATED,  /* gave up: neither root nor boundary was met, or too deep */
   GP_COUNTER_STACKS_LEAF_ONLY,  /* sp outside the thread's known stacks */
   GP_COUNTER_SIGNAL_TAKEN,      /* windows in which the host had replaced our handler */
-  GP_COUNTER_LABELS_FULL,       /* pushes labelled [too many labels] */
+  GP_COUNTER_LABELS_FULL,       /* elements labelled [too many labels], pushes that found no room */
   GP_COUNTER_LABELS_DEAD,       /* entries whose post hook never came */
   GP_COUNTER_THREADS_FULL,      /* threads whose CPU went to the labels' overflow account */
   GP_COUNTER_THREADS_FOUND,     /* threads found by polling */
   GP_COUNTER_ACCOUNTS_FULL,
   GP_COUNTER_LINKS_FULL,
-  GP_COUNTER_UNARMED, /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_UNARMED,   /* threads for which neither perf event nor timer could be had */
+  GP_COUNTER_TAGS_FULL, /* entries into Python whose thread has no tags: too many thread ids */
   GP_COUNTERS
 };
 
@@ -133,22 +135,28 @@ enum gp_frame_tag
   GP_FRAME_EXACT = 4      /* operand: pc that is exact though not the leaf (interrupted by a signal) */
 };
 
-struct gp_label
-{                /* written by the shim before label_count is raised; immutable afterwards */
-  uint32_t kind; /* enum gp_label_kind */
-  uint32_t name; /* offsets into strings[]; 0 is "" */
-  uint32_t path; /* "/pipeline0/bin0/x264enc0" */
-  uint32_t factory;
-  uint32_t pipeline; /* name of the topmost bin */
-  uint32_t reserved;
-  uint64_t overflow_ns; /* atomic: CPU of threads that found no slot or no account */
-};
-
 enum gp_slot_state
 {
   GP_SLOT_FREE = 0, /* set by the agent once it has read an ENDED one */
   GP_SLOT_LIVE = 1,
   GP_SLOT_ENDED = 2
+};
+
+/* One element, bin, or kind of CPU that belongs to no element. ENDED: the element is gone, no thread has the label on
+ * its stack or an account for it, and no label has it for a parent. */
+struct gp_label
+{                       /* written by the shim, but for state ENDED -> FREE */
+  uint32_t state;       /* enum gp_slot_state; LIVE is written last */
+  uint32_t serial;      /* distinguishes successive users of a row */
+  uint32_t kind;        /* enum gp_label_kind */
+  uint32_t name;        /* offsets into strings[]; 0 is "" */
+  uint32_t factory;     /* likewise */
+  uint32_t parent;      /* atomic: label of the bin that holds it, or held it last; 0: none */
+  uint32_t auto_named;  /* 1: GStreamer made the name */
+  uint32_t refs;        /* shim: of the element, accounts, children, work that waits */
+  uint32_t gone;        /* shim: 1 once the element is */
+  uint32_t room;        /* shim: bytes at name, kept for the row's next user */
+  uint64_t overflow_ns; /* atomic: CPU of threads that found no slot or no account */
 };
 
 struct gp_thread_slot
@@ -162,7 +170,7 @@ struct gp_thread_slot
 
 struct gp_account
 {                  /* CPU of one thread under one label; cumulative ns */
-  uint32_t state;  /* enum gp_slot_state */
+  uint32_t state;  /* enum gp_slot_state; ENDED with its thread, or once its label's element is gone */
   uint32_t label;  /* 0: being filled, pass over. The agent sets 0 again before it frees the row */
   uint32_t thread; /* index of its slot */
   uint32_t serial;
@@ -192,7 +200,7 @@ struct gp_name
 };
 
 struct gp_pad_link
-{                  /* written by the shim before link_count is raised; immutable afterwards */
+{                  /* written by the shim before links_written is raised */
   uint32_t source; /* label of the element whose source pad it is */
   uint32_t sink;
 };
@@ -208,7 +216,7 @@ enum gp_record_state
 
 struct gp_record
 {
-  uint32_t state;  /* enum gp_record_state; last to be written */
+  uint32_t state;  /* enum gp_record_state; last to be written. Of a drained copy: serial of `label` */
   uint32_t words;  /* whole record, this header included */
   uint32_t thread; /* slot */
   uint32_t serial;
@@ -218,6 +226,13 @@ struct gp_record
   uint16_t stack_end;  /* enum gp_stack_end */
   uint16_t depth;      /* frames that follow */
   uint64_t frames[];
+};
+
+/* What is known of a table's bits. Words are of 64 rows. */
+struct gp_taken
+{
+  uint32_t first_free; /* no word before it has a free row, as a rule: where to look first */
+  uint32_t words_used; /* shim: words that ever had a row, an upper bound for readers */
 };
 
 struct gp_segment
@@ -236,31 +251,34 @@ struct gp_segment
   char params[16384]; /* tracer parameters as given: key NUL value NUL ... NUL */
 
   /* control; atomics */
-  uint32_t host_state;     /* shim */
-  uint32_t agent_state;    /* agent */
-  uint32_t wake;           /* futex the agent waits on; raised by the shim */
-  uint32_t poll;           /* futex the poller waits on; raised by the agent */
-  uint32_t close_wanted;   /* agent: raised to ask for a close of the window */
-  uint32_t close_done;     /* shim: follows close_wanted */
-  uint32_t clock;          /* shim: enum gp_clock in use */
-  uint32_t signal;         /* shim: number of the sampling signal, 0: none */
-  uint64_t close_mono_ns;  /* shim: when the last close was made */
-  uint64_t process_cpu_ns; /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
-  uint32_t label_count;    /* shim: labels[0] is never used */
-  uint32_t module_count;   /* shim */
-  uint32_t generation;     /* shim: of the module list */
-  uint32_t strings_used;   /* shim */
-  uint32_t name_count;     /* shim */
-  uint32_t link_count;     /* shim */
-  uint32_t threads_used;   /* shim: slots ever used, an upper bound for readers */
-  uint32_t accounts_used;  /* shim: likewise */
-  uint32_t threads_seen;   /* shim: threads ever registered */
-  int32_t agent_pid;       /* shim: of an agent beside the host, or of the controller; 0: none, or not known here */
-  uint64_t counters[32];   /* shim: enum gp_counter */
+  uint32_t host_state;          /* shim */
+  uint32_t agent_state;         /* agent */
+  uint32_t wake;                /* futex the agent waits on; raised by the shim */
+  uint32_t poll;                /* futex the poller waits on; raised by the agent */
+  uint32_t close_wanted;        /* agent: raised to ask for a close of the window */
+  uint32_t close_done;          /* shim: follows close_wanted */
+  uint32_t clock;               /* shim: enum gp_clock in use */
+  uint32_t signal;              /* shim: number of the sampling signal, 0: none */
+  uint64_t close_mono_ns;       /* shim: when the last close was made */
+  uint64_t process_cpu_ns;      /* shim: CLOCK_PROCESS_CPUTIME_ID at that moment */
+  uint32_t labels_moved;        /* shim: raised where a label gets another parent or name */
+  uint32_t module_count;        /* shim */
+  uint32_t generation;          /* shim: of the module list */
+  uint32_t strings_used;        /* shim */
+  uint32_t name_count;          /* shim */
+  uint32_t links_written;       /* shim: ever; index = count mod GP_LINKS */
+  uint32_t links_read;          /* agent */
+  struct gp_taken labels_taken; /* labels[0] is never used */
+  struct gp_taken threads_taken;
+  struct gp_taken accounts_taken;
+  uint32_t threads_seen; /* shim: threads ever registered */
+  int32_t agent_pid;     /* shim: of an agent beside the host, or of the controller; 0: none, or not known here */
+  uint64_t counters[32]; /* shim: enum gp_counter */
 
   uint64_t head; /* shim, atomic: words reserved */
   uint64_t padding[7];
-  uint64_t tail; /* agent: words read and zeroed */
+  uint64_t tail;     /* agent: words read and zeroed */
+  uint64_t released; /* agent: of these, words that writers may use again */
 
   /* lines of the agent for GStreamer's debug log: one level digit (GST_LEVEL_*), text, '\n'. Counts run for ever. A
    * line that finds no room is left out. */
@@ -273,12 +291,16 @@ struct gp_segment
   uint32_t python_offered;  /* agent: 1 once python_config is written */
   char python_config[8192]; /* agent: key NUL value NUL ... NUL, for host_python.py */
 
-  struct gp_label labels[65536];
-  struct gp_thread_slot threads[8192];
-  struct gp_account accounts[65536];
+  struct gp_label labels[262144];
+  struct gp_thread_slot threads[16384];
+  struct gp_account accounts[524288];
   struct gp_module modules[8192];
   struct gp_name names[65536];
-  struct gp_pad_link links[8192];
+  struct gp_pad_link links[16384];
+  /* One bit a row: it is in use. Set by the shim, taken back by the agent when it frees the row. */
+  uint64_t label_bits[4096];
+  uint64_t thread_bits[256];
+  uint64_t account_bits[8192];
   char strings[16777216];
   uint64_t ring[1048576];
 };

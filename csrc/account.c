@@ -55,7 +55,7 @@ static uint64_t
 settle_estimates (struct gp_meter *meter, uint64_t estimated_ns, uint64_t true_ns, bool slept)
 {
   uint64_t added_ns = 0;
-  for (struct gp_tally *tally = meter->estimated; tally != NULL; tally = tally->next_estimated) {
+  for (struct gp_tally *tally = meter->estimated; tally != NULL; tally = tally->next) {
     uint64_t ns = gp_cycles_to_ns (tally->estimate_cycles);
     if (true_ns < estimated_ns)
       ns = (uint64_t) ((unsigned __int128) ns * true_ns / estimated_ns);
@@ -115,7 +115,7 @@ close_by_counter (struct gp_meter *meter, uint64_t cycles)
 {
   struct gp_tally *tally = meter->current;
   if (tally->estimate_cycles == 0 && cycles != 0) {
-    tally->next_estimated = meter->estimated;
+    tally->next = meter->estimated;
     meter->estimated = tally;
   }
   gp_store (&tally->estimate_cycles, tally->estimate_cycles + cycles);
@@ -148,6 +148,7 @@ void
 gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
 {
   struct gp_meter *meter = &thread->meter;
+  gp_tallies_init (thread);
   meter->current = &meter->nowhere;
   meter->current = gp_tally_find (thread, cpu_ns != 0 ? before : label);
   if (cpu_ns != 0) {
@@ -168,30 +169,40 @@ look_at (struct gp_thread *thread)
   uint32_t sequence = gp_load_acquire (&meter->sequence);
   const struct gp_tally *current = __atomic_load_n (&meter->current, __ATOMIC_ACQUIRE);
   uint64_t counted_ns = gp_load (&meter->cpu_ns), open_ns = 0;
-  for (int i = 0; i < GP_TALLY_BUCKETS; i++)
-    for (const struct gp_tally *tally = __atomic_load_n (&meter->buckets[i], __ATOMIC_ACQUIRE); tally != NULL;
-        tally = tally->next) {
-      uint64_t ns = tally->account != NULL ? gp_load_acquire (&tally->account->ns) : 0;
+  struct gp_account *open = NULL;
+  for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = __atomic_load_n (&slab->next, __ATOMIC_ACQUIRE)) {
+    uint32_t used = gp_load_acquire (&slab->used); /* pairs with the release in gp_tally_make() */
+    for (uint32_t i = 0; i < used; i++) {
+      struct gp_tally *tally = &slab->tallies[i];
+      struct gp_account *account = __atomic_load_n (&tally->account, __ATOMIC_ACQUIRE);
+      uint64_t ns = account != NULL ? gp_load_acquire (&account->ns) : 0;
       uint64_t estimate_ns = gp_cycles_to_ns (gp_load (&tally->estimate_cycles));
       counted_ns += estimate_ns;
-      if (tally->account == NULL)
+      if (account == NULL)
         continue;
-      if (tally == current)
+      if (tally == current) {
+        open = account;
         open_ns = ns + estimate_ns;
-      gp_store (&tally->account->closed_ns, ns + estimate_ns);
+      }
+      gp_store (&account->closed_ns, ns + estimate_ns);
     }
+  }
   uint64_t cpu_ns = gp_clock_ns (thread->cpu_clock);
   atomic_thread_fence (memory_order_acquire);
   if ((sequence & 1) != 0 || gp_load (&meter->sequence) != sequence || gp_load (&meter->current) != current)
     return false;
-  if (current->account != NULL && cpu_ns > counted_ns)
-    gp_store (&current->account->closed_ns, open_ns + cpu_ns - counted_ns);
+  if (open != NULL && cpu_ns > counted_ns)
+    gp_store (&open->closed_ns, open_ns + cpu_ns - counted_ns);
+  meter->looked_ns = cpu_ns;
   return true;
 }
 
 void
 gp_account_close (struct gp_thread *thread)
 {
+  /* One that has not run since is as it was, however many labels it had to do with. */
+  if (thread->meter.looked_ns != 0 && gp_clock_ns (thread->cpu_clock) == thread->meter.looked_ns)
+    return;
   /* One that goes from label to label faster than we can look has no open stretch worth the name. */
   for (int tries = 0; tries < 8 && !look_at (thread); tries++)
     continue;
@@ -200,22 +211,8 @@ gp_account_close (struct gp_thread *thread)
 void
 gp_account_end (struct gp_thread *thread, bool own)
 {
-  struct gp_meter *meter = &thread->meter;
   if (own)
-    close_exactly (meter, 0);
-  for (int i = 0; i < GP_TALLY_BUCKETS; i++) {
-    while (meter->buckets[i] != NULL) {
-      struct gp_tally *tally = meter->buckets[i];
-      meter->buckets[i] = tally->next;
-      if (tally->account != NULL) {
-        /* One that vanished leaves what the last close saw of its open stretch. */
-        if (!own && tally->account->closed_ns > tally->account->ns)
-          gp_store (&tally->account->ns, tally->account->closed_ns);
-        gp_store_release (&tally->account->state, GP_SLOT_ENDED);
-      }
-    }
-  }
-  for (struct gp_slab *slab = thread->slabs; slab != NULL; slab = slab->next)
-    slab->used = 0;
-  meter->current = NULL;
+    close_exactly (&thread->meter, 0);
+  gp_tallies_end (thread, own);
+  thread->meter.current = NULL;
 }

@@ -9,18 +9,41 @@
 
 #include "thread.h"
 
-/* The thread's tally of a label it has none of yet; the current one where there is no memory for another.
- * MT-Safe | AS-Unsafe (rare mmap) */
+/* A thread begins without tallies, in the room of its slot. MT-Safe | AS-Safe */
+GP_INTERNAL void gp_tallies_init (struct gp_thread *thread);
+
+/* The thread's tally of a label it has none of yet. The current one where there is no memory for another, or the label
+ * has ended. MT-Safe | AS-Unsafe (rare mmap, tries a lock) */
 GP_INTERNAL struct gp_tally *gp_tally_make (struct gp_thread *thread, uint32_t label);
+
+/* Ends all of a thread's accounts; own = false: with what the last close saw. Requires: the registry lock.
+ * MT-Safe | AS-Unsafe */
+GP_INTERNAL void gp_tallies_end (struct gp_thread *thread, bool own);
+
+/* Where to look for a label first. */
+static inline uint32_t
+gp_tally_place (const struct gp_meter *meter, uint32_t label)
+{
+  return label * 0x9e3779b1u >> (32 - meter->table_log2);
+}
+
+/* NULL: the thread has none. */
+static inline struct gp_tally *
+gp_tally_known (const struct gp_meter *meter, uint32_t label)
+{
+  uint32_t mask = (1u << meter->table_log2) - 1;
+  for (uint32_t at = gp_tally_place (meter, label);; at = (at + 1) & mask) {
+    struct gp_tally *tally = meter->table[at];
+    if (tally == NULL || tally->label == label)
+      return tally;
+  }
+}
 
 static inline struct gp_tally *
 gp_tally_find (struct gp_thread *thread, uint32_t label)
 {
-  struct gp_tally *tally = thread->meter.buckets[label % GP_TALLY_BUCKETS];
-  for (; tally != NULL; tally = tally->next)
-    if (tally->label == label)
-      return tally;
-  return gp_tally_make (thread, label);
+  struct gp_tally *tally = gp_tally_known (&thread->meter, label);
+  return tally != NULL ? tally : gp_tally_make (thread, label);
 }
 
 #endif

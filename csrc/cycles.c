@@ -12,9 +12,10 @@
 enum
 {
   TRIES = 16,
-  BASE_NS = 1000000, /* the first calibration's */
-  SLACK_NS = 100000, /* by which two clocks may differ though nothing has happened: read far apart, one or the other */
-  ODD_PART = 64      /* or by one part in so many */
+  BASE_NS = 1000000,  /* the first calibration's */
+  BASE_READS = 10000, /* for it at most: 10 ms and more; a clock that stands, as in an emulator, is not waited for */
+  SLACK_NS = 100000,  /* by which two clocks may differ though nothing has happened: read far apart, one or the other */
+  ODD_PART = 64       /* or by one part in so many */
 };
 
 uint64_t g_ns_per_cycle;
@@ -70,6 +71,7 @@ static void
 read_both (uint64_t *cycles, uint64_t *ns)
 {
   uint64_t shortest = UINT64_MAX;
+  *cycles = *ns = 0;
   for (int i = 0; i < TRIES; i++) {
     uint64_t before = gp_cycles_read ();
     uint64_t now = gp_clock_ns (CLOCK_MONOTONIC);
@@ -95,13 +97,13 @@ gp_cycles_begin (void)
 void
 gp_cycles_calibrate (void)
 {
-  uint64_t cycles = 0, ns = 0;
+  uint64_t cycles, ns;
   if (g_base.ns == 0)
     gp_cycles_begin ();
   if (g_ns_per_cycle == 0) {
-    do
+    read_both (&cycles, &ns);
+    for (int i = 0; i < BASE_READS && ns - g_base.ns < BASE_NS; i++)
       read_both (&cycles, &ns);
-    while (ns - g_base.ns < BASE_NS);
     set_rate (cycles - g_base.cycles, ns - g_base.ns);
     g_last = (struct moment) { cycles, ns };
   } else {

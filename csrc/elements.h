@@ -9,11 +9,27 @@
 #include "gst.h"
 #include "thread.h"
 
-/* Raised by every change to the shape of a pipeline: what pads were cached before it is void. */
-extern GP_INTERNAL _Atomic uint32_t g_shape;
+enum
+{
+  GP_PAD_GENERATIONS_LOG2 = 14
+};
 
-/* The element's label; of a bin or pipeline: its state change. MT-Safe lock | AS-Unsafe lock heap */
+/* Raised where a pad comes, goes, is linked or unlinked: what was cached of it before is void. Pads share them by their
+ * addresses. */
+extern GP_INTERNAL uint32_t g_pad_generations[1 << GP_PAD_GENERATIONS_LOG2];
+
+/* Once, before the first label of an element. MT-Unsafe | AS-Unsafe */
+GP_INTERNAL void gp_elements_init (void);
+
+/* The element's label; of a bin or pipeline: its state change. The caller holds a reference to the element, which keeps
+ * the label. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
+
+/* The same, where the element may have moved or got another name since. */
+GP_INTERNAL uint32_t gp_elements_label_now (GstElement *element);
+
+/* The element is in another bin now, and may have another name: its label, if it has one, says so. */
+GP_INTERNAL void gp_elements_moved (GstElement *element);
 
 /* Which element of a pad is meant, and on what occasion. Where data goes from one element to another, the cache knows
  * the pad anew, and its first time makes the two linked. */
@@ -31,12 +47,19 @@ enum gp_pad_side
 /* What is not in the thread's first cache. sp: of the hook's caller; entries of labels below it are dead. MT-Safe lock
  * | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_pad_missed (
-    struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t shape);
+    struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t generation);
 
 static inline uintptr_t
 gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)
 {
   return (uintptr_t) pad | (side == GP_PAD_PEER_LOCKED ? GP_PAD_PEER : side);
+}
+
+/* Of the pad that a key is of. */
+static inline uint32_t *
+gp_elements_pad_generation (uintptr_t key)
+{
+  return &g_pad_generations[(key >> 3) * 0x9e3779b97f4a7c15u >> (64 - GP_PAD_GENERATIONS_LOG2)];
 }
 
 static inline struct gp_pad_set *
@@ -45,12 +68,18 @@ gp_elements_pad_set (struct gp_pad_set *sets, uint32_t sets_log2, uintptr_t key)
   return &sets[key * 0x9e3779b97f4a7c15u >> (64 - sets_log2)];
 }
 
+static inline bool
+gp_elements_pad_is_valid (const struct gp_pad_cache *cached)
+{
+  return cached->key != 0 && cached->generation == gp_load (gp_elements_pad_generation (cached->key));
+}
+
 /* NULL: not there, or void. */
 static inline const struct gp_pad_cache *
-gp_elements_pad_cached (const struct gp_pad_set *set, uintptr_t key, uint32_t shape)
+gp_elements_pad_cached (const struct gp_pad_set *set, uintptr_t key, uint32_t generation)
 {
   for (int i = 0; i < GP_PAD_WAYS; i++)
-    if (set->ways[i].key == key && set->ways[i].generation == shape)
+    if (set->ways[i].key == key && set->ways[i].generation == generation)
       return &set->ways[i];
   return NULL;
 }
@@ -61,16 +90,17 @@ static inline uint32_t
 gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp)
 {
   uintptr_t key = gp_elements_pad_key (pad, side);
-  uint32_t shape = atomic_load_explicit (&g_shape, memory_order_acquire); /* pairs with gp_elements_reshaped() */
+  uint32_t generation = gp_load_acquire (gp_elements_pad_generation (key)); /* pairs with gp_elements_changed() */
   const struct gp_pad_cache *cached =
-      gp_elements_pad_cached (gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key), key, shape);
-  return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, sp, shape);
+      gp_elements_pad_cached (gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key), key, generation);
+  return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, sp, generation);
 }
 
+/* The pad came, goes, was linked or unlinked. MT-Safe | AS-Safe */
 static inline void
-gp_elements_reshaped (void)
+gp_elements_changed (const GstPad *pad)
 {
-  atomic_fetch_add_explicit (&g_shape, 1, memory_order_release);
+  __atomic_fetch_add (gp_elements_pad_generation ((uintptr_t) pad), 1, __ATOMIC_RELEASE);
 }
 
 #endif

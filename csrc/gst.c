@@ -7,14 +7,21 @@
 #include "gst.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include "kernel.h"
+
+enum
+{
+  CLOSE_WAIT_MS =
+      100 /* a log function writes a line in far less; one that waits for who is in gst_deinit() never does */
+};
 
 struct gp_gst g_gst;
 
-static pthread_mutex_t g_log_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint32_t g_lines_on_their_way;
 
 const char *
 gp_gst_load (void)
@@ -45,18 +52,22 @@ gp_gst_log (GstDebugLevel level, const char *format, ...)
   va_start (arguments, format);
   vsnprintf (text, sizeof text, format, arguments);
   va_end (arguments);
-  pthread_mutex_lock (&g_log_lock);
-  if (g_gst.category != NULL && (int) level <= g_gst.category->threshold)
-    GST (gst_debug_log) (g_gst.category, level, "gst-pyro-shim", "", 0, NULL, "%s", text);
-  pthread_mutex_unlock (&g_log_lock);
+  /* Under no lock: what the host's log functions do is not known. Counted first: of this and gp_gst_close_log(), at
+   * least one sees the other (both are sequentially consistent). */
+  atomic_fetch_add (&g_lines_on_their_way, 1);
+  GstDebugCategory *category = __atomic_load_n (&g_gst.category, __ATOMIC_SEQ_CST);
+  if (category != NULL && (int) level <= category->threshold)
+    GST (gst_debug_log) (category, level, "gst-pyro-shim", "", 0, NULL, "%s", text);
+  atomic_fetch_sub (&g_lines_on_their_way, 1);
 }
 
 void
 gp_gst_close_log (void)
 {
-  pthread_mutex_lock (&g_log_lock);
-  g_gst.category = NULL;
-  pthread_mutex_unlock (&g_log_lock);
+  static const struct timespec pause = { .tv_nsec = 1000000 };
+  __atomic_store_n (&g_gst.category, NULL, __ATOMIC_SEQ_CST);
+  for (int ms = 0; ms < CLOSE_WAIT_MS && atomic_load (&g_lines_on_their_way) != 0; ms++)
+    gp_syscall (SYS_nanosleep, &pause, NULL);
 }
 
 void

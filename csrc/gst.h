@@ -20,6 +20,9 @@
   X (g_mutex_trylock)                                                                                                  \
   X (g_mutex_unlock)                                                                                                   \
   X (g_object_get)                                                                                                     \
+  X (g_object_get_qdata)                                                                                               \
+  X (g_object_replace_qdata)                                                                                           \
+  X (g_quark_from_static_string)                                                                                       \
   X (g_quark_try_string)                                                                                               \
   X (g_type_check_instance_is_a)                                                                                       \
   X (g_type_class_peek)                                                                                                \
@@ -73,11 +76,12 @@ extern GP_INTERNAL struct gp_gst g_gst;
  * MT-Unsafe | AS-Unsafe */
 GP_INTERNAL const char *gp_gst_load (void);
 
-/* To GStreamer's debug log, category "pyroscope". MT-Safe | AS-Unsafe */
+/* To GStreamer's debug log, category "pyroscope": the host's log functions run, under no lock of ours.
+ * MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_gst_log (GstDebugLevel level, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 
-/* No line goes there any more: GStreamer is being taken down. Waits for one that is on its way. MT-Safe | AS-Unsafe
- * lock */
+/* No line goes there any more: GStreamer is being taken down. Waits a tenth of a second at most for one that is on its
+ * way: a log function of the host's may wait for the caller. MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_gst_close_log (void);
 
 /* One line on stderr, prefixed "gst-pyro: "; for what the user must know. MT-Safe | AS-Unsafe */

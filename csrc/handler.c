@@ -10,8 +10,8 @@
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "modules.h"
 #include "ring.h"
@@ -216,7 +216,7 @@ choose_clock (struct gp_thread *thread)
 {
   struct rusage usage;
   if (!gp_thread_has_event (thread) || thread->timer < 0 || !g_events_may_rest
-      || syscall (SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
+      || gp_syscall (SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
     return;
   bool slept = usage.ru_nvcsw != thread->sleeps;
   thread->sleeps = usage.ru_nvcsw;
@@ -225,7 +225,7 @@ choose_clock (struct gp_thread *thread)
   if (rests == atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
     return;
   atomic_store_explicit (&thread->event_rests, rests, memory_order_relaxed);
-  ioctl (thread->perf_fd, rests ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
+  gp_syscall (SYS_ioctl, thread->perf_fd, rests ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
 }
 
 /* Records one sample of the interrupted thread. In order: keep errno; leave foreign signals; refuse after the stop, on
@@ -238,7 +238,8 @@ gp_handler (int number, siginfo_t *info, void *context)
   struct gp_thread *thread = gp_tick_owner (info);
   (void) number;
   if (thread == NULL) {
-    /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default. */
+    /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default, or known to nobody in
+     * this process. */
     gp_count (GP_COUNTER_FOREIGN_SIGNALS);
   } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
     gp_count (GP_COUNTER_DROPPED_INERT);
@@ -256,7 +257,7 @@ gp_handler (int number, siginfo_t *info, void *context)
     if (thread->first_tick) {
       thread->first_tick = false;
       if (gp_thread_has_event (thread))
-        ioctl (thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
+        gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_PERIOD, &g_interval_ns);
     }
     choose_clock (thread);
     take_sample (thread, interrupted, 1 + (info->si_code == SI_TIMER ? (uint32_t) info->si_overrun : 0));

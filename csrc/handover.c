@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "kernel.h"
 
 static const char g_prefix[] = "GST_PYROSCOPE_";
 
@@ -33,10 +34,10 @@ is_trusted (int connection, pid_t *pid)
 {
   struct ucred peer;
   socklen_t bytes = sizeof peer;
-  if (getsockopt (connection, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
+  if (gp_syscall (SYS_getsockopt, connection, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
     return false;
   *pid = peer.pid;
-  return peer.uid == geteuid () || peer.uid == 0;
+  return peer.uid == (uid_t) gp_syscall (SYS_geteuid) || peer.uid == 0;
 }
 
 /* Returns its length, 0 where it would be too long. */
@@ -64,7 +65,7 @@ send_message (int connection, const char *token, int memory_fd)
   if (text == NULL)
     return ENOMEM;
   int fds[2] = { memory_fd, STDERR_FILENO };
-  size_t fd_bytes = fcntl (STDERR_FILENO, F_GETFD) >= 0 ? sizeof fds : sizeof fds[0];
+  size_t fd_bytes = gp_syscall (SYS_fcntl, STDERR_FILENO, F_GETFD) >= 0 ? sizeof fds : sizeof fds[0];
   _Alignas (struct cmsghdr) char control[CMSG_SPACE (sizeof fds)];
   memset (control, 0, sizeof control);
   struct iovec part = { .iov_base = text, .iov_len = write_message (text, token) };
@@ -75,7 +76,9 @@ send_message (int connection, const char *token, int memory_fd)
   head->cmsg_type = SCM_RIGHTS;
   head->cmsg_len = CMSG_LEN (fd_bytes);
   memcpy (CMSG_DATA (head), fds, fd_bytes);
-  int error = part.iov_len == 0 ? E2BIG : sendmsg (connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+  int error = part.iov_len == 0                                                                 ? E2BIG
+              : gp_syscall (SYS_sendmsg, connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno
+                                                                                                : 0;
   free (text);
   return error;
 }
@@ -89,10 +92,11 @@ hand_over (const char *name, size_t name_bytes, const char *word, int memory_fd,
     return EINVAL;
   memcpy (address.sun_path + 1, name, name_bytes); /* a NUL in front: the abstract namespace */
   socklen_t bytes = (socklen_t) (offsetof (struct sockaddr_un, sun_path) + 1 + name_bytes);
-  int connection = gp_fd_move_up (socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  int connection =
+      gp_fd_move_up ((int) gp_syscall (SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   pid_t pid = 0;
   int error = 0;
-  if (connection < 0 || connect (connection, (struct sockaddr *) &address, bytes) != 0) {
+  if (connection < 0 || gp_syscall (SYS_connect, connection, &address, bytes) != 0) {
     error = errno;
   } else if (!is_trusted (connection, &pid)) {
     error = ECONNREFUSED; /* whom we look for is gone */
@@ -103,7 +107,7 @@ hand_over (const char *name, size_t name_bytes, const char *word, int memory_fd,
     error = send_message (connection, word, memory_fd);
   }
   if (connection >= 0)
-    close (connection);
+    gp_syscall (SYS_close, connection);
   if (error != 0) {
     g_segment->agent_home = 0;
     g_segment->agent_pid = 0;
@@ -165,6 +169,6 @@ gp_handover_name (const char *python, char into[GP_HANDOVER_NAME])
     for (size_t i = 0; i < sizeof matter / sizeof matter[0]; i++)
       if (strncmp (*line, matter[i], strlen (matter[i])) == 0)
         hash = mix (hash, *line, strlen (*line) + 1);
-  snprintf (into, GP_HANDOVER_NAME, "gst-pyro-agent/%u/%d/%016llx", (unsigned) geteuid (), GP_ABI_VERSION,
-      (unsigned long long) hash);
+  snprintf (into, GP_HANDOVER_NAME, "gst-pyro-agent/%u/%d/%016llx", (unsigned) (uid_t) gp_syscall (SYS_geteuid),
+      GP_ABI_VERSION, (unsigned long long) hash);
 }

@@ -123,7 +123,8 @@ static void
 do_link_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, GstPadLinkReturn result)
 {
   (void) tracer, (void) time;
-  gp_elements_reshaped ();
+  gp_elements_changed (source);
+  gp_elements_changed (sink);
   struct gp_thread *thread = active_thread ();
   if (thread == NULL || thread->unlinked_pad != source || result != GST_PAD_LINK_OK)
     return;
@@ -170,7 +171,7 @@ do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   if (thread == NULL)
     return;
   gp_names_meet_element (element);
-  ENTER (thread, gp_elements_label (element));
+  ENTER (thread, gp_elements_label_now (element));
 }
 
 /* element-post-message-pre: a task's thread says whose it is, and when no longer. */
@@ -194,12 +195,29 @@ do_post_message_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   }
 }
 
-/* Unlinks, pads and elements that come and go. */
 static void
-do_reshaped (GObject *tracer, GstClockTime time, gpointer subject)
+do_unlink_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, gboolean done)
 {
-  (void) tracer, (void) time, (void) subject;
-  gp_elements_reshaped ();
+  (void) tracer, (void) time, (void) done;
+  gp_elements_changed (source);
+  gp_elements_changed (sink);
+}
+
+/* element-add-pad, element-remove-pad: a pad at this address is another from now on. */
+static void
+do_pad_changed (GObject *tracer, GstClockTime time, GstElement *element, GstPad *pad)
+{
+  (void) tracer, (void) time, (void) element;
+  gp_elements_changed (pad);
+}
+
+/* bin-add-post: not every element that moves has a state change afterwards. */
+static void
+do_bin_add_post (GObject *tracer, GstClockTime time, GstBin *bin, GstElement *element, gboolean done)
+{
+  (void) tracer, (void) time, (void) bin;
+  if (done && active_thread () != NULL)
+    gp_elements_moved (element);
 }
 
 static void
@@ -224,6 +242,7 @@ widen_table (GstTracer *tracer)
 void
 gp_hooks_register (GstTracer *tracer)
 {
+  gp_elements_init ();
   static const struct
   {
     const char *name;
@@ -238,12 +257,11 @@ gp_hooks_register (GstTracer *tracer)
     { "element-change-state-pre", G_CALLBACK (do_change_state_pre) },
     { "element-change-state-post", G_CALLBACK (do_leave) },
     { "element-post-message-pre", G_CALLBACK (do_post_message_pre) },
-    { "element-add-pad", G_CALLBACK (do_reshaped) },
-    { "element-remove-pad", G_CALLBACK (do_reshaped) },
+    { "element-add-pad", G_CALLBACK (do_pad_changed) },
+    { "element-remove-pad", G_CALLBACK (do_pad_changed) },
     { "pad-link-post", G_CALLBACK (do_link_post) },
-    { "pad-unlink-post", G_CALLBACK (do_reshaped) },
-    { "bin-add-post", G_CALLBACK (do_reshaped) },
-    { "bin-remove-post", G_CALLBACK (do_reshaped) },
+    { "pad-unlink-post", G_CALLBACK (do_unlink_post) },
+    { "bin-add-post", G_CALLBACK (do_bin_add_post) },
   };
   static const char *const data_hooks[2][4] = {
     { "pad-push-pre", "pad-push-list-pre", "pad-push-post", "pad-push-list-post" },

@@ -27,10 +27,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "imports_walk.h"
+#include "kernel.h"
 
 enum
 {
@@ -117,7 +117,7 @@ before_fork (void)
   const struct timespec tenth = { .tv_nsec = 100000 };
   atomic_fetch_add (&g_forks, 1);
   for (int i = 0; i < 10 * GP_FORK_WAIT_MS && atomic_load (&g_passes) > 0; i++)
-    syscall (SYS_nanosleep, &tenth, NULL); /* the function is a cancellation point, which fork is not */
+    gp_syscall (SYS_nanosleep, &tenth, NULL); /* the function is a cancellation point, which fork is not */
 }
 
 static void

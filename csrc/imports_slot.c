@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#include "kernel.h"
 
 enum access
 {
@@ -25,7 +25,7 @@ static enum access
 probe (uintptr_t address)
 {
   static uint32_t nobody_waits;
-  long result = syscall (SYS_futex, &nobody_waits, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, address,
+  long result = gp_syscall (SYS_futex, &nobody_waits, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, address,
       FUTEX_OP (FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0));
   if (result >= 0)
     return ACCESS_WRITABLE;

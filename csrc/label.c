@@ -1,106 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* label.c: interning of names, and entering and leaving a label on a thread.
+/* label.c: entering and leaving a label on a thread.
  *
- * Context: hook (push, pop, base: no lock, no allocation but the doubling of a deep stack); lifecycle and the slow path
- * of hooks (interning).
+ * Context: hook: no lock, no allocation but the doubling of a deep stack.
  */
 #define _GNU_SOURCE
 #include "label.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include "account.h"
-
-#define TABLE_SIZE (2 * GP_LABELS) /* open addressing: at most half full */
-
-static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t *g_table; /* ids by hash; under g_lock */
-static uint32_t g_fixed[GP_LABEL_OVERFLOW + 1];
-
-void
-gp_label_init (void)
-{
-  static const struct
-  {
-    enum gp_label_kind kind;
-    const char *name;
-  } fixed[] = {
-    { GP_LABEL_OVERFLOW, "[too many labels]" },
-    { GP_LABEL_MAIN, "[main thread]" },
-    { GP_LABEL_POOL, "[GLib pool]" },
-    { GP_LABEL_TASK, "[GStreamer task]" },
-    { GP_LABEL_THREAD, "[other threads]" },
-    { GP_LABEL_AGENT, "[gst-pyro agent]" },
-    { GP_LABEL_BEFORE, "[before the tracer]" },
-    { GP_LABEL_UNSEEN, "[unseen threads]" },
-  };
-  void *table = mmap (
-      NULL, TABLE_SIZE * sizeof (uint32_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  g_table = table == MAP_FAILED ? NULL : table;
-  for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-    g_fixed[fixed[i].kind] = gp_label_intern (fixed[i].kind, fixed[i].name, "", "", "");
-}
-
-uint32_t
-gp_label_fixed (enum gp_label_kind kind)
-{
-  return g_fixed[kind];
-}
-
-static uint32_t
-hash_text (uint32_t hash, const char *text)
-{
-  for (; *text != '\0'; text++)
-    hash = (hash ^ (unsigned char) *text) * 16777619u;
-  return hash * 31;
-}
-
-static bool
-label_is (
-    const struct gp_label *label, enum gp_label_kind kind, const char *name, const char *path, const char *factory)
-{
-  const char *strings = g_segment->strings;
-  return label->kind == (uint32_t) kind && strcmp (strings + label->name, name) == 0
-         && strcmp (strings + label->path, path) == 0 && strcmp (strings + label->factory, factory) == 0;
-}
-
-static bool
-add_text (const char *text, uint32_t *offset)
-{
-  *offset = gp_strings_add (text);
-  return *offset != 0 || *text == '\0';
-}
-
-uint32_t
-gp_label_intern (enum gp_label_kind kind, const char *name, const char *path, const char *factory, const char *pipeline)
-{
-  if (g_table == NULL)
-    return 0;
-  uint32_t hash = hash_text (hash_text (hash_text (2166136261u + kind, name), path), factory);
-  pthread_mutex_lock (&g_lock);
-  uint32_t *slot = &g_table[hash % TABLE_SIZE];
-  while (*slot != 0 && !label_is (&g_segment->labels[*slot], kind, name, path, factory))
-    slot = slot + 1 == g_table + TABLE_SIZE ? g_table : slot + 1;
-  uint32_t id = *slot;
-  if (id == 0 && g_segment->label_count < GP_LABELS) {
-    struct gp_label label = { .kind = kind };
-    /* One that lost a part of its name to a full heap would never be found again, and be made anew each time. */
-    if (add_text (name, &label.name) && add_text (path, &label.path) && add_text (factory, &label.factory)
-        && add_text (pipeline, &label.pipeline)) {
-      id = g_segment->label_count;
-      g_segment->labels[id] = label;
-      *slot = id;
-      gp_store_release (&g_segment->label_count, id + 1); /* publishes the label; pairs with the agent's acquire */
-    }
-  }
-  pthread_mutex_unlock (&g_lock);
-  if (id == 0) {
-    gp_count (GP_COUNTER_LABELS_FULL);
-    id = g_fixed[GP_LABEL_OVERFLOW];
-  }
-  return id;
-}
+#include "account_rows.h"
 
 /* Doubles the stack. The handler of this same thread sees the old array or the new one, each whole. */
 static bool
@@ -163,5 +72,7 @@ void
 gp_label_set_base (struct gp_thread *thread, uint32_t label)
 {
   thread->base = label;
+  /* Its account holds the reference. */
+  gp_tally_find (thread, label);
   gp_account_switch (thread, top_label (thread));
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* label.h: who is running. Interned names, and the per-thread stack of them.
+/* label.h: who is running. Labels, and the per-thread stack of them.
  *
- * A label is an id into g_segment->labels: never a pointer to an element, since elements die before their samples are
- * read and addresses are reused. Who calls push and pop (tracer hooks, wrapped thread functions) is not this file's
- * business.
+ * A label is a row of g_segment->labels: never a pointer to an element, since elements die before their samples are
+ * read and addresses are reused. An element has one label for its life. References keep a label's row: the element has
+ * one, each thread that has an account for it, each child, and all work that waits to run under it. Without any, the
+ * label has ended, and the agent gives the row back once it has read what was measured.
  *
- * Context: push, pop and base are hook, on the thread's own stack; gp_label_current() is signal too; interning is
- * lifecycle or the slow path of hooks.
+ * Who calls push and pop (tracer hooks, wrapped thread functions) is not this file's business.
+ *
+ * Context: push, pop and base are hook, on the thread's own stack; gp_label_current() is signal too; making and
+ * references (label_rows.c) are lifecycle or the slow path of hooks.
  */
 #ifndef GP_LABEL_H
 #define GP_LABEL_H
@@ -34,10 +37,38 @@
 /* Makes the fixed labels; once, before g_active. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_label_init (void);
 
-/* The id of a label, made at its first call; [too many labels] once the table is full. name is shown, path tells
- * namesakes apart. MT-Safe lock | AS-Unsafe lock heap */
-GP_INTERNAL uint32_t gp_label_intern (
-    enum gp_label_kind kind, const char *name, const char *path, const char *factory, const char *pipeline);
+/* A new label; the reference to it is the caller's. [too many labels], which lives for ever, once the table is full.
+ * name: as shown. factory: from gp_label_text(). parent: label of the bin that holds the element, or 0; gets a
+ * reference. auto_named: GStreamer made the name. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL uint32_t gp_label_make (
+    enum gp_label_kind kind, const char *name, uint32_t factory, uint32_t parent, bool auto_named);
+
+/* Text that stays for ever, for factories: its offset in the segment. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL uint32_t gp_label_text (const char *text);
+
+/* One reference more; false: the label has ended already, and is not to be used. MT-Safe | AS-Safe */
+GP_INTERNAL bool gp_label_ref (uint32_t label);
+
+/* One reference less. MT-Safe | AS-Safe */
+GP_INTERNAL void gp_label_unref (uint32_t label);
+
+/* The element is gone: its reference is given back, and threads give theirs back when they come round to it.
+ * MT-Safe | AS-Safe */
+GP_INTERNAL void gp_label_gone (uint32_t label);
+
+/* The element has another name now. The agent may read a torn one at that moment, and reads it again.
+ * MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL void gp_label_rename (uint32_t label, const char *name, bool auto_named);
+
+/* The element is in another bin now, or in one for the first time. 0 keeps the last one. MT-Safe | AS-Safe */
+GP_INTERNAL void gp_label_set_parent (uint32_t label, uint32_t parent);
+
+/* Writes "/pipeline0/bin0/x264enc0" into path, cut at the root's side where there is no room. Returns its length.
+ * MT-Safe | AS-Safe */
+GP_INTERNAL size_t gp_label_path (uint32_t label, char *path, size_t bytes);
+
+/* The label of the topmost bin above, or the label itself. MT-Safe | AS-Safe */
+GP_INTERNAL uint32_t gp_label_topmost (uint32_t label);
 
 /* The one label of a kind that has no element. MT-Safe | AS-Safe */
 GP_INTERNAL uint32_t gp_label_fixed (enum gp_label_kind kind);

@@ -18,6 +18,7 @@
 #include "handover.h"
 #include "hooks.h"
 #include "imports.h"
+#include "kernel.h"
 #include "label.h"
 #include "modules.h"
 #include "poller.h"
@@ -94,7 +95,7 @@ find_home (int memory)
   int why;
   enum gp_handover handover = gp_handover_to_controller (memory, &why);
   if (handover == GP_HANDOVER_TAKEN) {
-    close (memory);
+    gp_syscall (SYS_close, memory);
     return true;
   }
   /* Nobody has asked for a server, and the table that was asked for cannot be had. A program that outlives `run` and
@@ -102,7 +103,7 @@ find_home (int memory)
   if (handover != GP_HANDOVER_NONE && !gp_settings_is_set ("server_url")) {
     if (handover == GP_HANDOVER_REFUSED)
       give_up ("`run`, which started this program, cannot be reached", why);
-    close (memory);
+    gp_syscall (SYS_close, memory);
     return false;
   }
   gp_spawn_prepare (memory);
@@ -130,7 +131,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   }
   gp_label_init ();
   if (!gp_settings_take (params)) {
-    close (memory);
+    gp_syscall (SYS_close, memory);
     return;
   }
   strncpy (g_segment->program, program_invocation_short_name, sizeof g_segment->program - 1);
@@ -141,7 +142,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   error = gp_threads_init ();
   if (error != 0) {
     give_up ("no room for threads", error);
-    close (memory);
+    gp_syscall (SYS_close, memory);
     return;
   }
   pthread_atfork (NULL, NULL, in_forked_child);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* links.c: which elements are linked.
  *
- * A link is met where data first comes by a pad on a thread, and again after each change to a pipeline's shape: it
- * costs nothing where data flows, and what none went over is not told.
+ * A link is met where data first comes by a pad on a thread, and again after the pad was linked anew: it costs nothing
+ * where data flows, and what none went over is not told. The agent empties the table; labels of a link that it has not
+ * read yet are still theirs, since it frees no label before it has read the links.
  *
  * Context: the slow path of hooks.
  */
@@ -12,13 +13,17 @@
 
 enum
 {
-  SET_LOG2 = 14 /* open addressing: at most half full */
+  RECENT_LOG2 = 10
 };
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t g_set[1 << SET_LOG2]; /* under g_lock */
+/* Links told a moment ago: several threads meet the same ones. Under g_lock. */
+static struct
+{
+  uint64_t labels, serials;
+} g_recent[1 << RECENT_LOG2];
 
-_Static_assert (2 * GP_LINKS <= 1 << SET_LOG2, "probing would not end");
+_Static_assert ((GP_LINKS & (GP_LINKS - 1)) == 0, "counts of links wrap");
 
 static bool
 is_element (uint32_t label)
@@ -26,22 +31,31 @@ is_element (uint32_t label)
   return g_segment->labels[label].kind == GP_LABEL_ELEMENT;
 }
 
+static bool
+was_told (uint32_t source, uint32_t sink)
+{
+  uint64_t labels = (uint64_t) source << 32 | sink;
+  uint64_t serials = (uint64_t) g_segment->labels[source].serial << 32 | g_segment->labels[sink].serial;
+  uint32_t at = labels * 0x9e3779b97f4a7c15u >> (64 - RECENT_LOG2);
+  bool told = g_recent[at].labels == labels && g_recent[at].serials == serials;
+  g_recent[at].labels = labels;
+  g_recent[at].serials = serials;
+  return told;
+}
+
 void
 gp_links_add (uint32_t source, uint32_t sink)
 {
   if (source == sink || !is_element (source) || !is_element (sink))
     return;
-  uint64_t link = (uint64_t) source << 32 | sink;
-  uint32_t at = link * 0x9e3779b97f4a7c15u >> (64 - SET_LOG2);
   pthread_mutex_lock (&g_lock);
-  while (g_set[at] != 0 && g_set[at] != link)
-    at = (at + 1) % (1 << SET_LOG2);
-  uint32_t count = g_segment->link_count;
-  if (g_set[at] == 0 && count < GP_LINKS) {
-    g_set[at] = link;
-    g_segment->links[count] = (struct gp_pad_link) { source, sink };
-    gp_store_release (&g_segment->link_count, count + 1); /* publishes the link; pairs with the agent's acquire */
-  } else if (g_set[at] == 0) {
+  uint32_t written = g_segment->links_written;
+  if (was_told (source, sink)) {
+    /* nothing new */
+  } else if (written - gp_load_acquire (&g_segment->links_read) < GP_LINKS) { /* pairs with the agent's release */
+    g_segment->links[written % GP_LINKS] = (struct gp_pad_link) { source, sink };
+    gp_store_release (&g_segment->links_written, written + 1); /* publishes the link; pairs with the agent's acquire */
+  } else {
     gp_count (GP_COUNTER_LINKS_FULL);
   }
   pthread_mutex_unlock (&g_lock);

@@ -5,20 +5,21 @@
  */
 #define _GNU_SOURCE
 #include "modules.h"
-#include "modules_elf.h"
 
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
+#include "modules_elf.h"
 
 enum
 {
-  CLOSE_WAIT_MS = 1000 /* a handler takes a thousandth of it, but its thread may be preempted, or out of its quota */
+  CLOSE_WAIT_MS = 1000, /* a handler takes a thousandth of it, but its thread may be preempted, or out of its quota */
+  LOST_WAIT_MS = 2      /* while there are no more readers than were waited for in vain */
 };
 
 /* One pass over the loader's list. */
@@ -161,19 +162,27 @@ sweep (struct pass *pass)
   g_live_count = kept;
 }
 
-/* Waits until no handler reads modules, or long enough: one that a fault ended, of which the host made the best, reads
- * on for ever. */
+/* Waits until no handler reads modules, or long enough. One that a fault ended, of which the host made the best, reads
+ * on for ever: it is waited for once. */
 static bool
 wait_for_readers (void)
 {
-  struct timespec pause = { .tv_nsec = 50000 };
-  uint64_t end_ns = gp_clock_ns (CLOCK_MONOTONIC) + CLOSE_WAIT_MS * 1000000ull;
-  while (atomic_load (&g_modules_readers) != 0) {
-    if (gp_clock_ns (CLOCK_MONOTONIC) >= end_ns)
+  static _Atomic uint32_t lost;
+  static const struct timespec pause = { .tv_nsec = 50000 };
+  uint64_t start_ns = gp_clock_ns (CLOCK_MONOTONIC);
+  for (;;) {
+    uint32_t readers = atomic_load (&g_modules_readers);
+    if (readers == 0) {
+      atomic_store (&lost, 0);
+      return true;
+    }
+    uint64_t most_ms = readers > atomic_load (&lost) ? CLOSE_WAIT_MS : LOST_WAIT_MS;
+    if (gp_clock_ns (CLOCK_MONOTONIC) - start_ns >= most_ms * 1000000) {
+      atomic_store (&lost, readers);
       return false;
-    syscall (SYS_nanosleep, &pause, NULL); /* the function is a cancellation point, which dlclose is not */
+    }
+    gp_syscall (SYS_nanosleep, &pause, NULL); /* the function is a cancellation point, which dlclose is not */
   }
-  return true;
 }
 
 static void

@@ -40,8 +40,9 @@ gp_modules_generation (void)
   return gp_load (&g_segment->generation);
 }
 
-/* While a redirected dlclose runs, handlers neither scan nor read CFI. begin waits (a few ms at most) for handlers that
- * are reading; end takes the list up to date first, so that no rule of the module that went is used for the one that
+/* While a redirected dlclose runs, handlers neither scan nor read CFI. begin waits for handlers that are
+ * reading: less than 1 ms, or as long as their threads have no processor, a second at most; 2 ms where that was in vain
+ * before. end takes the list up to date first, so that no rule of the module that went is used for the one that
  * comes. Not nested by the caller, but many threads may. MT-Safe | AS-Unsafe lock */
 GP_INTERNAL void gp_modules_close_begin (void);
 GP_INTERNAL void gp_modules_close_end (void);

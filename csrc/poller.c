@@ -33,7 +33,7 @@ log_sample_clock (void)
   static const char *const clocks[] = {
     [GP_CLOCK_NONE] = "none: no signal was free, accounts only",
     [GP_CLOCK_PERF] = "perf task-clock in user code, CPU timers in the kernel",
-    [GP_CLOCK_TIMER] = "CPU timers (perf events are not allowed here)",
+    [GP_CLOCK_TIMER] = "CPU timers",
   };
   gp_gst_log (GST_LEVEL_INFO, "%u Hz, clock: %s, signal %u", g_segment->sample_rate_hz, clocks[g_segment->clock],
       g_segment->signal);
@@ -78,6 +78,12 @@ close_window (bool names)
   gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the closed accounts are visible then */
 }
 
+static void
+say_agent_ended (void)
+{
+  gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+}
+
 static bool
 agent_is_over (void)
 {
@@ -120,7 +126,7 @@ look_after_agent (void)
     return false;
   if (gp_spawn_agent_lives () || gp_spawn_elsewhere ())
     return true;
-  gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+  say_agent_ended ();
   gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
   gp_segment_signal (&g_segment->wake);
   return false;
@@ -167,6 +173,8 @@ poller_main (void *unused)
       gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
   }
   pass_log_on ();
+  if (!agent_is_over ())
+    say_agent_ended ();
   gp_stop_over ();
   return NULL;
 }

@@ -25,13 +25,14 @@ enum
 gp_pool_new_function g_real_pool_new;
 gp_pool_new_full_function g_real_pool_new_full;
 gp_pool_push_function g_real_pool_push;
+gp_pool_free_function g_real_pool_free;
 
 /* Stands in for a pool's user data. */
 struct pool_call
 {
   GFunc function;
   gpointer data;
-  uint32_t label;              /* who made the pool */
+  _Atomic uint32_t label;      /* who made the pool; it has a reference from here */
   bool task;                   /* of libgstreamer's: runs GstTasks, or an element's parallel work */
   _Atomic uint32_t remembered; /* pushes of this pool in g_pushes */
 };
@@ -40,7 +41,7 @@ struct push
 {
   struct pool_call *call; /* NULL: free */
   gpointer item;
-  uint32_t label;
+  uint32_t label;    /* it has a reference from here */
   struct push *next; /* in its bucket, oldest first */
 };
 
@@ -57,26 +58,35 @@ find_bucket (const struct pool_call *call, const void *item)
   return &g_buckets[(key >> 4 ^ key >> 16) % BUCKETS];
 }
 
-static void
+/* Returns the label, with its reference. */
+static uint32_t
 forget (struct push **link)
 {
   struct push *push = *link;
   *link = push->next;
   atomic_fetch_sub_explicit (&push->call->remembered, 1, memory_order_relaxed);
   push->call = NULL;
+  return push->label;
 }
 
+static void
+drop (struct push *push)
+{
+  struct push **link = find_bucket (push->call, push->item);
+  while (*link != push)
+    link = &(*link)->next;
+  gp_label_unref (forget (link));
+}
+
+/* Takes the reference to the label over. */
 static void
 remember (struct pool_call *call, gpointer item, uint32_t label)
 {
   pthread_mutex_lock (&g_lock);
   struct push *push = &g_pushes[g_next_push++ % PUSHES];
   struct push **link;
-  if (push->call != NULL) {
-    for (link = find_bucket (push->call, push->item); *link != push; link = &(*link)->next)
-      continue;
-    forget (link);
-  }
+  if (push->call != NULL)
+    drop (push);
   for (link = find_bucket (call, item); *link != NULL; link = &(*link)->next)
     continue;
   *push = (struct push) { call, item, label, NULL };
@@ -85,22 +95,28 @@ remember (struct pool_call *call, gpointer item, uint32_t label)
   pthread_mutex_unlock (&g_lock);
 }
 
-/* The label of the item's oldest push. The queue between push and run orders the two. */
+/* The label that one ran under when it pushed the item, or that of the pool; with a reference. The queue between push
+ * and run orders the pushes of one item. */
 static uint32_t
 recall (struct pool_call *call, gpointer item)
 {
-  uint32_t label = call->label;
-  if (atomic_load_explicit (&call->remembered, memory_order_relaxed) == 0)
+  uint32_t label = 0;
+  if (atomic_load_explicit (&call->remembered, memory_order_relaxed) != 0) {
+    pthread_mutex_lock (&g_lock);
+    for (struct push **link = find_bucket (call, item); *link != NULL; link = &(*link)->next)
+      if ((*link)->call == call && (*link)->item == item) {
+        label = forget (link);
+        break;
+      }
+    pthread_mutex_unlock (&g_lock);
+  }
+  if (label != 0)
     return label;
-  pthread_mutex_lock (&g_lock);
-  for (struct push **link = find_bucket (call, item); *link != NULL; link = &(*link)->next)
-    if ((*link)->call == call && (*link)->item == item) {
-      label = (*link)->label;
-      forget (link);
-      break;
-    }
-  pthread_mutex_unlock (&g_lock);
-  return label;
+  label = atomic_load_explicit (&call->label, memory_order_relaxed);
+  if (gp_label_ref (label))
+    return label;
+  label = gp_label_fixed (GP_LABEL_POOL); /* the pool is being freed */
+  return gp_label_ref (label) ? label : 0;
 }
 
 /* What the thread does here for others, in a pool: 0 where that is no element's. Who starts a task shows by
@@ -125,6 +141,7 @@ run_pool_call (gpointer item, gpointer user_data)
   struct gp_boundary boundary = GP_CALLER (recall (call, item));
   /* Also what waking up and falling asleep cost from now on: workers are shared, and none is anybody's for long. */
   gp_label_set_base (thread, boundary.label);
+  gp_label_unref (boundary.label); /* the thread's account has one now */
   if (call->task) {
     /* No entry: the task's own element will be the base. */
     thread->task = true;
@@ -146,7 +163,6 @@ is_task_pool (GFunc function)
   return gstreamer != NULL && gp_modules_listed ((uintptr_t) function) == gstreamer;
 }
 
-/* Leaked on purpose, one small block a pool: a pool may be freed while its workers still run. */
 static struct pool_call *
 make_pool_call (GFunc function, gpointer data)
 {
@@ -157,9 +173,12 @@ make_pool_call (GFunc function, gpointer data)
   call->function = function;
   call->data = data;
   call->task = is_task_pool (function);
-  call->label = label_to_hand_over (thread, call->task);
-  if (call->label == 0)
-    call->label = gp_label_fixed (call->task ? GP_LABEL_TASK : GP_LABEL_POOL);
+  uint32_t label = label_to_hand_over (thread, call->task);
+  if (label == 0 || !gp_label_ref (label)) {
+    label = gp_label_fixed (call->task ? GP_LABEL_TASK : GP_LABEL_POOL);
+    gp_label_ref (label);
+  }
+  call->label = label;
   return call;
 }
 
@@ -188,8 +207,36 @@ gp_pool_push (GThreadPool *pool, gpointer item, GError **error)
   if (thread != NULL && pool != NULL && pool->func == run_pool_call) {
     struct pool_call *call = pool->user_data;
     uint32_t label = label_to_hand_over (thread, call->task);
-    if (label != 0 && label != call->label)
+    if (label != 0 && label != call->label && gp_label_ref (label))
       remember (call, item, label);
   }
   return g_real_pool_push (pool, item, error);
+}
+
+static void
+forget_pool (struct pool_call *call)
+{
+  if (atomic_load_explicit (&call->remembered, memory_order_relaxed) == 0)
+    return;
+  pthread_mutex_lock (&g_lock);
+  for (size_t i = 0; i < PUSHES; i++)
+    if (g_pushes[i].call == call)
+      drop (&g_pushes[i]);
+  pthread_mutex_unlock (&g_lock);
+}
+
+/* Who waits for the end of all items has the block freed behind it. Else some may still run, or come to run, and
+ * nothing says when the last one is done: the block stays, some 40 bytes, without its label. */
+void
+gp_pool_free (GThreadPool *pool, gboolean immediate, gboolean wait)
+{
+  struct pool_call *call = pool != NULL && pool->func == run_pool_call ? pool->user_data : NULL;
+  g_real_pool_free (pool, immediate, wait);
+  if (call == NULL || !atomic_load (&g_active))
+    return;
+  gp_label_unref (atomic_exchange (&call->label, gp_label_fixed (GP_LABEL_POOL)));
+  if (wait) {
+    forget_pool (call);
+    free (call);
+  }
 }

@@ -13,8 +13,8 @@
  * may be joining the thread). So what stands at an id is remembered, and taken off when the next thread with that id
  * enters Python or starts as one of Python's own.
  *
- * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards g_tagged and
- * g_pairs for writing.
+ * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards
+ * g_pairs and the table of ids.
  */
 #define _GNU_SOURCE
 #include "python.h"
@@ -22,17 +22,18 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "python_api.h"
+#include "python_ids.h"
 #include "python_tags.h"
 
 enum
 {
-  THREAD_IDS = 4096, /* a power of two; threads beyond it get no tags */
   PAIRS = 4,
+  PATH_BYTES = 2048,
   GIVE_WAY_NS = 200000,
   GIVE_WAY_AGAIN_NS = 1000000 /* after the last pause of any thread */
 };
@@ -44,17 +45,12 @@ _Atomic bool g_python_entered;
 _Atomic uint64_t g_python_lock_wanted;
 static _Atomic uint64_t g_gave_way;
 
-/* A thread id and the label that stands at it. id is set once. */
-struct tagged
+/* Of each label, tuples (key, value); made at its first entry, and anew where its row or its place is another's. */
+static struct
 {
-  _Atomic uintptr_t id;
-  _Atomic uint32_t label; /* 0: none */
-};
-
-static struct tagged g_tagged[THREAD_IDS];
-static _Atomic uint32_t g_tagged_count;
-/* Of each label, tuples (key, value); made at its first entry, kept for ever. */
-static PyObject *g_pairs[GP_LABELS][PAIRS];
+  uint32_t serial, parent;
+  PyObject *pairs[PAIRS];
+} g_pairs[GP_LABELS];
 
 static PyObject *g_add_tag, *g_remove_tag;
 static _Atomic bool g_tags_wanted;
@@ -63,26 +59,6 @@ static inline bool
 tags_wanted (void)
 {
   return atomic_load_explicit (&g_tags_wanted, memory_order_acquire);
-}
-
-static struct tagged *
-find_tagged (uintptr_t id, bool make)
-{
-  size_t at = (id >> 12) * 0x9e3779b97f4a7c15u >> 40;
-  for (size_t i = 0; i < THREAD_IDS; i++) {
-    struct tagged *row = &g_tagged[(at + i) % THREAD_IDS];
-    uintptr_t found = atomic_load_explicit (&row->id, memory_order_relaxed);
-    if (found == id)
-      return row;
-    if (found != 0)
-      continue;
-    if (!make || atomic_load_explicit (&g_tagged_count, memory_order_relaxed) >= THREAD_IDS / 2)
-      return NULL;
-    atomic_store_explicit (&row->id, id, memory_order_relaxed);
-    atomic_fetch_add_explicit (&g_tagged_count, 1, memory_order_relaxed);
-    return row;
-  }
-  return NULL;
 }
 
 static PyObject *
@@ -121,11 +97,21 @@ pairs_of (uint32_t label)
     [GP_LABEL_UNSEEN] = "[unseen threads]",
     [GP_LABEL_OVERFLOW] = "[too many labels]",
   };
-  PyObject **pairs = g_pairs[label];
-  if (pairs[0] != NULL)
-    return pairs;
   const struct gp_label *names = &g_segment->labels[label];
-  const char *name = g_segment->strings + names->name, *path = g_segment->strings + names->path;
+  PyObject **pairs = g_pairs[label].pairs;
+  uint32_t parent = gp_load (&names->parent), topmost = gp_label_topmost (label);
+  if (pairs[0] != NULL && g_pairs[label].serial == names->serial && g_pairs[label].parent == parent)
+    return pairs;
+  for (int i = 0; i < PAIRS; i++) {
+    if (pairs[i] != NULL)
+      PY (Py_DecRef) (pairs[i]);
+    pairs[i] = NULL;
+  }
+  g_pairs[label].serial = names->serial;
+  g_pairs[label].parent = parent;
+  char path[PATH_BYTES];
+  gp_label_path (label, path, sizeof path);
+  const char *name = g_segment->strings + names->name;
   if (names->kind == GP_LABEL_ELEMENT) {
     pairs[1] = make_pair ("factory", "", g_segment->strings + names->factory, "");
     pairs[3] = is_nested (path) ? make_pair ("path", "", path, "") : NULL;
@@ -135,8 +121,8 @@ pairs_of (uint32_t label)
   } else {
     pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_OVERFLOW ? fixed[names->kind] : "", "");
   }
-  if (names->pipeline != 0)
-    pairs[2] = make_pair ("pipeline", "", g_segment->strings + names->pipeline, "");
+  if (topmost != label || names->kind == GP_LABEL_STATE_CHANGE)
+    pairs[2] = make_pair ("pipeline", "", g_segment->strings + g_segment->labels[topmost].name, "");
   return pairs;
 }
 
@@ -160,11 +146,13 @@ retag (struct gp_thread *thread, uint32_t label)
   /* pyroscope-io belongs to the main interpreter. */
   if (PY (PyInterpreterState_Get) () != PY (PyInterpreterState_Main) ())
     return;
-  struct tagged *row = find_tagged ((uintptr_t) pthread_self (), true);
+  struct gp_tagged *row = gp_python_find_tagged ((uintptr_t) pthread_self ());
   if (row == NULL)
     return;
-  uint32_t before = atomic_load_explicit (&row->label, memory_order_relaxed); /* only this thread writes it now */
+  uint32_t before = row->label;
   if (before != label) {
+    /* First: a call may let another thread have the lock, which may move the row. */
+    row->label = label;
     PyObject *type, *value, *trace;
     PY (PyErr_Fetch) (&type, &value, &trace);
     if (before != 0)
@@ -172,7 +160,6 @@ retag (struct gp_thread *thread, uint32_t label)
     if (label != 0)
       call_for_all (g_add_tag, label);
     PY (PyErr_Restore) (type, value, trace);
-    atomic_store_explicit (&row->label, label, memory_order_relaxed);
   }
   if (thread != NULL)
     thread->python_label = label;
@@ -235,7 +222,7 @@ give_way (uint64_t until)
     return;
   atomic_store_explicit (&g_gave_way, now + GIVE_WAY_NS, memory_order_relaxed);
   int error = errno;
-  syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
+  gp_syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = GIVE_WAY_NS }, NULL);
   errno = error;
 }
 

@@ -19,9 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 #include "gst.h"
-#include "stop.h"
+#include "kernel.h"
 #include "python_api.h"
 #include "python_tags.h"
+#include "stop.h"
 #include "workers.h"
 
 enum
@@ -110,10 +111,11 @@ static bool
 wait_for_stop (int timeout_ms)
 {
   struct pollfd stop = { .fd = g_stop_fd, .events = POLLIN };
+  struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
   void *state = PY (PyEval_SaveThread) ();
   int ready;
   do
-    ready = poll (&stop, 1, timeout_ms);
+    ready = (int) gp_syscall (SYS_ppoll, &stop, 1, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
   while (ready < 0 && errno == EINTR);
   PY (PyEval_RestoreThread) (state);
   return ready != 0;
@@ -197,7 +199,7 @@ gp_python_poll (void)
   g_state = STATE_RUNS;
   gp_store (&g_segment->python_entered, 1);
   gp_segment_signal (&g_segment->wake);
-  g_stop_fd = gp_fd_move_up (eventfd (0, EFD_CLOEXEC));
+  g_stop_fd = gp_fd_move_up ((int) gp_syscall (SYS_eventfd2, 0, EFD_CLOEXEC));
   if (g_stop_fd < 0 || gp_workers_start_own (python_main, NULL, "gst-pyro-python") != 0)
     gp_store (&g_state, STATE_DONE);
 }
@@ -206,9 +208,9 @@ void
 gp_python_stop (void)
 {
   static const uint64_t one = 1;
-  if (gp_load_acquire (&g_state) != STATE_RUNS || write (g_stop_fd, &one, sizeof one) < 0)
+  if (gp_load_acquire (&g_state) != STATE_RUNS || gp_syscall (SYS_write, g_stop_fd, &one, sizeof one) < 0)
     return;
   uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull;
   while (gp_load_acquire (&g_state) != STATE_DONE && gp_clock_ns (CLOCK_MONOTONIC) < deadline)
-    nanosleep (&(struct timespec) { .tv_nsec = 2000000 }, NULL);
+    gp_syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = 2000000 }, NULL);
 }

@@ -8,19 +8,27 @@
 #include "reader.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include "reader_load.h"
+#include "table.h"
 
 enum
 {
   HEADER_WORDS = sizeof (struct gp_record) / 8,
-  MAX_WORDS = HEADER_WORDS + UINT16_MAX + 1 /* ring.h rounds up to four */
+  MAX_WORDS = HEADER_WORDS + UINT16_MAX + 1, /* ring.h rounds up to four */
+  GIVEN_BACK_WORDS = 32768,                  /* 256 KiB: a call of the kernel for a thousand records */
+#if defined(__x86_64__)
+  PAGE_BYTES = 4096
+#else
+  PAGE_BYTES = 65536 /* the largest there is */
+#endif
 };
 
 #define FILLER_THREAD UINT32_MAX
 
 _Static_assert (sizeof (struct gp_record) % 8 == 0, "records are whole words");
 _Static_assert ((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
-_Static_assert (sizeof (struct gp_account_row) == 24, "native.py unpacks these");
+_Static_assert (sizeof (struct gp_account_row) == 32, "native.py unpacks these");
 _Static_assert (sizeof (struct gp_thread_row) == 32, "native.py unpacks these");
 
 uint64_t
@@ -35,6 +43,37 @@ gp_reader_buffer_bytes (void)
   return (uint64_t) MAX_WORDS * 8;
 }
 
+/* A copy's labels with their serials: rows are used again, and a copy outlives them. */
+static void
+add_serials (const struct gp_segment *segment, struct gp_record *copy)
+{
+  copy->state = segment->labels[bounded (copy->label, GP_LABELS - 1)].serial;
+  for (uint32_t i = 0; i < copy->depth; i++)
+    if (copy->frames[i] >> 56 == (GP_TAGGED | GP_FRAME_LABEL)) {
+      uint64_t label = bounded ((uint32_t) copy->frames[i], GP_LABELS - 1);
+      copy->frames[i] |= (uint64_t) segment->labels[label].serial << GP_LABEL_BITS;
+    }
+}
+
+/* Gives room back to the writers, by blocks, and a block's memory to the kernel before: else all of the ring would be
+ * resident before long. */
+static void
+give_back (struct gp_segment *segment, uint64_t tail)
+{
+  uint64_t from = segment->released; /* only this thread writes it */
+  while (tail - from >= GIVEN_BACK_WORDS) {
+    uint64_t at = from % GP_RING_WORDS, words = tail - from;
+    words = words < GP_RING_WORDS - at ? words : GP_RING_WORDS - at;
+    uintptr_t start = ((uintptr_t) &segment->ring[at] + PAGE_BYTES - 1) & ~(uintptr_t) (PAGE_BYTES - 1);
+    uintptr_t end = (uintptr_t) &segment->ring[at + words] & ~(uintptr_t) (PAGE_BYTES - 1);
+    if (start < end)
+      madvise ((void *) start, end - start, MADV_REMOVE);
+    from += words;
+  }
+  /* Pairs with the writers' acquire when they look for room. */
+  __atomic_store_n (&segment->released, from, __ATOMIC_RELEASE);
+}
+
 /* Zeroed before the room is given back: a writer relies on reading EMPTY where nobody has written yet. */
 static uint64_t
 release (struct gp_segment *segment, uint64_t tail, uint64_t words)
@@ -46,8 +85,8 @@ release (struct gp_segment *segment, uint64_t tail, uint64_t words)
     tail += chunk;
     words -= chunk;
   }
-  /* Pairs with the writers' acquire of tail when they look for room. */
-  __atomic_store_n (&segment->tail, tail, __ATOMIC_RELEASE);
+  __atomic_store_n (&segment->tail, tail, __ATOMIC_RELAXED);
+  give_back (segment, tail);
   return tail;
 }
 
@@ -98,6 +137,7 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
       if (words * 8 > cap_bytes - out->bytes)
         return;
       memcpy ((char *) buf + out->bytes, record, words * 8);
+      add_serials (segment, (struct gp_record *) ((char *) buf + out->bytes));
       out->bytes += words * 8;
       out->records++;
     }
@@ -108,9 +148,9 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
 uint32_t
 gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_thread_row *rows, uint32_t cap)
 {
-  uint32_t used = bounded (load32 (&segment->threads_used), GP_THREADS);
   uint32_t count = 0;
-  for (uint32_t slot = 0; slot < used; slot++) {
+  for (uint32_t slot = gp_row_next (GP_THREAD_TABLE (segment), GP_THREAD_WORDS, 0); slot != GP_NO_ROW;
+      slot = gp_row_next (GP_THREAD_TABLE (segment), GP_THREAD_WORDS, slot + 1)) {
     const struct gp_thread_slot *thread = &segment->threads[slot];
     uint32_t state = load32 (&thread->state);
     if (state == GP_SLOT_FREE || (ended_only && state != GP_SLOT_ENDED))
@@ -129,81 +169,13 @@ gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_t
   return count;
 }
 
-/* Of a thread that is alive, ns runs ahead of the last close, or closed_ns holds a stretch that ns does not yet. */
-static uint64_t
-account_total (const struct gp_account *account)
-{
-  uint64_t ns = load64 (&account->ns);
-  uint64_t closed_ns = load64 (&account->closed_ns);
-  return load32 (&account->state) != GP_SLOT_ENDED && closed_ns > ns ? closed_ns : ns;
-}
-
-uint32_t
-gp_reader_accounts (const struct gp_segment *segment, int ended_only, struct gp_account_row *rows, uint32_t cap)
-{
-  uint32_t used = bounded (load32 (&segment->accounts_used), GP_ACCOUNTS);
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < used; i++) {
-    const struct gp_account *account = &segment->accounts[i];
-    uint32_t state = load32 (&account->state);
-    uint32_t label = load32 (&account->label); /* 0 until the row is filled */
-    if (state == GP_SLOT_FREE || label == 0)
-      continue;
-    uint32_t thread = account->thread; /* only now: it is written before the label */
-    if (thread >= GP_THREADS)
-      continue;
-    if (ended_only && load32 (&segment->threads[thread].state) != GP_SLOT_ENDED)
-      continue;
-    if (count < cap) {
-      struct gp_account_row *row = &rows[count];
-      row->state = state;
-      row->label = label;
-      row->thread = thread;
-      row->serial = account->serial;
-      row->total_ns = account_total (account);
-    }
-    count++;
-  }
-  return count;
-}
-
-uint32_t
-gp_reader_overflows (const struct gp_segment *segment, struct gp_overflow_row *rows, uint32_t cap)
-{
-  uint32_t used = bounded (load32 (&segment->label_count), GP_LABELS);
-  uint32_t count = 0;
-  for (uint32_t label = 0; label < used; label++) {
-    uint64_t ns = load64 (&segment->labels[label].overflow_ns);
-    if (ns == 0)
-      continue;
-    if (count < cap) {
-      rows[count].label = label;
-      rows[count].total_ns = ns;
-    }
-    count++;
-  }
-  return count;
-}
-
 void
-gp_reader_free (struct gp_segment *segment, const uint32_t *slots, uint32_t count)
+gp_reader_free_threads (struct gp_segment *segment, const uint32_t *slots, uint32_t count)
 {
-  unsigned char chosen[GP_THREADS / 8] = { 0 };
-  for (uint32_t i = 0; i < count; i++)
-    if (slots[i] < GP_THREADS)
-      chosen[slots[i] / 8] |= (unsigned char) (1U << slots[i] % 8);
-  uint32_t used = bounded (load32 (&segment->accounts_used), GP_ACCOUNTS);
-  for (uint32_t i = 0; i < used; i++) {
-    struct gp_account *account = &segment->accounts[i];
-    if (load32 (&account->state) == GP_SLOT_FREE || load32 (&account->label) == 0 || account->thread >= GP_THREADS)
+  for (uint32_t i = 0; i < count; i++) {
+    if (slots[i] >= GP_THREADS || load32 (&segment->threads[slots[i]].state) != GP_SLOT_ENDED)
       continue;
-    if (chosen[account->thread / 8] & 1U << account->thread % 8) {
-      __atomic_store_n (&account->label, 0, __ATOMIC_RELAXED); /* before the next user can see the row */
-      __atomic_store_n (&account->state, GP_SLOT_FREE, __ATOMIC_RELEASE);
-    }
+    __atomic_store_n (&segment->threads[slots[i]].state, GP_SLOT_FREE, __ATOMIC_RELEASE);
+    gp_row_give_back (GP_THREAD_TABLE (segment), slots[i]);
   }
-  /* After their accounts: the next user of a slot must not meet the old ones. */
-  for (uint32_t i = 0; i < count; i++)
-    if (slots[i] < GP_THREADS)
-      __atomic_store_n (&segment->threads[slots[i]].state, GP_SLOT_FREE, __ATOMIC_RELEASE);
 }

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "reader_load.h"
 
 enum
@@ -72,7 +72,7 @@ static long
 futex (const uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
 {
   /* Not FUTEX_PRIVATE: the host may be another process. */
-  return syscall (SYS_futex, word, operation, value, timeout, NULL, 0);
+  return gp_syscall (SYS_futex, word, operation, value, timeout, NULL, 0);
 }
 
 static void
@@ -90,22 +90,39 @@ gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeou
   return load32 (&segment->wake);
 }
 
+static uint64_t
+clock_ns (clockid_t clock)
+{
+  struct timespec now = { 0 };
+  gp_syscall (SYS_clock_gettime, clock, &now);
+  return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+uint64_t
+gp_reader_mono_ns (void)
+{
+  return clock_ns (CLOCK_MONOTONIC);
+}
+
+uint64_t
+gp_reader_real_ns (void)
+{
+  return clock_ns (CLOCK_REALTIME);
+}
+
 int
 gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
 {
   uint32_t wanted = __atomic_add_fetch (&segment->close_wanted, 1, __ATOMIC_RELEASE);
   __atomic_add_fetch (&segment->poll, 1, __ATOMIC_RELEASE);
   futex (&segment->poll, FUTEX_WAKE, INT32_MAX, NULL);
-  struct timespec now;
-  clock_gettime (CLOCK_MONOTONIC, &now);
-  int64_t end_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000 + timeout_ms;
+  uint64_t end_ns = gp_reader_mono_ns () + timeout_ms * UINT64_C (1000000);
   for (;;) {
     /* Pairs with the shim's release once the closed accounts are written. Compared as a difference: counts wrap. */
     uint32_t done = load32 (&segment->close_done);
     if ((int32_t) (done - wanted) >= 0)
       return 1;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    if (now.tv_sec * 1000 + now.tv_nsec / 1000000 >= end_ms)
+    if (gp_reader_mono_ns () >= end_ns)
       return 0;
     futex_wait (&segment->close_done, done, CLOSE_POLL_MS);
   }
@@ -115,12 +132,6 @@ uint32_t
 gp_reader_names (const struct gp_segment *segment)
 {
   return bounded (load32 (&segment->name_count), GP_NAMES);
-}
-
-uint32_t
-gp_reader_links (const struct gp_segment *segment)
-{
-  return bounded (load32 (&segment->link_count), GP_LINKS);
 }
 
 uint32_t

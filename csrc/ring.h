@@ -32,8 +32,8 @@ gp_ring_reserve (uint32_t depth)
   do {
     at = (uint32_t) (head % GP_RING_WORDS);
     filler = at + words > GP_RING_WORDS ? GP_RING_WORDS - at : 0;
-    /* Acquire: what the reader zeroed is zero before we write; pairs with its release of tail. */
-    if (head + filler + words - gp_load_acquire (&segment->tail) > GP_RING_WORDS)
+    /* Acquire: what the reader zeroed is zero before we write; pairs with its release. */
+    if (head + filler + words - gp_load_acquire (&segment->released) > GP_RING_WORDS)
       return NULL;
   } while (!__atomic_compare_exchange_n (
       &segment->head, &head, head + filler + words, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));

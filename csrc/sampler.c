@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sampler.c: chooses signal and clock; arms and disarms threads.
+/* sampler.c: chooses the clock; arms and disarms threads. The choice of the signal is sampler_signal.c.
  *
  * Context: lifecycle and poller. The signal half is handler.c.
  */
@@ -14,10 +14,10 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -31,10 +31,7 @@ enum
 
 uint64_t g_interval_ns;
 bool g_events_may_rest;
-_Atomic uint64_t g_tick_signals;
-_Atomic bool g_yields;
-static struct sigaction g_previous_action; /* ignored, one way or the other */
-static bool g_quiet;                       /* nobody is armed from now on; under the registry lock */
+static bool g_quiet; /* nobody is armed from now on; under the registry lock */
 
 /* A random first period: short threads get their share of ticks, and threads do not tick in step. */
 static uint64_t
@@ -61,7 +58,7 @@ open_perf (pid_t tid, uint64_t period_ns)
     .exclude_kernel = 1,
     .exclude_hv = 1,
   };
-  return (int) syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+  return (int) gp_syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
 /* Of few descriptors events have the upper quarter and no more: low numbers stay as they were, and a host with many
@@ -73,8 +70,9 @@ move_up (int fd)
   struct rlimit limit;
   int high = -1;
   if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
-    high = fcntl (fd, F_DUPFD_CLOEXEC, (int) (limit.rlim_cur / 4 * 3 < HIGH_FD ? limit.rlim_cur / 4 * 3 : HIGH_FD));
-  close (fd);
+    high = (int) gp_syscall (
+        SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int) (limit.rlim_cur / 4 * 3 < HIGH_FD ? limit.rlim_cur / 4 * 3 : HIGH_FD));
+  gp_syscall (SYS_close, fd);
   return high;
 }
 
@@ -86,11 +84,12 @@ arm_perf (struct gp_thread *thread)
   if (fd < 0)
     return false;
   struct f_owner_ex owner = { .type = F_OWNER_TID, .pid = thread->tid };
-  if (!gp_thread_set_perf_fd (thread, fd) || fcntl (fd, F_SETFL, O_ASYNC) < 0
-      || fcntl (fd, F_SETSIG, (int) g_segment->signal) < 0 || fcntl (fd, F_SETOWN_EX, &owner) < 0
-      || ioctl (fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
+  if (!gp_thread_set_perf_fd (thread, fd) || gp_syscall (SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0
+      || gp_syscall (SYS_fcntl, fd, F_SETSIG, (int) g_segment->signal) < 0
+      || gp_syscall (SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0
+      || gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
     gp_thread_set_perf_fd (thread, -1);
-    close (fd);
+    gp_syscall (SYS_close, fd);
     return false;
   }
   atomic_store_explicit (&thread->event_rests, false, memory_order_relaxed);
@@ -110,7 +109,7 @@ arm_timer (struct gp_thread *thread)
   event.sigev_notify_thread_id = thread->tid;
   int timer;
   /* The raw call: a kernel id, and no helper thread of glibc's. */
-  if (syscall (SYS_timer_create, thread->cpu_clock, &event, &timer) != 0)
+  if (gp_syscall (SYS_timer_create, thread->cpu_clock, &event, &timer) != 0)
     return false;
   uint64_t first = random_period ();
   struct itimerspec spec = {
@@ -118,8 +117,8 @@ arm_timer (struct gp_thread *thread)
     .it_value = { (time_t) (first / 1000000000), (long) (first % 1000000000) },
   };
   thread->timer = timer;
-  if (syscall (SYS_timer_settime, timer, 0, &spec, NULL) != 0) {
-    syscall (SYS_timer_delete, timer);
+  if (gp_syscall (SYS_timer_settime, timer, 0, &spec, NULL) != 0) {
+    gp_syscall (SYS_timer_delete, timer);
     thread->timer = -1;
     return false;
   }
@@ -141,7 +140,7 @@ gp_sampler_arm (struct gp_thread *thread)
   /* Beside an event the timer sees what that leaves out, the kernel's time; alone it sees all, at the kernel's tick. */
   bool timer = arm_timer (thread);
   /* One found by the poller may have ended meanwhile. */
-  if (!event && !timer && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
+  if (!event && !timer && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
     gp_count (GP_COUNTER_UNARMED);
 }
 
@@ -154,11 +153,11 @@ gp_sampler_disarm (struct gp_thread *thread)
     gp_thread_set_perf_fd (thread, -1);
     /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
      * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
-    if (has_event && ioctl (fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
-      close (fd);
+    if (has_event && gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
+      gp_syscall (SYS_close, fd);
   }
   if (thread->timer >= 0) {
-    syscall (SYS_timer_delete, thread->timer);
+    gp_syscall (SYS_timer_delete, thread->timer);
     thread->timer = -1;
   }
 }
@@ -167,7 +166,8 @@ void
 gp_sampler_renew (struct gp_thread *thread)
 {
   uint64_t id;
-  if (thread->perf_fd < 0 || (gp_thread_has_event (thread) && ioctl (thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
+  if (thread->perf_fd < 0
+      || (gp_thread_has_event (thread) && gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
     return;
   /* The number is the host's now, or another thread's. */
   gp_thread_set_perf_fd (thread, -1);
@@ -192,7 +192,7 @@ gp_sampler_wake (struct gp_thread *thread)
   bool rests = true;
   if (atomic_compare_exchange_strong_explicit (
           &thread->event_rests, &rests, false, memory_order_relaxed, memory_order_relaxed))
-    ioctl (thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
+    gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
 /* How often the kernel looks at CPU timers. */
@@ -200,7 +200,7 @@ static uint64_t
 tick_ns (void)
 {
   struct timespec tick = { .tv_sec = 1 };
-  clock_getres (CLOCK_MONOTONIC_COARSE, &tick);
+  gp_syscall (SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &tick);
   return (uint64_t) tick.tv_sec * 1000000000 + (uint64_t) tick.tv_nsec;
 }
 
@@ -215,14 +215,14 @@ may_open_perf (void)
   };
   if (prctl (PR_GET_SECCOMP) != FILTERED)
     return true;
-  pid_t child = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  pid_t child = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (child == 0) {
     prctl (PR_SET_DUMPABLE, 0); /* no core of it */
     _exit (open_perf (0, g_interval_ns) < 0);
   }
   int status = -1;
   if (child > 0) /* not the function: that is a cancellation point */
-    while (syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
+    while (gp_syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
       continue;
   return status == 0;
 }
@@ -233,57 +233,16 @@ find_clock (void)
   int fd = may_open_perf () ? open_perf (0, g_interval_ns) : -1;
   if (fd < 0)
     return GP_CLOCK_TIMER;
-  close (fd);
+  gp_syscall (SYS_close, fd);
   return GP_CLOCK_PERF;
 }
 
-static bool
-is_free (const struct sigaction *action)
+/* What stands while a signal of ours may end the process: timers alone, whose pending ticks the kernel drops at an
+ * exec, which an event's outlive. */
+static enum gp_clock
+clock_of_signal (void)
 {
-  return action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN;
-}
-
-/* Nothing of the host's may interrupt the handler: it might not come back (siglongjmp, asynchronous cancellation), and
- * would use up the alternate stack. All bits, for sigfillset() leaves out those that glibc keeps to itself. A fault in
- * the handler is a fault as ever. */
-static void
-block_others (sigset_t *mask)
-{
-  static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
-  memset (mask, 0xff, sizeof *mask);
-  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-    sigdelset (mask, faults[i]);
-}
-
-static bool
-take_signal (int number)
-{
-  struct sigaction ours, previous;
-  memset (&ours, 0, sizeof ours);
-  ours.sa_sigaction = gp_handler;
-  ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  block_others (&ours.sa_mask);
-  if (sigaction (number, NULL, &previous) != 0 || !is_free (&previous) || sigaction (number, &ours, &previous) != 0)
-    return false;
-  if (!is_free (&previous)) {
-    sigaction (number, &previous, NULL); /* the host was faster */
-    return false;
-  }
-  g_previous_action = previous;
-  atomic_fetch_or (&g_tick_signals, UINT64_C (1) << number);
-  return true;
-}
-
-static bool
-take_any_signal (void)
-{
-  static const int candidates[] = { SIGURG, SIGWINCH };
-  for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
-    if (take_signal (candidates[i])) {
-      gp_store (&g_segment->signal, (uint32_t) candidates[i]);
-      return true;
-    }
-  return false;
+  return gp_signal_is_harmless ((int) g_segment->signal) ? find_clock () : GP_CLOCK_TIMER;
 }
 
 void
@@ -291,44 +250,5 @@ gp_sampler_start (uint32_t rate_hz)
 {
   g_interval_ns = 1000000000u / rate_hz;
   g_events_may_rest = g_interval_ns >= 2 * tick_ns ();
-  gp_store (&g_segment->clock, take_any_signal () ? find_clock () : GP_CLOCK_NONE);
-}
-
-static bool
-handler_stands (struct sigaction *now)
-{
-  return sigaction ((int) g_segment->signal, NULL, now) == 0 && now->sa_sigaction == gp_handler;
-}
-
-void
-gp_sampler_stop (void)
-{
-  struct sigaction now;
-  /* A tick may still be pending somewhere; the default of both candidates is to be ignored. */
-  if (g_segment->signal != 0 && handler_stands (&now))
-    sigaction ((int) g_segment->signal, &g_previous_action, NULL);
-}
-
-void
-gp_sampler_check (bool window)
-{
-  struct sigaction now;
-  if (g_segment->signal == 0)
-    return;
-  bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
-  if (yield && !g_yields) {
-    gp_threads_disarm ();
-    atomic_store (&g_yields, true);
-  }
-  /* What stands is the host's; the other signal may still be free. */
-  if (yield && take_any_signal ()) {
-    stands = true;
-    yield = false;
-  }
-  if (window && !stands)
-    gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  if (!yield && g_yields) {
-    gp_threads_arm ();
-    atomic_store (&g_yields, false);
-  }
+  gp_store (&g_segment->clock, gp_signal_take () ? clock_of_signal () : GP_CLOCK_NONE);
 }

@@ -22,11 +22,16 @@ extern GP_INTERNAL _Atomic uint64_t g_tick_signals;
 /* The host handles every signal that would do, and nobody is armed: g_segment->signal is its own. */
 extern GP_INTERNAL _Atomic bool g_yields;
 
-/* Takes a signal whose default is to be ignored and that the host does not handle, and finds out which clock can be
- * had. Without either, accounts go on alone (GP_CLOCK_NONE). MT-Unsafe | AS-Unsafe */
+/* Takes a signal whose default is to be ignored and that the host does not handle; in a host whose runtime takes all of
+ * these, a real-time one that it leaves alone. Finds out which clock can be had. Without either, accounts go on alone
+ * (GP_CLOCK_NONE). MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_start (uint32_t rate_hz);
 
-/* Gives the signal back where it still is ours. MT-Unsafe | AS-Unsafe */
+/* One function handles every signal that can be ignored: a runtime's, Go's for one, which ends the process without exit
+ * handlers as well. MT-Safe | AS-Safe */
+GP_INTERNAL bool gp_sampler_host_takes_all (void);
+
+/* Gives the signal back where it still is ours. Requires: nobody is armed. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_stop (void);
 
 /* Starts, or stops, the ticks of one thread, from wherever. Idempotent. Requires: the registry lock. AS-Unsafe */
@@ -48,6 +53,14 @@ GP_INTERNAL void gp_sampler_set_quiet (bool quiet);
 /* Poller: where a handler of the host's stands in the place of ours, the other signal is taken. Where that is the
  * host's too, nobody is armed, for it would get our ticks; window: counts that. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_sampler_check (bool window);
+
+/* Between sampler.c and sampler_signal.c. Takes a signal, g_segment->signal; false: none is free. MT-Unsafe | AS-Unsafe
+ */
+GP_INTERNAL bool gp_signal_take (void);
+
+/* A tick that meets no handler of ours does nothing: one that is pending while the handler goes, or at an exec. Not so
+ * with a real-time signal, which ends the process. MT-Safe | AS-Safe */
+GP_INTERNAL bool gp_signal_is_harmless (int number);
 
 /* Of a signal of ours: whose tick it is; NULL: nobody's, so the host's. AS-Safe */
 GP_INTERNAL struct gp_thread *gp_tick_owner (const siginfo_t *info);

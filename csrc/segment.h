@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "abi.h"
+#include "clock.h"
 
 /* The abi names plain integers, since cffi reads it too; all access to shared fields goes through these. */
 #define gp_load(p) __atomic_load_n ((p), __ATOMIC_RELAXED)
@@ -42,9 +43,17 @@ GP_INTERNAL int gp_segment_create (int *fd);
  * which may be closed. Returns where to: close-on-exec, -1 where it is none. MT-Safe | AS-Safe */
 GP_INTERNAL int gp_fd_move_up (int low);
 
-/* Copies text into the segment and returns its offset; the same text gives a new copy, so callers intern first.
- * 0 (the empty string) where the heap is full. MT-Safe lock | AS-Unsafe lock */
+/* Copies text into the segment, to stay there, and returns its offset; the same text gives a new copy. 0 (the empty
+ * string) where the heap is full. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL uint32_t gp_strings_add (const char *text);
+
+/* A block of at least so many bytes in the segment's strings, for text that will be given back; *room: its true size.
+ * 0 where the heap is full. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL uint32_t gp_strings_take (size_t bytes, uint32_t *room);
+
+/* Gives a block of gp_strings_take() back; nothing where room is 0. The agent reads it no more.
+ * MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL void gp_strings_give_back (uint32_t offset, uint32_t room);
 
 /* Wakes whoever waits on a futex word of the segment after raising it by one. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_segment_signal (uint32_t *word);
@@ -54,8 +63,5 @@ GP_INTERNAL void gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeou
 
 /* Writes a line to stderr, if it can be. A broken pipe there does not end the host. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_write_stderr (const char *line, size_t bytes);
-
-/* ns of the clock; 0 where it fails. MT-Safe | AS-Safe */
-GP_INTERNAL uint64_t gp_clock_ns (int clock);
 
 #endif

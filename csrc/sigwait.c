@@ -27,7 +27,7 @@ may_be_tick (int number)
 static bool
 includes_ticks (const sigset_t *set)
 {
-  for (int number = 1; number < SIGRTMIN; number++)
+  for (int number = 1; number < 64; number++)
     if (may_be_tick (number) && sigismember (set, number) == 1)
       return true;
   return false;

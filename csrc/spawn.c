@@ -14,14 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "clock.h"
 #include "embed.h"
 #include "gst.h"
 #include "handover.h"
+#include "kernel.h"
 #include "libpython.h"
+#include "sampler.h"
 #include "settings.h"
 #include "stop.h"
 #include "where.h"
@@ -29,7 +33,8 @@
 enum
 {
   AGENT_FD = 3,
-  UNBORN_MS = 500
+  UNBORN_MS = 500,
+  STACK_BYTES = 8 << 20
 };
 
 /* of the environment, as it was when the tracer was made */
@@ -65,6 +70,12 @@ become_agent (char *const arguments[], char *const environment[])
     signal (end[i], SIG_IGN);
   prctl (PR_SET_NAME, "gst-pyro-agent");
   setsid (); /* the terminal's Ctrl-C is for the host */
+  /* As is its limit of stacks: to start a Python takes 48 KiB. */
+  struct rlimit stack;
+  if (getrlimit (RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < STACK_BYTES) {
+    stack.rlim_cur = stack.rlim_max < STACK_BYTES ? stack.rlim_max : STACK_BYTES;
+    setrlimit (RLIMIT_STACK, &stack);
+  }
   /* In this order: null may have got the number that the segment is to have. */
   dup2 (null, STDIN_FILENO);
   dup2 (null, STDOUT_FILENO);
@@ -73,7 +84,7 @@ become_agent (char *const arguments[], char *const environment[])
   else if (dup2 (g_memory_fd, AGENT_FD) < 0)
     close (AGENT_FD); /* the host has closed ours: what it has there is not the agent's to look at */
 #ifdef SYS_close_range
-  if (syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
+  if (gp_syscall (SYS_close_range, AGENT_FD + 1, ~0u, 0) != 0)
 #endif
     for (int fd = AGENT_FD + 1; fd < 4096; fd++)
       close (fd);
@@ -169,9 +180,9 @@ gp_spawn_process (void)
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
    * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
    * us alone; a single one would not do, since execve() makes SIGCHLD of it. */
-  pid_t between = (pid_t) syscall (SYS_clone, 0, 0, 0, 0, 0);
+  pid_t between = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (between == 0) {
-    pid_t child = (pid_t) syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    pid_t child = (pid_t) gp_syscall (SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
       become_agent (arguments, g_environment);
     g_segment->agent_pid = child < 0 ? -errno : child;
@@ -190,6 +201,19 @@ gp_spawn_process (void)
   return error;
 }
 
+/* One that has ended may stand in the list for ever: pid 1 of a container need not be one that reaps. */
+static bool
+is_zombie (pid_t pid)
+{
+  char path[64], line[512] = "";
+  snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
+  FILE *file = fopen (path, "re");
+  const char *name_end = file != NULL && fgets (line, sizeof line, file) != NULL ? strrchr (line, ')') : NULL;
+  if (file != NULL)
+    fclose (file);
+  return name_end != NULL && (strncmp (name_end, ") Z", 3) == 0 || strncmp (name_end, ") X", 3) == 0);
+}
+
 bool
 gp_spawn_agent_lives (void)
 {
@@ -200,7 +224,23 @@ gp_spawn_agent_lives (void)
   /* One that has ended as the host's child is there until the host reaps it, which is not for us to do. */
   if (waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
     return info.si_pid != pid;
-  return kill (pid, 0) == 0 || errno != ESRCH;
+  return (kill (pid, 0) == 0 || errno != ESRCH) && !is_zombie (pid);
+}
+
+/* libc tells an agent in here another time than the kernel, where it is faked. A Go program ends without exit handlers,
+ * and an agent in it with it. */
+static bool
+may_be_embedded (void)
+{
+  return !process_is_asked_for () && !gp_clock_is_faked ();
+}
+
+static bool
+is_to_be_embedded (void)
+{
+  return may_be_embedded ()
+         && (embedded_is_asked_for ()
+             || (takes_orphans () && !gp_sampler_host_takes_all () && !gp_libpython_may_come ()));
 }
 
 void
@@ -212,7 +252,7 @@ gp_spawn_agent (void)
     gp_spawn_refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
   }
-  if (embedded_is_asked_for () || (!process_is_asked_for () && takes_orphans () && !gp_libpython_may_come ())) {
+  if (is_to_be_embedded ()) {
     gp_embed (g_memory_fd);
     return;
   }
@@ -228,7 +268,7 @@ gp_spawn_agent (void)
 bool
 gp_spawn_elsewhere (void)
 {
-  return !process_is_asked_for () && !embedded_is_asked_for () && !gp_stop_is_wanted ()
+  return may_be_embedded () && !embedded_is_asked_for () && !gp_stop_is_wanted ()
          && gp_load (&g_segment->agent_home) == GP_HOME_PROCESS && gp_load (&g_segment->agent_state) == GP_AGENT_NONE
          && !gp_libpython_may_come () && gp_embed (g_memory_fd);
 }

@@ -17,13 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include "embed.h"
 #include "gst.h"
 #include "imports.h"
+#include "kernel.h"
 #include "sampler.h"
 #include "settings.h"
 #include "thread.h"
@@ -110,7 +110,7 @@ say_lost (const char *text, size_t bytes)
 static void
 stop_at (const void *context)
 {
-  if ((!atomic_load (&g_active) && !atomic_load (&g_ending)) || g_segment->host_pid != getpid ())
+  if ((!atomic_load (&g_active) && !atomic_load (&g_ending)) || g_segment->host_pid != gp_syscall (SYS_getpid))
     return;
   /* Once in all, however many ways out the host takes (gst_deinit, exit handlers, a signal). */
   uint64_t unset = 0;
@@ -145,8 +145,8 @@ gp_stop (void)
 void
 gp_stop_at_dispose (void)
 {
-  /* In a forked child a thread that is not there may hold the log's lock. */
-  if (g_segment == NULL || g_segment->host_pid != getpid ())
+  /* In a forked child a thread that is not there may have a line on its way. */
+  if (g_segment == NULL || g_segment->host_pid != gp_syscall (SYS_getpid))
     return;
   if (g_segment->stop_on_dispose)
     gp_stop ();
@@ -165,7 +165,8 @@ on_termination (int number, siginfo_t *info, void *context)
   memset (&action, 0, sizeof action);
   action.sa_handler = SIG_DFL;
   sigaction (number, &action, NULL);
-  syscall (SYS_tgkill, getpid (), syscall (SYS_gettid), number); /* delivered when this handler returns */
+  gp_syscall (
+      SYS_tgkill, gp_syscall (SYS_getpid), gp_syscall (SYS_gettid), number); /* delivered when this handler returns */
   errno = saved_errno;
 }
 
@@ -198,7 +199,7 @@ gp_stop_agent_embedded (void)
 {
   find_loader ();
   /* An agent beside the host outlives it and needs no signal caught. Pid 1 has no default action to fall back on. */
-  if (getpid () == 1)
+  if (gp_syscall (SYS_getpid) == 1)
     return;
   catch_termination (SIGINT);
   catch_termination (SIGTERM);

@@ -15,149 +15,21 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "python.h"
 #include "sampler.h"
 
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
-#endif
-
 #define ENDING ((struct gp_thread *) 1)
 #define DESTRUCTOR_ROUNDS 3 /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
-/* Lent to threads that have no alternate stack; a host's own SA_ONSTACK handlers, crash reporters say, run on it too.
- */
-#define SIGNAL_STACK_BYTES 32768
-#define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not tell: AVX-512 needs less than half */
 
 __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
 pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
-struct gp_thread *g_threads; /* GP_THREADS of them; index = slot */
-static uint32_t g_cursor;    /* where the next free slot is looked for; under g_registry */
-uint16_t *g_perf_slots;
 static pthread_key_t g_end_key;
-
-bool
-gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
-{
-  if (fd >= GP_PERF_FDS)
-    return false;
-  thread->perf_fd = fd;
-  if (fd >= 0)
-    gp_store (&g_perf_slots[fd], (uint16_t) (gp_thread_slot (thread) + 1));
-  return true;
-}
-
-/* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, first entries and
- * tallies. The stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which
- * costs a mapping a thread. */
-static bool
-make_room (struct gp_thread *thread)
-{
-  if (thread->frames != NULL)
-    return true;
-  size_t frames = GP_MAX_FRAMES * sizeof (uint64_t), entries = GP_FIRST_ENTRIES * sizeof (struct gp_boundary);
-  size_t frame = getauxval (AT_MINSIGSTKSZ);
-  size_t stack = SIGNAL_STACK_BYTES + ((frame != 0 ? frame : SIGNAL_FRAME_BYTES) + 4095) / 4096 * 4096;
-  char *room = mmap (NULL, frames + stack + entries + sizeof (struct gp_slab), PROT_READ | PROT_WRITE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED)
-    return false;
-  uintptr_t lo = (uintptr_t) room + frames;
-  thread->signal_stack = (struct gp_stack) { .lo = lo, .hi = lo + stack };
-  thread->first_entries = (struct gp_boundary *) (lo + stack);
-  thread->slabs = (struct gp_slab *) (lo + stack + entries);
-  thread->frames = (uint64_t *) room;
-  return true;
-}
-
-/* One that was used before, where there is one: each costs memory for good once it was used. GP_THREADS: none. */
-static uint32_t
-find_free_slot (void)
-{
-  uint32_t used = g_segment->threads_used;
-  for (uint32_t i = 0; i < used; i++) {
-    uint32_t index = (g_cursor + i) % used;
-    if (gp_load_acquire (&g_segment->threads[index].state) == GP_SLOT_FREE) { /* pairs with the agent's release */
-      g_cursor = index + 1;
-      return index;
-    }
-  }
-  return used;
-}
-
-/* A free slot, filled in but not ready. */
-struct gp_thread *
-gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
-{
-  uint32_t index = find_free_slot ();
-  struct gp_thread *thread = &g_threads[index];
-  if (index == GP_THREADS || !make_room (thread)) {
-    gp_count (GP_COUNTER_THREADS_FULL);
-    return NULL;
-  }
-  struct gp_thread_slot *slot = &g_segment->threads[index];
-  thread->entries = thread->first_entries;
-  thread->capacity = GP_FIRST_ENTRIES;
-  thread->depth = 0;
-  thread->base = base;
-  thread->python_label = GP_PYTHON_UNTAGGED;
-  thread->task = thread->in_handler = thread->first_tick = false;
-  thread->unlinked_pad = NULL;
-  memset (&thread->root, 0, sizeof thread->root);
-  memset (&thread->stack, 0, sizeof thread->stack);
-  memset (&thread->meter, 0, sizeof thread->meter);
-  thread->cpu_clock = clock;
-  thread->perf_fd = thread->timer = -1;
-  thread->exit_rounds = 0;
-  thread->seen = true;
-  slot->serial++;
-  slot->tid = tid;
-  if (index == g_segment->threads_used)
-    gp_store (&g_segment->threads_used, index + 1);
-  gp_add (&g_segment->threads_seen, 1);
-  gp_store_release (&slot->state, GP_SLOT_LIVE);
-  thread->tid = tid;
-  return thread;
-}
-
-void
-gp_thread_end_slot (struct gp_thread *thread, bool own)
-{
-  atomic_store_explicit (&thread->ready, false, memory_order_release);
-  gp_sampler_disarm (thread);
-  gp_account_end (thread, own);
-  thread->ended_cpu_ns = own ? thread->meter.cpu_ns : UINT64_MAX;
-  thread->ended_ns = gp_clock_ns (CLOCK_BOOTTIME);
-  if (thread->entries != thread->first_entries)
-    munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
-  thread->entries = thread->first_entries;
-  thread->depth = 0;
-  thread->tid = 0;
-  gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
-}
-
-struct gp_thread *
-gp_thread_find_tid (pid_t tid, uint32_t *hint)
-{
-  uint32_t used = g_segment->threads_used;
-  for (uint32_t i = 0; i < used; i++) {
-    uint32_t index = (*hint + i) % used;
-    /* The segment's table first, it is a fiftieth in size; there, those that ended keep their tid. */
-    if (g_segment->threads[index].tid == tid && g_threads[index].tid == tid) {
-      *hint = index + 1;
-      return &g_threads[index];
-    }
-  }
-  return NULL;
-}
 
 /* Key destructor: the thread's last account. */
 static void
@@ -216,11 +88,10 @@ lend_signal_stack (struct gp_thread *thread)
 static struct gp_thread *
 attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundary *root)
 {
-  pid_t tid = (pid_t) syscall (SYS_gettid);
-  uint32_t hint = 0;
+  pid_t tid = (pid_t) gp_syscall (SYS_gettid);
   struct gp_stack stack = find_own_stack (); /* allocates, on main it reads /proc: not under the lock */
   pthread_mutex_lock (&g_registry);
-  struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
+  struct gp_thread *thread = gp_thread_find_tid (tid);
   bool found = thread != NULL;
   if (!found)
     thread = gp_thread_take_slot (tid, clock, base);
@@ -266,7 +137,7 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
 struct gp_thread *
 gp_thread_attach_self (void)
 {
-  bool main_thread = (pid_t) syscall (SYS_gettid) == g_segment->host_pid;
+  bool main_thread = (pid_t) gp_syscall (SYS_gettid) == g_segment->host_pid;
   uint32_t base = gp_label_fixed (main_thread ? GP_LABEL_MAIN : GP_LABEL_THREAD);
   return gp_thread_attach (base, main_thread ? gp_label_fixed (GP_LABEL_BEFORE) : base, NULL);
 }
@@ -274,13 +145,6 @@ gp_thread_attach_self (void)
 int
 gp_threads_init (void)
 {
-  void *threads = mmap (NULL, GP_THREADS * sizeof (struct gp_thread), PROT_READ | PROT_WRITE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  void *slots = mmap (NULL, GP_PERF_FDS * sizeof (uint16_t), PROT_READ | PROT_WRITE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (threads == MAP_FAILED || slots == MAP_FAILED)
-    return ENOMEM;
-  g_threads = threads;
-  g_perf_slots = slots;
-  return pthread_key_create (&g_end_key, on_thread_end);
+  int error = gp_thread_slots_init ();
+  return error != 0 ? error : pthread_key_create (&g_end_key, on_thread_end);
 }

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 #include "account.h"
 #include "segment.h"
+#include "table.h"
 #include "unwind.h"
 
 enum
@@ -31,10 +32,10 @@ enum
   GP_UNWIND_STACK_BYTES = 4096 /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
 };
 
-/* What a pad's own or peer element is labelled; valid in one generation of the pipelines' shape, on any thread. */
+/* What a pad's own or peer element is labelled; valid in one generation of the pad (elements.h), on any thread. */
 struct gp_pad_cache
 {
-  uintptr_t key; /* the pad's address; bit 0: its peer is meant */
+  uintptr_t key; /* the pad's address; low bits: enum gp_pad_side */
   uint32_t generation;
   uint32_t label;
 };
@@ -68,10 +69,11 @@ struct gp_thread
   struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */
   uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
   struct gp_boundary *first_entries;
-  /* kept for the slot's next user */
-  struct gp_slab *slabs;
   struct gp_pad_set *more_pads; /* NULL: none had to be moved there yet */
-  struct gp_pad_set pads[1 << GP_PAD_SETS_LOG2];
+  /* in the slot's room, with frames, signal_stack and first_entries: kept for its next user */
+  struct gp_slab *first_slab;
+  struct gp_tally **first_table; /* GP_FIRST_TABLE of them */
+  struct gp_pad_set *pads;       /* 1 << GP_PAD_SETS_LOG2 of them */
   /* owned by the thread, closed by the poller: account.h */
   struct gp_meter meter;
   /* under the registry lock */
@@ -84,7 +86,10 @@ struct gp_thread
   /* of the last thread here, which may be in the kernel's list for a while */
   uint64_t ended_cpu_ns; /* UINT64_MAX: it vanished */
   uint64_t ended_ns;     /* CLOCK_BOOTTIME */
-  bool seen;             /* in the poller's current pass */
+  uint32_t seen;         /* the poller's last pass that met it */
+  /* by thread id */
+  int32_t next_of_id; /* slot, -1: none */
+  bool has_id;        /* it is in a list of these */
 };
 
 /* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */
@@ -170,11 +175,31 @@ GP_INTERNAL bool gp_thread_set_perf_fd (struct gp_thread *thread, int fd);
  * free. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root);
 
-/* Between thread.c and thread_poll.c. All but the lock itself require it. take_slot returns a slot filled in but not
- * ready, or NULL; end_slot with own = false is for a thread that vanished; hint: where to look first. */
+/* Poller, thread_stacks.c: finds the stacks of threads whose own is not known. MT-Safe lock | AS-Unsafe lock heap */
+GP_INTERNAL void gp_threads_learn_stacks (void);
+
+/* Between thread.c, thread_slots.c, thread_poll.c and account_rows.c. All but the lock itself require it. take_slot
+ * returns a slot filled in but not ready, or NULL; end_slot with own = false is for a thread that vanished. find_tid:
+ * alive; find_ended: one that had the id last and has ended here, NULL: none. index_tid files the slot under a thread
+ * id. give_rooms_back: memory of slots that nobody uses, where there is more of it than threads. */
 extern GP_INTERNAL pthread_mutex_t g_registry;
+extern GP_INTERNAL uint32_t g_pass; /* the poller's current one */
 GP_INTERNAL struct gp_thread *gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base);
-GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid, uint32_t *hint);
+GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid);
+GP_INTERNAL struct gp_thread *gp_thread_find_ended (pid_t tid);
+GP_INTERNAL void gp_thread_index_tid (struct gp_thread *thread, pid_t tid);
 GP_INTERNAL void gp_thread_end_slot (struct gp_thread *thread, bool own);
+GP_INTERNAL void gp_threads_give_rooms_back (void);
+
+/* As gp_threads_init(), which calls it. */
+GP_INTERNAL int gp_thread_slots_init (void);
+
+/* The slots in use: those of threads alive, and of ended ones that the agent has not read yet. Begin with 0; GP_NO_ROW
+ * behind the last. MT-Safe | AS-Safe */
+static inline uint32_t
+gp_thread_next (uint32_t slot)
+{
+  return gp_row_next (GP_THREAD_TABLE (g_segment), GP_THREAD_WORDS, slot);
+}
 
 #endif

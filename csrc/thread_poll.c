@@ -10,60 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "kernel.h"
 #include "label.h"
 #include "sampler.h"
 #include "thread.h"
-
-/* How far down the main thread's stack may grow. */
-static uintptr_t
-lowest_of_main (uintptr_t hi, uintptr_t lo, uintptr_t end_of_previous)
-{
-  struct rlimit limit;
-  if (getrlimit (RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= hi)
-    return lo;
-  uintptr_t lowest = hi - limit.rlim_cur;
-  lowest = lowest > end_of_previous ? lowest : end_of_previous;
-  return lowest < lo ? lowest : lo;
-}
-
-/* From /proc/self/maps: [start, end) of the mapping that holds address, or of the main thread's stack. */
-static struct gp_stack
-find_mapping (uintptr_t address)
-{
-  struct gp_stack found = { .lo = 0 };
-  uintptr_t previous = 0;
-  char line[512];
-  FILE *maps = fopen ("/proc/self/maps", "re");
-  while (maps != NULL && found.lo == 0 && fgets (line, sizeof line, maps) != NULL) {
-    unsigned long lo, hi;
-    if (sscanf (line, "%lx-%lx", &lo, &hi) != 2)
-      continue;
-    if (address != 0 ? address >= lo && address < hi : strstr (line, "[stack]") != NULL)
-      found = (struct gp_stack) { .lo = address != 0 ? lo : lowest_of_main (hi, lo, previous), .hi = hi };
-    previous = hi;
-  }
-  if (maps != NULL)
-    fclose (maps);
-  return found;
-}
-
-/* A thread armed from outside tells its thread pointer at its first tick; its stack's mapping ends there. */
-static void
-learn_stack_from_outside (struct gp_thread *thread)
-{
-  uintptr_t hi = gp_load (&thread->stack.hi);
-  bool main_thread = thread->tid == g_segment->host_pid;
-  if (thread->stack.lo != 0 || (hi == 0 && !main_thread))
-    return;
-  struct gp_stack found = find_mapping (main_thread ? 0 : hi - 1);
-  if (main_thread)
-    gp_store (&thread->stack.hi, found.hi);
-  gp_store_release (&thread->stack.lo, found.lo);
-}
 
 /* When a thread was started, CLOCK_BOOTTIME, rounded down to the clock tick; 0: not known. */
 static uint64_t
@@ -85,16 +37,16 @@ start_ns (pid_t tid)
   return at != NULL ? strtoull (at, NULL, 10) * (1000000000 / (uint64_t) sysconf (_SC_CLK_TCK)) : 0;
 }
 
-/* Whether a thread has closed its accounts and is only not gone yet: taken for a new one, it would have all its CPU
- * time told a second time. One that has used less, or was started later, is another with the same id. */
+/* When the last thread here with this id ended, CLOCK_BOOTTIME, and its CPU time then. False: there was none. */
 static bool
-is_ending (pid_t tid, uint64_t cpu_ns)
+find_end (pid_t tid, uint64_t *ended_ns, uint64_t *cpu_ns)
 {
-  for (uint32_t i = 0; i < g_segment->threads_used; i++)
-    if (g_segment->threads[i].tid == tid && g_threads[i].tid == 0 && cpu_ns >= g_threads[i].ended_cpu_ns
-        && start_ns (tid) <= g_threads[i].ended_ns)
-      return true;
-  return false;
+  pthread_mutex_lock (&g_registry);
+  const struct gp_thread *ended = gp_thread_find_ended (tid);
+  *ended_ns = ended != NULL ? ended->ended_ns : 0;
+  *cpu_ns = ended != NULL ? ended->ended_cpu_ns : 0;
+  pthread_mutex_unlock (&g_registry);
+  return ended != NULL;
 }
 
 static void
@@ -102,82 +54,144 @@ attach_from_outside (pid_t tid, uint32_t before)
 {
   /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
   clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
-  uint64_t cpu_ns = gp_clock_ns (clock);
-  /* 0: it has ended since the listing, or not run yet; the next pass will see. */
-  if (cpu_ns == 0 || is_ending (tid, cpu_ns))
+  uint64_t cpu_ns = gp_clock_ns (clock), ended_ns, ended_cpu_ns;
+  if (cpu_ns == 0) /* it has ended since the listing, or not run yet; the next pass will see */
+    return;
+  /* One that has closed its accounts and is only not gone yet would have all its CPU time told a second time. One that
+   * has used less, or was started later, is another with the same id. */
+  if (find_end (tid, &ended_ns, &ended_cpu_ns) && cpu_ns >= ended_cpu_ns && start_ns (tid) <= ended_ns)
     return;
   uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
-  struct gp_thread *thread = gp_thread_take_slot (tid, clock, base);
-  if (thread == NULL)
-    return;
-  gp_count (GP_COUNTER_THREADS_FOUND);
-  gp_account_open (thread, cpu_ns, before != 0 ? before : base, base);
-  gp_sampler_arm (thread);
-  atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
+  pthread_mutex_lock (&g_registry);
+  /* It may have come by itself meanwhile, and ended. */
+  const struct gp_thread *ended = gp_thread_find_ended (tid);
+  bool is_new = gp_thread_find_tid (tid) == NULL && (ended == NULL || ended->ended_ns == ended_ns);
+  struct gp_thread *thread = is_new ? gp_thread_take_slot (tid, clock, base) : NULL;
+  if (thread != NULL) {
+    gp_count (GP_COUNTER_THREADS_FOUND);
+    gp_account_open (thread, cpu_ns, before != 0 ? before : base, base);
+    gp_sampler_arm (thread);
+    atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
+  }
+  pthread_mutex_unlock (&g_registry);
+}
+
+/* The ids of all threads, as the kernel lists them. Returns their number. *ids is kept for the next call. */
+static size_t
+list_threads (pid_t **ids, size_t *room)
+{
+  size_t count = 0;
+  DIR *tasks = opendir ("/proc/self/task");
+  if (tasks == NULL)
+    return 0;
+  for (struct dirent *entry = readdir (tasks); entry != NULL; entry = readdir (tasks)) {
+    pid_t tid = (pid_t) strtol (entry->d_name, NULL, 10);
+    if (count == *room) {
+      pid_t *more = realloc (*ids, (2 * *room + 64) * sizeof *more);
+      if (more == NULL)
+        break;
+      *ids = more;
+      *room = 2 * *room + 64;
+    }
+    if (tid > 0)
+      (*ids)[count++] = tid;
+  }
+  closedir (tasks);
+  return count;
+}
+
+/* Marks those that are known as seen. Returns how many others there are, which stand at the front then. */
+static size_t
+see_known (pid_t *ids, size_t count)
+{
+  enum
+  {
+    AT_ONCE = 128 /* no thread of the host waits longer to start or end */
+  };
+  size_t others = 0;
+  for (size_t from = 0; from < count; from += AT_ONCE) {
+    pthread_mutex_lock (&g_registry);
+    for (size_t i = from; i < count && i < from + AT_ONCE; i++) {
+      struct gp_thread *thread = gp_thread_find_tid (ids[i]);
+      if (thread != NULL)
+        gp_store (&thread->seen, g_pass);
+      else
+        ids[others++] = ids[i];
+    }
+    pthread_mutex_unlock (&g_registry);
+  }
+  return others;
 }
 
 static void
-read_name (struct gp_thread *thread)
+end_vanished (void)
 {
-  char path[64];
-  snprintf (path, sizeof path, "/proc/self/task/%d/comm", (int) thread->tid);
-  FILE *file = fopen (path, "re");
-  char name[GP_COMM + 1];
-  if (file == NULL)
-    return;
-  if (fgets (name, sizeof name, file) != NULL) {
-    name[strcspn (name, "\n")] = '\0';
-    memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
+  for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1)) {
+    struct gp_thread *thread = &g_threads[slot];
+    if (gp_load (&thread->seen) == g_pass || gp_load (&thread->tid) == 0)
+      continue;
+    pthread_mutex_lock (&g_registry);
+    /* A listing may miss a thread while others end: ask again before it is given up. */
+    if (thread->seen != g_pass && thread->tid != 0 && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0
+        && errno == ESRCH)
+      gp_thread_end_slot (thread, false);
+    pthread_mutex_unlock (&g_registry);
   }
-  fclose (file);
 }
 
 void
 gp_threads_poll (uint32_t before)
 {
-  DIR *tasks = opendir ("/proc/self/task");
-  if (tasks == NULL)
-    return;
+  static pid_t *ids; /* the poller's, kept: as many as threads at once */
+  static size_t room;
   pthread_mutex_lock (&g_registry);
-  uint32_t used = g_segment->threads_used, hint = 0;
-  for (uint32_t i = 0; i < used; i++)
-    g_threads[i].seen = false;
-  for (struct dirent *entry = readdir (tasks); entry != NULL; entry = readdir (tasks)) {
-    pid_t tid = (pid_t) strtol (entry->d_name, NULL, 10);
-    if (tid <= 0)
-      continue;
-    struct gp_thread *thread = gp_thread_find_tid (tid, &hint);
-    if (thread != NULL)
-      thread->seen = true;
-    else
-      attach_from_outside (tid, before);
-  }
-  for (uint32_t i = 0; i < used; i++) {
-    struct gp_thread *thread = &g_threads[i];
-    if (thread->tid == 0)
-      continue;
-    /* A listing may miss a thread while others end: ask again before it is given up. */
-    if (!thread->seen && syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0 && errno == ESRCH)
-      gp_thread_end_slot (thread, false);
-    else
-      learn_stack_from_outside (thread);
-  }
+  gp_store (&g_pass, g_pass + 1); /* those that come from now on count as seen */
   pthread_mutex_unlock (&g_registry);
-  closedir (tasks);
+  size_t count = list_threads (&ids, &room);
+  if (count == 0)
+    return;
+  size_t others = see_known (ids, count);
+  /* Files are read here, and the lock is held for no more than one thread. */
+  for (size_t i = 0; i < others; i++)
+    attach_from_outside (ids[i], before);
+  end_vanished ();
+  gp_threads_learn_stacks ();
+  pthread_mutex_lock (&g_registry);
+  gp_threads_give_rooms_back ();
+  pthread_mutex_unlock (&g_registry);
+}
+
+static void
+read_name (struct gp_thread *thread)
+{
+  pid_t tid = gp_load (&thread->tid);
+  char path[64], name[GP_COMM + 1] = "";
+  snprintf (path, sizeof path, "/proc/self/task/%d/comm", (int) tid);
+  FILE *file = fopen (path, "re");
+  if (file == NULL)
+    return;
+  bool has_name = fgets (name, sizeof name, file) != NULL;
+  fclose (file);
+  name[strcspn (name, "\n")] = '\0';
+  pthread_mutex_lock (&g_registry);
+  if (has_name && thread->tid == tid)
+    memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
+  pthread_mutex_unlock (&g_registry);
 }
 
 void
 gp_threads_close (bool names)
 {
-  /* The lock anew for each: names of 600 threads take 5 ms, for which no thread of the host shall wait to start. */
-  for (uint32_t i = 0; i < gp_load (&g_segment->threads_used); i++) {
+  /* The lock anew for each, and for no file: no thread of the host shall wait to start. */
+  for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1)) {
+    struct gp_thread *thread = &g_threads[slot];
+    if (names && gp_load (&thread->tid) != 0)
+      read_name (thread);
     pthread_mutex_lock (&g_registry);
-    if (g_threads[i].tid != 0) {
-      gp_account_close (&g_threads[i]);
-      gp_sampler_renew (&g_threads[i]);
-      gp_sampler_wake (&g_threads[i]);
-      if (names)
-        read_name (&g_threads[i]);
+    if (thread->tid != 0) {
+      gp_account_close (thread);
+      gp_sampler_renew (thread);
+      gp_sampler_wake (thread);
     }
     pthread_mutex_unlock (&g_registry);
   }
@@ -188,9 +202,9 @@ for_each_thread (void (*function) (struct gp_thread *), bool quiet)
 {
   pthread_mutex_lock (&g_registry);
   gp_sampler_set_quiet (quiet);
-  for (uint32_t i = 0; i < g_segment->threads_used; i++)
-    if (g_threads[i].tid != 0)
-      function (&g_threads[i]);
+  for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1))
+    if (g_threads[slot].tid != 0)
+      function (&g_threads[slot]);
   pthread_mutex_unlock (&g_registry);
 }
 

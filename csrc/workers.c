@@ -21,21 +21,31 @@
 #include "sampler.h"
 #include "sigwait.h"
 
+enum
+{
+  /* What glibc gives where nobody has limited it. A host may limit its threads' to less than libdw needs, or Python, or
+   * its own log functions, which our poller calls. */
+  OWN_STACK_BYTES = 8 << 20
+};
+
 static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
 struct birth
 {
   void *(*function) (void *);
   void *argument;
-  uint32_t label; /* inherited element; 0: none */
+  uint32_t label; /* inherited element, with a reference; 0: none */
 };
 
-/* No slot was free: the thread's CPU goes to its label as a whole, at its end. */
+/* No slot was free: the thread's CPU goes to its label as a whole, at its end, and so does the reference. */
 static void
 account_whole_thread (void *label)
 {
-  if (atomic_load (&g_active)) /* not in the child of a fork */
-    gp_add (&g_segment->labels[(uintptr_t) label].overflow_ns, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  if (!atomic_load (&g_active)) /* in the child of a fork */
+    return;
+  gp_add (&g_segment->labels[(uintptr_t) label].overflow_ns, gp_clock_ns (CLOCK_THREAD_CPUTIME_ID));
+  if ((uintptr_t) label != gp_label_fixed (GP_LABEL_THREAD))
+    gp_label_unref ((uint32_t) (uintptr_t) label);
 }
 
 static void
@@ -61,6 +71,7 @@ thread_main (void *data)
   void *result;
   gp_python_thread_starts (birth.function, birth.argument, base);
   if (gp_thread_attach (base, base, &root) != NULL) {
+    gp_label_unref (birth.label); /* the thread's account has one now */
     result = birth.function (birth.argument);
   } else {
     pthread_cleanup_push (account_whole_thread, (void *) (uintptr_t) base);
@@ -78,10 +89,13 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
   struct birth *birth = malloc (sizeof *birth);
   if (birth == NULL)
     return g_real_pthread_create (id, attr, function, argument);
-  *birth = (struct birth) { function, argument, label };
+  *birth = (struct birth) { function, argument, label != 0 && gp_label_ref (label) ? label : 0 };
+  label = birth->label;
   int error = g_real_pthread_create (id, attr, thread_main, birth);
-  if (error != 0)
+  if (error != 0) {
     free (birth);
+    gp_label_unref (label);
+  }
   return error;
 }
 
@@ -105,6 +119,7 @@ gp_workers_init (void)
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
+    { "g_thread_pool_free", (void *) gp_pool_free, (void **) &g_real_pool_free, NULL },
     { "sigwait", (void *) gp_sigwait, (void **) &g_real_sigwait, NULL },
     { "sigwaitinfo", (void *) gp_sigwaitinfo, (void **) &g_real_sigwaitinfo, NULL },
     { "sigtimedwait", (void *) gp_sigtimedwait, (void **) &g_real_sigtimedwait, NULL },
@@ -168,6 +183,7 @@ gp_workers_start_own (void *(*function) (void *), void *argument, const char *na
   pthread_attr_t attr;
   pthread_attr_init (&attr);
   pthread_attr_setdetachstate (&attr, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize (&attr, OWN_STACK_BYTES);
   int error = pthread_create (&id, &attr, own_main, own);
   pthread_attr_destroy (&attr);
   pthread_sigmask (SIG_SETMASK, &before, NULL);

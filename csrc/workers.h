@@ -13,8 +13,8 @@
  * after it. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_workers_init (void);
 
-/* Starts a thread of ours: labelled as the agent, all signals blocked but the sampling signal. Returns an errno or 0.
- * MT-Safe | AS-Unsafe heap */
+/* Starts a thread of ours: labelled as the agent, all signals blocked but the sampling signal, 8 MiB of stack. Returns
+ * an errno or 0. MT-Safe | AS-Unsafe heap */
 GP_INTERNAL int gp_workers_start_own (void *(*function) (void *), void *argument, const char *name);
 
 #endif

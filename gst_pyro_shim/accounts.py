@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How much CPU time is new: totals that only grow on the whole become amounts that were not told before.
+"""CPU time that no account holds, and time divided among samples.
 
 Context: agent. Pure.
 """
@@ -7,43 +7,14 @@ Context: agent. Pure.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
-K = TypeVar("K", bound="Hashable")
+    from collections.abc import Sequence
 
 _STANDING_WINDOWS: Final = 3
 _LEAST_NS: Final = 1_000_000
 """The two clocks are not read at the same instant: less than this is no thread."""
-
-
-class Ledger(Generic[K]):
-    """What was told of each total so far.
-
-    A live account may step back a little when its thread corrects an estimate: then nothing is told until it has passed
-    its old height, so that the sum of all amounts is the greatest total that was seen.
-    """
-
-    def __init__(self) -> None:
-        """Starts with nothing told."""
-        self._told: dict[K, int] = {}
-
-    def take(self, key: K, total_ns: int) -> int:
-        """What of this total was not told before, ns; it is told now."""
-        new = total_ns - self._told.get(key, 0)
-        if new <= 0:
-            return 0
-        self._told[key] = total_ns
-        return new
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._told
-
-    def forget(self, key: K) -> None:
-        """This total will not be seen again; the key may come back for another."""
-        self._told.pop(key, None)
 
 
 class Unseen:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.delivery import Delivery
     from gst_pyro_shim.merge import Merge
     from gst_pyro_shim.python_samples import PythonSamples
+    from gst_pyro_shim.segment_rows import Label
     from gst_pyro_shim.symbolize import Files
     from gst_pyro_shim.window import Window
 
@@ -45,6 +46,10 @@ FLUSH_S: Final = 0.9
 SETTLE_S: Final = 0.01
 """For handlers that are in flight at the stop."""
 _DWARF_UNTIL_S: Final = 0.3
+STACK_BYTES: Final = 8 << 20
+"""As workers.c gives. By itself a thread takes what the host is limited to (`ulimit -s`), and libdw may need more."""
+_MAX_LINKS: Final = 65_536
+"""Told already and remembered; beyond it some are told again."""
 
 _LEVELS: Final = ("error", "warning", "info", "debug")
 
@@ -86,6 +91,7 @@ class Agent:
 
     Attributes:
         is_dismissed: set by others: to end although the host lives on.
+        cpu_before_s: CPU that it took for this agent to be there.
     """
 
     def __init__(
@@ -110,6 +116,8 @@ class Agent:
             servers: who fetches debug files.
             elf_files: shared with other agents.
         """
+        from gst_pyro_shim.config import NAMES_IN_A_FILE
+        from gst_pyro_shim.naming import Names
         from gst_pyro_shim.symbolize import Symbolizer
         from gst_pyro_shim.window import Window
 
@@ -120,16 +128,30 @@ class Agent:
         self._delivery = delivery
         self._log = log
         self._symbolizer = Symbolizer(segment, servers, elf_files)
-        self._window: Window = Window(segment, self._symbolizer)
-        self._links = 0
+        limit = settings.auto_names
+        self._names = Names(
+            limit if delivery.pushes else max(limit, NAMES_IN_A_FILE), segment.is_gone
+        )
+        self._said_folded = False
+        self._window: Window = Window(segment, self._symbolizer, self._names)
+        self._links: set[tuple[Label, Label]] = set()
         self._said_first = False
         self._notes: list[str] = []
         self._python: PythonSamples | None = None
         self._may_take_python = host.home != "embedded"
         self.is_dismissed = False
+        self.cpu_before_s = 0.0
 
     def run(self) -> None:
-        """Until the host stops, or is gone, or nobody is interested any more."""
+        """Until the host stops, is gone, or is of no interest any more; a fault of ours loses nothing that was there."""
+        try:
+            self._run()
+        except Exception:
+            self._delivery.deliver(Profile(0, 0, 0), final=True)
+            self._delivery.close(time.monotonic() + FLUSH_S, lambda: Profile(0, 0, 0))
+            raise
+
+    def _run(self) -> None:
         segment = self._segment
         seen = segment.wake
         segment.set_agent_state(AGENT_RUNNING)
@@ -209,6 +231,13 @@ class Agent:
         profile.comments.append(stats.to_comment())
         profile.comments.extend(self._new_links())
         self._delivery.deliver(profile, final=final)
+        if self._names.folded and not self._said_folded:
+            self._said_folded = True
+            self._log(
+                "warning",
+                "there are many elements whose names GStreamer made, and further ones count together:"
+                f" {self._names.example}. GST_PYROSCOPE_AUTO_NAMES sets how many are told apart",
+            )
         self._log(
             "debug",
             f"window of {profile.duration_ns / 1e9:.1f} s: {len(profile.samples)} stacks,"
@@ -218,9 +247,12 @@ class Agent:
 
     def _new_links(self) -> list[str]:
         """The comment on those that were met since the last window, if any."""
-        found = self._segment.links(self._links)
-        self._links += len(found)
-        comment = links.to_comment(found)
+        found = dict.fromkeys(self._window.take_links())
+        new = [link for link in found if link not in self._links]
+        if len(self._links) > _MAX_LINKS:
+            self._links.clear()
+        self._links.update(new)
+        comment = links.to_comment(new)
         return [comment] if comment else []
 
     def _stats(self, *, final: bool) -> RunStats:
@@ -228,6 +260,7 @@ class Agent:
         counters = segment.counters()
         counters["threads_seen"] = segment.threads_seen
         counters["accounted_twice_ms"] = window.twice_ns // 1_000_000
+        counters["names_folded"] = self._names.folded
         counters |= window.dropped | self._delivery.counters
         return RunStats(
             pid=segment.pid,
@@ -247,7 +280,7 @@ class Agent:
         )
 
     def _cpu_s(self) -> float:
-        return 0.0 if self._host.home == "embedded" else time.thread_time()
+        return 0.0 if self._host.home == "embedded" else self.cpu_before_s + time.thread_time()
 
 
 def _totals(stats: RunStats, counters: dict[str, int]) -> str:
@@ -274,6 +307,7 @@ def run(fd: int) -> int:
     Returns:
         Never 0, which there means that Python itself failed.
     """
+    threading.stack_size(STACK_BYTES)
     log = Log()
     segment: Segment | None = None
     try:

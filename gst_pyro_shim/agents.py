@@ -14,9 +14,10 @@ import contextlib
 import gc
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.agent import Agent, Log, prepare, refuse, without_plugins
+from gst_pyro_shim.agent import STACK_BYTES, Agent, Log, prepare, refuse, without_plugins
 from gst_pyro_shim.config import ENV_PREFIX
 from gst_pyro_shim.debuginfod import debuginfod_of
 from gst_pyro_shim.host import Host
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 LINGER_S: Final = 5.0
 """For the next host."""
 _STDERR: Final = 2
+_MAX_PROBLEMS: Final = 100
 
 
 class Agents:
@@ -52,6 +54,9 @@ class Agents:
         self._servers: Debuginfod | None = None
         self._has_looked_for_servers = False
         self._problems: dict[str, None] = {}
+        self._failed = 0
+        self._starts_cost = home == "process"
+        threading.stack_size(STACK_BYTES)
         # Variables of ours are the guest's; all others are taken to be the same.
         self._environ = {
             name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)
@@ -78,6 +83,8 @@ class Agents:
             )
             with self._lock:
                 self._working.append(agent)
+                if self._starts_cost:
+                    agent.cpu_before_s, self._starts_cost = time.process_time(), False
             try:
                 agent.run()
             finally:
@@ -87,7 +94,9 @@ class Agents:
         except Exception as error:  # noqa: BLE001  the others are as good as ever
             refuse(segment, log, error)
             with self._lock:
-                self._problems[f"A program was not profiled: {error}"] = None
+                self._failed += 1
+                if len(self._problems) < _MAX_PROBLEMS:
+                    self._problems[f"A program was not profiled: {error}"] = None
         log.close()
         if host is not None:
             host.close()
@@ -107,6 +116,12 @@ class Agents:
         """Why guests were not served, each once."""
         with self._lock:
             return list(self._problems)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How many guests were not served, or not to their end."""
+        with self._lock:
+            return {"failed_programs": self._failed} if self._failed else {}
 
     def dismiss(self) -> None:
         """Ends all, though their hosts live on: what they have done by now is told."""
@@ -136,7 +151,15 @@ def run(memory: int, pid: int, name: str) -> int:
         reception = Reception(agents.serve, name)
         reception.start()
     environ = {key: text for key, text in os.environ.items() if key.startswith(ENV_PREFIX)}
-    agents.serve(Guest(pid, -1, memory, _STDERR, "", environ))
+    first = Guest(pid, -1, memory, _STDERR, "", environ)
+    # Not on this stack, which is as large as the host's limit allows.
+    thread = threading.Thread(target=agents.serve, args=(first,), name="gst-pyro-agent")
+    try:
+        thread.start()
+    except RuntimeError:  # what this stack is too small for ends the process, and is said
+        agents.serve(first)
+    else:
+        thread.join()
     if reception is not None:
         _leave_no_trace()
         reception.linger(LINGER_S)

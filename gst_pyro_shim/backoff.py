@@ -10,7 +10,7 @@ import os
 import time
 from typing import Final
 
-from gst_pyro_shim.push import Answer, Fate
+from gst_pyro_shim.answer import Answer, Fate
 from gst_pyro_shim.spool_entry import MAX_AGE_S
 
 FIRST_S: Final = 1.0

@@ -20,6 +20,7 @@ import socket
 import socketserver
 import threading
 import zlib
+from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 # Of a request, as sent and as inflated. The agent splits at 1.5 MiB.
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _READ_TIMEOUT_S: Final = 10.0
+_MOST_PROBLEMS: Final = 100
+"""Texts that are kept; all are counted."""
 
 
 class _RefusedError(Exception):
@@ -73,6 +76,7 @@ class Collector:
         self._lock = threading.Lock()
         self._busy = 0
         self._problems: dict[str, None] = {}
+        self._counters: Counter[str] = Counter()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.collector = self
         self._is_closing = False
@@ -88,6 +92,12 @@ class Collector:
         """What was refused and why, each once."""
         with self._lock:
             return list(self._problems)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """A copy: `refused_pushes`, and `dropped_unreadable`, profiles of pushes that were taken."""
+        with self._lock:
+            return dict(self._counters)
 
     def start(self) -> None:
         """Answers from now on."""
@@ -136,10 +146,12 @@ class Collector:
             with self._lock:
                 self._busy -= 1
 
-    def complain(self, problem: str) -> None:
-        """One more of `problems`."""
+    def complain(self, counter: str, problem: str) -> None:
+        """Counts something that was not taken; `problems` has it once."""
         with self._lock:
-            self._problems[problem] = None
+            self._counters[counter] += 1
+            if len(self._problems) < _MOST_PROBLEMS:
+                self._problems[problem] = None
 
     def add(self, profiles: list[tuple[str, bytes]]) -> None:
         """Adds encoded profiles; one that cannot be read becomes one of `problems`."""
@@ -147,9 +159,10 @@ class Collector:
             try:
                 self._take(name, raw)
             except ProfileFormatError as error:
-                self.complain(error.message)
+                self.complain("dropped_unreadable", error.message)
             except Exception as error:  # noqa: BLE001  the others of this push are as good as ever
-                self.complain(f"A profile was lost ({type(error).__name__}: {error}).")
+                text = f"A profile was lost ({type(error).__name__}: {error})."
+                self.complain("dropped_unreadable", text)
 
 
 def _profiles(request: Any) -> list[tuple[str, bytes]]:
@@ -206,8 +219,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 is_json = self._check()
                 profiles = _profiles(self._parse(self._body(), is_json=is_json))
             except _RefusedError as error:
-                collector.complain(str(error))
+                collector.complain("refused_pushes", str(error))
                 self._refuse(error)
+                return
+            except Exception as error:  # noqa: BLE001  whatever it was, the push is gone, and who sent it may not say so
+                text = f"a push broke off ({type(error).__name__}: {error})"
+                collector.complain("refused_pushes", text)
+                self.close_connection = True
                 return
             # Answered before it is read: pyroscope-io waits for it, and at its end the host for that.
             kind = "application/json" if is_json else "application/proto"

@@ -25,6 +25,7 @@ from pydantic import (
 
 from gst_pyro_shim import config_values as values
 from gst_pyro_shim.errors import ConfigError
+from gst_pyro_shim.naming import FIRST_OF_FACTORY
 from gst_pyro_shim.wire import CONTROLLER_ENV
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ SAMPLE_RATE_MIN = 1
 SAMPLE_RATE_MAX = 1000
 UPLOAD_INTERVAL_MIN_S = 0.1
 UPLOAD_INTERVAL_MAX_S = 600.0
+AUTO_NAMES_MAX = 1_000_000
+NAMES_IN_A_FILE = 4096
+"""A file has no series: a pipeline with some thousand elements is shown whole."""
 
 
 def _setting(
@@ -135,8 +139,17 @@ class Settings(BaseModel):
     spool_dir: Annotated[str | None, BeforeValidator(values.spool_dir)] = _setting(
         None,
         "Directory for profiles that wait for a server that is away.",
-        "an absolute path; empty, or not writable: profiles wait in memory only",
+        "an absolute path; empty: profiles wait in memory only",
         shown_default="`$XDG_STATE_HOME/gst-pyro-shim/spool`, where not set `~/.local/state/gst-pyro-shim/spool`",
+    )
+    auto_names: Annotated[
+        int, BeforeValidator(values.whole_number), Field(ge=0, le=AUTO_NAMES_MAX)
+    ] = _setting(
+        200,
+        "Names made by GStreamer (`identity4711`) that are told one by one, in the life of a process. "
+        f"Further ones count under their factory, `identity*`, but for the first {FIRST_OF_FACTORY} of each. "
+        f"Names that people gave are kept. At least {NAMES_IN_A_FILE} where no server is pushed to.",
+        f"a whole number from 0 to {AUTO_NAMES_MAX}",
     )
     server_symbolizes: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
         False,

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import free_name
+from gst_pyro_shim import free_name, spare
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
 from gst_pyro_shim.wire import MEMORY_NAME, PYTHON_NAME
@@ -73,9 +73,16 @@ class Delivery:
             self.places.append(settings.masked()["server_url"])
 
     @property
+    def pushes(self) -> bool:
+        """A server takes profiles, in which each name is a series."""
+        return self._server is not None
+
+    @property
     def counters(self) -> dict[str, int]:
         """What was dropped before it came to the exporter, and the exporter's counts."""
         counters = self._dropped.copy()
+        if self._file is not None:
+            counters.update(self._file.counters)
         if self._server is not None:
             counters.update(self._server.counters)
         return dict(counters)
@@ -111,8 +118,8 @@ class Delivery:
     def deliver_memory(self, data: bytes) -> None:
         """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
         if self._server is None:
-            return
-        if len(data) > MAX_PROFILE_BYTES:
+            self.drop("no_server", "allocations go to a server alone, and none is named")
+        elif len(data) > MAX_PROFILE_BYTES:
             text = f"{len(data)} bytes of allocations; servers take {MAX_PROFILE_BYTES} at most"
             self.drop("too_large", text)
         else:
@@ -145,10 +152,12 @@ def _exporter(settings: Settings, log: Log) -> Exporter:
 class OutputFile:
     """The profile of the whole run, in a file that is complete at any moment.
 
-    What is there already is another process's, or another run's: it stays, and the profile goes beside it.
+    What is there already is another process's, or another run's: it stays, and the profile goes beside it. Where the
+    disk does not take it, it stands elsewhere until the disk does.
 
     Attributes:
         path: of the file.
+        counters: `written_elsewhere` and `dropped_not_written`, where that has happened.
     """
 
     def __init__(self, path: str, pid: int, log: Log) -> None:
@@ -165,7 +174,9 @@ class OutputFile:
         self._is_ours = False
         self._merge = Merge()
         self._next_write = 0.0
+        self._spare: Path | None = None
         self._has_failed = False
+        self.counters: dict[str, int] = {}
 
     def add(self, profile: Profile, *, final: bool) -> None:
         """Adds a window, and rewrites the file where that is due."""
@@ -173,20 +184,46 @@ class OutputFile:
         begin = time.monotonic()
         if begin < self._next_write and not final:
             return
+        data = self._whole()
         try:
-            self._write()
+            self._write(data)
+            self._remove_spare()
         except OSError as error:
-            if not self._has_failed:
-                self._log("error", f"cannot write the profile to {self.path}: {error.strerror}")
-            self._has_failed = True
+            self._write_elsewhere(data, str(error.strerror), final=final)
         self._next_write = begin + (time.monotonic() - begin) / _WRITE_SHARE
 
-    def _write(self) -> None:
+    def _whole(self) -> bytes:
         # One process, as against what the controller merges: no sample needs a pid.
         whole = self._merge.profile()
         whole = replace(whole, samples=[replace(one, pid=0) for one in whole.samples])
         squeezer = zlib.compressobj(wbits=31)
-        data = squeezer.compress(encode(whole)) + squeezer.flush()
+        return squeezer.compress(encode(whole)) + squeezer.flush()
+
+    def _write_elsewhere(self, data: bytes, why: str, *, final: bool) -> None:
+        """At once, and at each window anew: the host may be killed before its disk has room."""
+        elsewhere = spare.write(Path(self.path).name, data)
+        if elsewhere is not None and self._spare is not None:
+            with contextlib.suppress(OSError):  # it is now in another folder
+                elsewhere = elsewhere.replace(self._spare)
+        if not self._has_failed or elsewhere not in {None, self._spare}:
+            where = f"it is in {elsewhere}" if elsewhere else "no other folder takes it either"
+            self._log("error", f"cannot write the profile to {self.path}: {why}; {where}")
+        self._has_failed = True
+        if elsewhere is not None:
+            self.counters["written_elsewhere"] = 1
+            if elsewhere != self._spare:
+                self._remove_spare()
+            self._spare = elsewhere
+        elif final:
+            self.counters["dropped_not_written"] = 1
+
+    def _remove_spare(self) -> None:
+        if self._spare is not None:
+            with contextlib.suppress(OSError):
+                self._spare.unlink()
+            self._spare = None
+
+    def _write(self, data: bytes) -> None:
         temporary = Path(f"{self.path}.{os.getpid()}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:

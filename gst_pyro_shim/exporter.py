@@ -18,11 +18,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.answer import Answer, Fate
 from gst_pyro_shim.backoff import Backoff
 from gst_pyro_shim.endpoint import SPY_NAME, Endpoint
 from gst_pyro_shim.item import Item
 from gst_pyro_shim.outbox import Outbox
-from gst_pyro_shim.push import Answer, Attempt, Fate, Pusher
+from gst_pyro_shim.push import Attempt, Pusher
 from gst_pyro_shim.spool_entry import MAX_AGE_S
 from gst_pyro_shim.wire import PROFILE_NAME
 
@@ -171,7 +172,7 @@ class Exporter:
                     item.claim = claim
                     item.insured = True
             if not is_wanted:
-                self._box.unwrite(claim)
+                claim.spool.remove(claim)
 
     def _keep_all(self, left: list[Item]) -> None:
         """The newest first: should the disk be too slow, the oldest are lost."""

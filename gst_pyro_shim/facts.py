@@ -22,6 +22,7 @@ _TYPES: Final[dict[str, type]] = {
     "str": str,
     "bool": bool,
     "list[str]": list,
+    "dict[str, int]": dict,
 }
 _ELF_HEADER: Final = 64
 _PT_INTERP: Final = 3
@@ -40,6 +41,7 @@ class RunFacts:
         registry_has_tracer: that registry knows our plugin.
         preload_ignored: why the loader ignores LD_PRELOAD for this program; "" where it does not.
         problems: what went wrong on the way.
+        counters: what `run` itself did not take or lost, by wire name.
     """
 
     program: str
@@ -49,6 +51,7 @@ class RunFacts:
     registry_has_tracer: bool = False
     preload_ignored: str = ""
     problems: list[str] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
 
     def to_comment(self) -> str:
         """The comment to put into the file."""
@@ -68,9 +71,11 @@ class RunFacts:
         return facts if facts._has_right_types() else None
 
     def _has_right_types(self) -> bool:
-        return all(
-            isinstance(getattr(self, one.name), _TYPES[str(one.type)]) for one in fields(self)
-        ) and all(isinstance(problem, str) for problem in self.problems)
+        return (
+            all(isinstance(getattr(self, one.name), _TYPES[str(one.type)]) for one in fields(self))
+            and all(isinstance(problem, str) for problem in self.problems)
+            and all(map(comments.is_integer, self.counters.values()))
+        )
 
     def why_nothing_came(self) -> list[str]:
         """Sentences: why no agent reported, and what to do about it."""

@@ -65,9 +65,14 @@ def is_stream(path: Path) -> bool:
     return str(folder) in _STREAM_DIRS and os.path.lexists(path) and not path.is_block_device()
 
 
+def compressed(profile: Profile) -> bytes:
+    """As .pb.gz."""
+    return gzip.compress(encode(profile), compresslevel=6, mtime=0)
+
+
 def write(path: Path, profile: Profile, *, force: bool) -> None:
     """Writes `profile` as .pb.gz; see `write_bytes`."""
-    write_bytes(path, gzip.compress(encode(profile), compresslevel=6, mtime=0), force=force)
+    write_bytes(path, compressed(profile), force=force)
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
@@ -125,6 +130,9 @@ def write_view(
     except FileExistsError:
         refuse_existing(output, force=False)
     except OSError as error:
-        raise GstPyroError(f"Cannot write {output}: {error.strerror}.") from error
+        raise GstPyroError(
+            f"Cannot write {output}: {error.strerror}.",
+            f"{profile} is as it was. Name another place with -o.",
+        ) from error
     if not is_stream(output):
         sys.stdout.write(f"{output}\n")

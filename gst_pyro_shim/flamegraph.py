@@ -26,6 +26,7 @@ from gst_pyro_shim import files
 from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.places import settled
+from gst_pyro_shim.report import shown
 from gst_pyro_shim.rows import short_file
 from gst_pyro_shim.summary import summarize
 from gst_pyro_shim.terminal import printable
@@ -133,9 +134,17 @@ def _data(profile: Profile, summary: Summary) -> dict[str, object]:
         nodes.append((frames.setdefault(node.frame, len(frames)), depth, node.total_ns / 1000))
         children = sorted(node.children.values(), key=lambda one: (one.total_ns, one.frame.name))
         waiting += [(child, depth + 1) for child in children]
+    # Namesakes as in the table: by their paths.
+    keys = (element_frame(row.name, row.factory, row.path) for row in summary.rows)
+    names = dict(zip(keys, shown(summary.rows), strict=True))
     return {
         "frames": [
-            [printable(one.name), one.kind, printable(one.factory), printable(_place(one))]
+            [
+                printable(names.get(one, one.name)),
+                one.kind,
+                printable(one.factory),
+                printable(_place(one)),
+            ]
             for one in frames
         ],
         "nodes": nodes,

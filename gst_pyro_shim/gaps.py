@@ -20,8 +20,15 @@ WARNINGS: Final = {
     "unarmed": "{} threads could not be sampled: neither perf event nor timer was to be had.",
     "labels_full": "Too many elements: {} calls count under [too many labels].",
     "links_full": "Too many links: the pipeline graph lacks some, looked up {} times.",
+    "names_folded": (
+        "{} elements count together under their factory, as in identity*: GStreamer named them or the bins around"
+        " them. GST_PYROSCOPE_AUTO_NAMES sets how many such names are told apart."
+    ),
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
+    "tags_full": (
+        "Too many thread ids: Python functions count under no element for {} calls from elements."
+    ),
     "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
 _UNSEEN_PYTHON_S: Final = 1.0
@@ -48,6 +55,10 @@ def explanations(summary: Summary) -> list[str]:
         lines.append(
             f"Too many different stacks: {cut.cpu_ns / _NS:.3f} s of CPU time, {cut.samples} samples, count by"
             " element only, without functions and threads."
+        )
+    if cut.elements:
+        lines.append(
+            f"{cut.elements} elements that were long gone count together under their factory, to bound the profile."
         )
     if not any(row.factory and row.self_ns for row in summary.rows):
         lines.append(

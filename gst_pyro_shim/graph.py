@@ -24,7 +24,7 @@ from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.flamegraph import about
 from gst_pyro_shim.gaps import explanations
 from gst_pyro_shim.model import element_frame
-from gst_pyro_shim.places import settled_links
+from gst_pyro_shim.places import own_name, settled_links
 from gst_pyro_shim.report import load
 from gst_pyro_shim.rows import Row
 from gst_pyro_shim.tables import percent
@@ -191,7 +191,7 @@ def _order(frame: Frame) -> tuple[str, str, str]:
 def _homes(top: _Bin, frame: Frame) -> list[_Bin]:
     """All that an element is in, the innermost last."""
     homes = [top]
-    for name in frame.path.removesuffix(f"/{frame.name}").split("/")[1:]:
+    for name in frame.path.removesuffix(f"/{own_name(frame.name, frame.path)}").split("/")[1:]:
         homes.append(homes[-1].bins.setdefault(name, _Bin()))
     return homes
 
@@ -208,7 +208,8 @@ def _cluster(home: _Bin, total_ns: int, numbers: Iterator[int]) -> Iterator[str]
 
 
 def _node(row: Row, total_ns: int) -> str:
-    name, factory = (html.escape(printable(text)) for text in (row.name, row.factory))
+    texts = (own_name(row.name, row.path), row.factory)
+    name, factory = (html.escape(printable(text)) for text in texts)
     label = f'<B>{name}</B><BR/><FONT POINT-SIZE="9">{factory}</FONT><BR/>{_cost(row.self_ns, total_ns)}'
     tooltip = _quoted(
         row.path,

@@ -32,6 +32,7 @@ class Item:
 
     __slots__ = (
         "_body",
+        "_born_s",
         "_labels",
         "_profile",
         "abandoned",
@@ -58,6 +59,7 @@ class Item:
         self._labels = labels
         self._profile = profile
         self._body = b""
+        self._born_s = start_ns / 1e9
 
     @classmethod
     def of_claim(cls, claim: Claim) -> Item:
@@ -67,6 +69,8 @@ class Item:
         item.unconfirmed = claim.entry.unconfirmed
         item.errors = claim.entry.errors
         item.claim = claim
+        # Another host's clock may have written its start.
+        item._born_s = time.time() - claim.waited_s
         return item
 
     def again(self) -> Item:
@@ -76,6 +80,7 @@ class Item:
         item.size = self.size
         item.unconfirmed = self.unconfirmed
         item.errors = self.errors
+        item._born_s = self._born_s
         return item
 
     def body(self) -> bytes:
@@ -92,5 +97,5 @@ class Item:
 
     @property
     def age_s(self) -> float:
-        """How long ago its window began."""
-        return time.time() - self.start_ns / 1e9
+        """How long ago its window began; of one from the spool, how long it has been there."""
+        return time.time() - self._born_s

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from gst_pyro_shim import comments
+from gst_pyro_shim.folding import ENOUGH, Key, Value, fold
 from gst_pyro_shim.model import TRUNCATED, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.stats import RunStats, latest
@@ -20,14 +21,15 @@ MAX_STACKS: Final = 100_000
 MAX_FRAMES: Final = 8_000_000
 """Of all stacks: 64 MB. A stack may have thousands."""
 
+MAX_COMMENTS: Final = 10_000
+"""Further ones, of links between elements that come and go, are left out."""
+
 _CUT_KIND: Final = "gst-pyro-cut"
 _OF_ELEMENTS: Final = frozenset({"element", "factory", "pipeline", "path"})
 """Labels that a stack keeps when it is cut. Threads' names are without number."""
 
-_Key = tuple[tuple[Frame, ...], tuple[tuple[str, str], ...], int, int]
-
 _OVERFLOW: Final = FIXED_NAMES["overflow"]
-_BEYOND: Final[_Key] = ((TRUNCATED, element_frame(_OVERFLOW)), (("element", _OVERFLOW),), 0, 0)
+_BEYOND: Final = Key((TRUNCATED, element_frame(_OVERFLOW)), (("element", _OVERFLOW),), 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,12 @@ class Cut:
     Attributes:
         cpu_ns: CPU time; it is told by element.
         samples: ticks behind it.
+        elements: that were long gone, and are told by factory.
     """
 
     cpu_ns: int = 0
     samples: int = 0
+    elements: int = 0
 
     @classmethod
     def from_comment(cls, comment: str) -> Cut | None:
@@ -61,8 +65,9 @@ class Cut:
 class _Sums:
     """Sums by stack, labels and thread.
 
-    Once there are too many stacks, one that was not met before keeps only its elements, and whether it runs Python;
-    its thread counts as one with all such. Once there are too many of these as well, all that is left is the time.
+    Once there are too many stacks, what is long gone is folded (folding.py). Where that does not help, a stack that was
+    not met before keeps only its elements, and whether it runs Python; its thread counts as one with all such. Once
+    there are too many of these as well, all that is left is the time.
 
     Attributes:
         cut: of these.
@@ -79,44 +84,62 @@ class _Sums:
         self._max_stacks = max_stacks
         self._max_frames = max_frames
         self._of_python = of_python
-        self._values: dict[_Key, tuple[int, int]] = {}
+        self._values: dict[Key, Value] = {}
         self._frames = 0
+        self._folded_ns = 0
         self.cut = Cut()
 
-    def add(self, sample: Sample, pid: int) -> None:
-        """Adds one sample, of the process `pid`."""
-        key: _Key = (sample.frames, sample.labels, sample.tid, pid)
+    def add(self, sample: Sample, pid: int, now_ns: int) -> None:
+        """Adds one sample, of the process `pid`, of a window that began at `now_ns`."""
+        key = Key(sample.frames, sample.labels, sample.tid, pid)
         known = self._values.get(key)
         if known is None and not self._has_room(1):
-            self.cut = Cut(self.cut.cpu_ns + sample.cpu_ns, self.cut.samples + sample.samples)
+            self._fold(now_ns)
+        if known is None and not self._has_room(1):
+            self.cut = replace(
+                self.cut,
+                cpu_ns=self.cut.cpu_ns + sample.cpu_ns,
+                samples=self.cut.samples + sample.samples,
+            )
             key = self._without_functions(sample, pid)
             if key not in self._values and not self._has_room(2):
                 key = _BEYOND
             known = self._values.get(key)
         if known is None:
-            self._frames += len(key[0])
-        cpu_ns, samples = known or (0, 0)
-        self._values[key] = (cpu_ns + sample.cpu_ns, samples + sample.samples)
+            self._frames += len(key.frames)
+        cpu_ns, samples, met_ns = known or (0, 0, 0)
+        self._values[key] = Value(
+            cpu_ns + sample.cpu_ns, samples + sample.samples, max(met_ns, now_ns)
+        )
+
+    def _fold(self, now_ns: int) -> None:
+        """Once a window: a look at all there is must have brought something before the next one."""
+        if self._folded_ns >= now_ns:
+            return
+        self._folded_ns = now_ns
+        elements = fold(self._values, now_ns, int(ENOUGH * self._max_stacks))
+        self._frames = sum(len(key.frames) for key in self._values)
+        self.cut = replace(self.cut, elements=self.cut.elements + elements)
 
     def _has_room(self, times: int) -> bool:
         is_short = self._frames < times * self._max_frames
         return is_short and len(self._values) < times * self._max_stacks
 
-    def _without_functions(self, sample: Sample, pid: int) -> _Key:
+    def _without_functions(self, sample: Sample, pid: int) -> Key:
         labels = tuple(one for one in sample.labels if one[0] in _OF_ELEMENTS)
         if self._of_python:  # an element's functions by what they did themselves
             leaf = tuple(replace(frame, line=0) for frame in sample.frames[:1])
-            return ((*leaf, TRUNCATED), labels, 0, pid)
+            return Key((*leaf, TRUNCATED), labels, 0, pid)
         elements = (frame for frame in sample.frames if frame.kind == "element")
         runs = sample.python
         python = (Frame(runs.name, runs.module),) if runs else ()
-        return ((TRUNCATED, *python, *elements), labels, 0, pid)
+        return Key((TRUNCATED, *python, *elements), labels, 0, pid)
 
     def samples(self) -> list[Sample]:
         """What was added."""
         return [
             Sample(frames, cpu_ns, samples, labels, tid, pid)
-            for (frames, labels, tid, pid), (cpu_ns, samples) in self._values.items()
+            for (frames, labels, tid, pid), (cpu_ns, samples, _) in self._values.items()
         ]
 
 
@@ -148,12 +171,12 @@ class Merge:
             for one in latest([*self._stats.values(), *stats]):
                 self._stats[one.key] = one
             for comment in profile.comments:
-                if RunStats.from_comment(comment) is None:
+                if RunStats.from_comment(comment) is None and len(self._comments) < MAX_COMMENTS:
                     self._comments[comment] = None
             for sample in profile.samples:
-                self._native.add(sample, sample.pid or pid)
+                self._native.add(sample, sample.pid or pid, profile.start_ns)
             for sample in profile.python:
-                self._python.add(sample, sample.pid or pid)
+                self._python.add(sample, sample.pid or pid, profile.start_ns)
 
     def _add_times(self, profile: Profile) -> None:
         if profile.start_ns:

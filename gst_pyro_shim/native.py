@@ -8,6 +8,7 @@ Context: agent. Needs nothing but the extension: importing it costs a millisecon
 
 from __future__ import annotations
 
+import mmap
 import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -43,14 +44,27 @@ def constant(name: str) -> int:
     return int(getattr(_lib, name))
 
 
+def mono_ns() -> int:
+    """CLOCK_MONOTONIC as the kernel tells it, ns; `time` may be told another (libfaketime)."""
+    return int(_lib.gp_reader_mono_ns())
+
+
+def real_ns() -> int:
+    """Time since 1970 as the kernel tells it, ns."""
+    return int(_lib.gp_reader_real_ns())
+
+
 class CLabel(Protocol):
     """struct gp_label."""
 
+    state: int
+    serial: int
     kind: int
     name: int
-    path: int
     factory: int
-    pipeline: int
+    parent: int
+    auto_named: int
+    gone: int
 
 
 class CModule(Protocol):
@@ -74,13 +88,6 @@ class CName(Protocol):
     generation: int
 
 
-class CPadLink(Protocol):
-    """struct gp_pad_link."""
-
-    source: int
-    sink: int
-
-
 class CSegment(Protocol):
     """struct gp_segment: what is read from Python."""
 
@@ -96,7 +103,7 @@ class CSegment(Protocol):
     clock: int
     close_mono_ns: int
     process_cpu_ns: int
-    label_count: int
+    labels_moved: int
     module_count: int
     generation: int
     strings_used: int
@@ -106,12 +113,14 @@ class CSegment(Protocol):
     labels: list[CLabel]
     modules: list[CModule]
     names: list[CName]
-    links: list[CPadLink]
 
 
-_ACCOUNT_ROW: Final = struct.Struct("=IIIIQ")
+_ACCOUNT_ROW: Final = struct.Struct("=IIIIIIQ")
 _THREAD_ROW: Final = struct.Struct("=IIIi16s")
-_OVERFLOW_ROW: Final = struct.Struct("=QQ")
+_LABEL_ROW: Final = struct.Struct("=IIQ")
+_LINK_ROW: Final = struct.Struct("=IIII")
+_ROWS_AT_ONCE: Final = 4096
+_NO_ROW: Final = 0xFFFFFFFF
 
 
 class Reader:
@@ -127,6 +136,19 @@ class Reader:
         self._pointer = pointer
         self._buffer = _ffi.new("char[]", max(1 << 20, _lib.gp_reader_buffer_bytes()))
         self._drained = _ffi.new("struct gp_drained *")
+        # What was told of each account. Mapped, not allocated: pages that no account needs cost nothing.
+        self._told = _ffi.from_buffer(
+            "uint64_t[]", mmap.mmap(-1, 8 * constant("GP_ACCOUNTS")), require_writable=True
+        )
+        self._rows_at_once = {
+            kind: _ffi.new(f"{kind}[]", _ROWS_AT_ONCE)
+            for kind in (
+                "struct gp_account_row",
+                "struct gp_label_row",
+                "struct gp_link_row",
+                "uint32_t",
+            )
+        }
 
     @classmethod
     def from_fd(cls, fd: int) -> Reader | str:
@@ -163,10 +185,6 @@ class Reader:
         """Names published so far."""
         return int(_lib.gp_reader_names(self._pointer))
 
-    def links(self) -> int:
-        """Links published so far."""
-        return int(_lib.gp_reader_links(self._pointer))
-
     def head(self) -> int:
         """Words reserved by writers so far."""
         return int(_lib.gp_reader_head(self._pointer))
@@ -196,19 +214,60 @@ class Reader:
         rows = self._rows(_lib.gp_reader_threads, "struct gp_thread_row", ended_only)
         return cast("Iterator[tuple[int, int, int, int, bytes]]", _THREAD_ROW.iter_unpack(rows))
 
-    def accounts(self, *, ended_only: bool) -> Iterator[tuple[int, int, int, int, int]]:
-        """Accounts in use: (state, label, slot, serial, total ns)."""
-        rows = self._rows(_lib.gp_reader_accounts, "struct gp_account_row", ended_only)
-        return cast("Iterator[tuple[int, int, int, int, int]]", _ACCOUNT_ROW.iter_unpack(rows))
+    def _batches(self, call: Any, kind: str, *arguments: object) -> Iterator[memoryview]:
+        """Rows of a call that writes as many as there is room for, and says where the next one goes on."""
+        rows = self._rows_at_once[kind]
+        at = _ffi.new("uint32_t *")
+        while at[0] != _NO_ROW:
+            count: int = call(self._pointer, *arguments, at, rows, _ROWS_AT_ONCE)
+            yield memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
 
-    def overflows(self) -> Iterator[tuple[int, int]]:
-        """CPU that no account holds: (label, total ns)."""
-        rows = self._rows(_lib.gp_reader_overflows, "struct gp_overflow_row")
-        return cast("Iterator[tuple[int, int]]", _OVERFLOW_ROW.iter_unpack(rows))
+    def _until_none(self, call: Any, kind: str) -> Iterator[memoryview]:
+        """Rows of a call that takes what it tells, until there is no more."""
+        rows = self._rows_at_once[kind]
+        while count := call(self._pointer, rows, _ROWS_AT_ONCE):
+            yield memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
 
-    def free(self, slots: list[int]) -> None:
-        """Gives slots and their accounts back to the shim."""
-        _lib.gp_reader_free(self._pointer, slots, len(slots))
+    def take_accounts(
+        self, *, ended_only: bool
+    ) -> Iterator[tuple[int, int, int, int, int, int, int]]:
+        """Accounts with CPU that is new, and ended ones, whose rows are given back.
+
+        Yields:
+            (state, label, the label's serial, slot, the slot's serial, 0, new ns).
+        """
+        for batch in self._batches(
+            _lib.gp_reader_take_accounts, "struct gp_account_row", self._told, ended_only
+        ):
+            rows = _ACCOUNT_ROW.iter_unpack(bytes(batch))
+            yield from cast("Iterator[tuple[int, int, int, int, int, int, int]]", rows)
+
+    def take_overflows(self) -> Iterator[tuple[int, int, int]]:
+        """CPU that no account holds and that is new: (label, its serial, ns)."""
+        for batch in self._until_none(_lib.gp_reader_take_overflows, "struct gp_label_row"):
+            rows = _LABEL_ROW.iter_unpack(bytes(batch))
+            yield from cast("Iterator[tuple[int, int, int]]", rows)
+
+    def take_links(self) -> Iterator[tuple[int, int, int, int]]:
+        """Links met since the last call: (source label, its serial, sink label, its serial)."""
+        for batch in self._until_none(_lib.gp_reader_take_links, "struct gp_link_row"):
+            rows = _LINK_ROW.iter_unpack(bytes(batch))
+            yield from cast("Iterator[tuple[int, int, int, int]]", rows)
+
+    def ended_labels(self) -> list[int]:
+        """Labels that have ended and were not freed yet."""
+        found: list[int] = []
+        for batch in self._batches(_lib.gp_reader_ended_labels, "uint32_t"):
+            found += batch.cast("B").cast("I")
+        return found
+
+    def free_labels(self, labels: list[int]) -> None:
+        """Gives labels that have ended back to the shim."""
+        _lib.gp_reader_free_labels(self._pointer, labels, len(labels))
+
+    def free_threads(self, slots: list[int]) -> None:
+        """Gives slots of ended threads back to the shim."""
+        _lib.gp_reader_free_threads(self._pointer, slots, len(slots))
 
     def wait(self, seen: int, timeout_ms: int) -> int:
         """Waits until `wake` differs from `seen`, at most `timeout_ms`; returns `wake`."""

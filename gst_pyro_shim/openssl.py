@@ -4,8 +4,9 @@
 The first use of OpenSSL in a process registers an exit handler that takes it down. A host whose patience with a last
 push over https is over runs into that handler while our thread is still inside: SIGSEGV, seen in 1 of 500 exits on a
 busy machine. Who comes first may say that there shall be no handler; what it would have freed goes with the process.
+That holds for the whole host, where it uses the same OpenSSL and has not initialized it before: README says so.
 
-Context: agent, before anything else is imported that brings OpenSSL in (hashlib does).
+Context: agent (embedded), before anything else is imported that brings OpenSSL in (hashlib does).
 """
 
 from __future__ import annotations

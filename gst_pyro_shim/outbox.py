@@ -10,27 +10,24 @@ Context: agent. `put` is for the agent's loop and never touches the disk; the re
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.answer import Fate
 from gst_pyro_shim.item import Item
-from gst_pyro_shim.push import Fate
-from gst_pyro_shim.spool import Spool, SpoolError
+from gst_pyro_shim.spools import Spools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gst_pyro_shim.push import Answer
-    from gst_pyro_shim.spool import Claim
+    from gst_pyro_shim.answer import Answer
+    from gst_pyro_shim.spool import Claim, Spool
     from gst_pyro_shim.spool_entry import Entry
 
     Log = Callable[[str, str], None]
     """Takes a level (error, warning, info, debug) and a line."""
 
 QUEUE_BYTES: Final = 16 * 1024 * 1024
-SPOOL_REST_S: Final = 60.0
-"""How long a disk that failed is left alone."""
 MAX_ERRORS: Final = 10
 """Answers of the kind "500" that one profile meets before it counts as its own fault.
 
@@ -56,19 +53,13 @@ class Outbox:
     def __init__(self, log: Log, spool_dir: str | None, identity: str) -> None:
         self.changed = threading.Condition()
         self.queue: list[Item] = []
-        self.own: dict[str, Entry] = {}
+        self.own: dict[str, tuple[Spool, Entry]] = {}
         self._log = log
         self._bytes = 0
         self._closed = False
         self._counters: Counter[str] = Counter(pushed_profiles=0, pushed_bytes=0, spooled=0)
         self._said: set[str] = set()
-        self._rest_until = 0.0
-        self._spool: Spool | None = None
-        if spool_dir:
-            try:
-                self._spool = Spool(spool_dir, identity)
-            except SpoolError as error:
-                self.say("spool", "warning", f"no spool, profiles wait in memory only: {error}")
+        self._spools = Spools(spool_dir, identity)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -78,13 +69,13 @@ class Outbox:
 
     @property
     def place(self) -> str:
-        """Where profiles wait, for messages."""
-        return self._spool.path if self._spool is not None else "memory"
+        """Where profiles wait, for messages. May block on the disk."""
+        return self._spools.path or "memory"
 
     @property
     def has_spool(self) -> bool:
         """Whether there is a disk to put things on that did not fail lately."""
-        return self._spool is not None and time.monotonic() >= self._rest_until
+        return self._spools.can_take
 
     def put(self, item: Item) -> None:
         """Takes a profile into memory; the oldest goes where there is no room."""
@@ -127,12 +118,10 @@ class Outbox:
 
     def next_on_disk(self, before: Item | None) -> Item | None:
         """The next of the spool, claimed; None where there is none, or `before` ranks before all."""
-        if not self.has_spool or self._spool is None:
-            return None
-        for entry in sorted(self._spool.entries(), key=_rank):
+        for spool, entry in sorted(self._spools.entries(), key=lambda one: _rank(one[1])):
             if before is not None and before.rank <= _rank(entry):
                 return None
-            item = self._claimed(entry)
+            item = self._claimed(spool, entry)
             if item is not None:
                 return item
         return None
@@ -143,15 +132,14 @@ class Outbox:
             with self.changed:
                 if not self.own:
                     return None
-                _, entry = self.own.popitem()
-            item = self._claimed(entry)
+                _, (spool, entry) = self.own.popitem()
+            item = self._claimed(spool, entry)
             if item is not None:
                 return item
 
-    def _claimed(self, entry: Entry) -> Item | None:
-        assert self._spool is not None
+    def _claimed(self, spool: Spool, entry: Entry) -> Item | None:
         try:
-            claim = self._spool.claim(entry)
+            claim = spool.claim(entry)
         except ValueError as error:
             self.drop("spool_damaged", str(error))
             return None
@@ -159,11 +147,11 @@ class Outbox:
 
     def sweep(self) -> None:
         """Clears the spool of what no server takes any more."""
-        removed = self._spool.sweep() if self._spool is not None else 0
-        if removed:
-            self.drop(
-                "too_old", "left in the spool by an earlier run, older than 55 minutes", removed
-            )
+        old, halves = self._spools.sweep()
+        if old:
+            self.drop("too_old", "left in the spool, older than 55 minutes", old)
+        if halves:
+            self.drop("spool_damaged", "a crash left it half written in the spool", halves)
 
     def keep(self, item: Item) -> bool:
         """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all.
@@ -171,23 +159,20 @@ class Outbox:
         Returns:
             Whether it is kept.
         """
-        if item.claim is None and self.has_spool:
+        if item.claim is None:
             item.insured = True
             item.claim = self.write(item, unconfirmed=item.unconfirmed)
-        if self._spool is not None and item.claim is not None:
-            entry = self._spool.release(
-                item.claim, unconfirmed=item.unconfirmed, errors=item.errors
-            )
+        if item.claim is not None:
+            spool = item.claim.spool
+            entry = spool.release(item.claim, unconfirmed=item.unconfirmed, errors=item.errors)
             with self.changed:
                 self._counters["spooled"] += item.insured
                 # Not at the end: the last flush would take it up again and again.
-                if self._spool.wrote(entry) and not self._closed:
-                    self.own[entry.key] = entry
+                if spool.wrote(entry) and not self._closed:
+                    self.own[entry.key] = (spool, entry)
         elif self._closed:
-            self.drop(
-                "not_delivered",
-                "the server did not take it before the end, and it could not be spooled",
-            )
+            text = "the server did not take it before the end, and it could not be spooled"
+            self.drop("not_delivered", text)
             return False
         else:
             self.put(item.again())
@@ -195,31 +180,30 @@ class Outbox:
 
     def write(self, item: Item, *, unconfirmed: bool) -> Claim | None:
         """Writes a profile to disk and holds it there; None where the disk does not take it."""
-        if not self.has_spool or self._spool is None:
-            return None
-        try:
-            claim, evicted = self._spool.add(
+        added = None
+        if self.has_spool:
+            added = self._spools.add(
                 item.body(), item.start_ns, unconfirmed=unconfirmed, errors=item.errors
             )
-        except SpoolError as error:
-            self._rest_until = time.monotonic() + SPOOL_REST_S
-            self.say("spool", "warning", f"no profile can be kept on disk: {error}")
+        failure = self._spools.failure
+        if added is None:
+            if failure is not None:
+                self.say("spool", "warning", f"no spool, profiles wait in memory only: {failure}")
             return None
+        claim, evicted = added
+        if failure is not None:
+            text = f"the spool takes no profile: {failure}; they wait in {claim.spool.path}"
+            self.say("spool", "warning", text)
         if evicted:
-            self.drop("spool_full", f"{self._spool.path} is full; the oldest go first", evicted)
+            self.drop("spool_full", f"{claim.spool.path} is full; the oldest go first", evicted)
         return claim
-
-    def unwrite(self, claim: Claim) -> None:
-        """Takes back what `write` wrote."""
-        if self._spool is not None:
-            self._spool.remove(claim)
 
     def forget(self, item: Item) -> None:
         """Its fate is sealed: delivered, or dropped and counted."""
         if item.claim is not None:
             with self.changed:
                 self.own.pop(item.claim.entry.key, None)
-            self.unwrite(item.claim)
+            item.claim.spool.remove(item.claim)
 
     def settle(self, item: Item, answer: Answer, url: str) -> None:
         """Books what became of an attempt to push to `url`: delivered, dropped, or kept for another."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One push to one Pyroscope server: the request, and what the answer means.
+"""One push to one Pyroscope server; answer.py says what its answer means.
 
 `ssl` is imported for https only.
 
@@ -9,22 +9,18 @@ Context: agent (the exporter's threads). Never on a thread of the application.
 from __future__ import annotations
 
 import contextlib
-import enum
-import json
-import re
 import socket
 import threading
 import time
 import zlib
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.answer import Answer, Fate, classify
 from gst_pyro_shim.http1 import GarbledError, HungUpError, connect, receive, send
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from gst_pyro_shim.endpoint import Endpoint
 
@@ -37,50 +33,6 @@ its second try, while the server merely starts again. Should somebody store it a
 it again: hence it counts as an error, of which a profile meets few, and not as a server that is unreachable. Time is
 only ever measured too long, on the side of "most likely stored".
 """
-_MESSAGE_CHARS: Final = 300
-
-
-class Fate(enum.Enum):
-    """What became of a pushed profile."""
-
-    STORED = "stored"
-    REFUSED = "refused"  # this profile never succeeds here
-    RETRY = "retry"  # not stored; the server's trouble, not the profile's
-    SERVER_ERROR = "server_error"  # not stored; whose fault cannot be told: a few times only
-    UNCONFIRMED = "unconfirmed"  # sent, no answer: most likely stored; nobody removes duplicates
-    PAUSE = "pause"  # credentials are wrong: nothing succeeds until somebody changes them
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How one attempt ended.
-
-    Attributes:
-        fate: what to do with the profile.
-        reason: word for counters and for "said once"; also the suffix of `dropped_<reason>`.
-        text: what happened, for people; never holds a secret.
-        wait_s: the server's own word on when to come back; 0 where it gave none.
-    """
-
-    fate: Fate
-    reason: str
-    text: str
-    wait_s: float = 0.0
-
-
-# Statuses whose meaning does not depend on the body. Source: the server's error paths, and its answers.
-_BY_STATUS: Final[dict[int, tuple[Fate, str]]] = {
-    400: (Fate.REFUSED, "invalid"),
-    401: (Fate.PAUSE, "unauthorized"),
-    408: (Fate.UNCONFIRMED, "unconfirmed"),
-    413: (Fate.REFUSED, "too_large"),
-    500: (Fate.SERVER_ERROR, "server_error"),
-    502: (Fate.RETRY, "unavailable"),
-    503: (Fate.RETRY, "unavailable"),
-    504: (Fate.UNCONFIRMED, "unconfirmed"),
-}
-_HOPELESS_429: Final = ("Maximum active series limit", "larger than configured max")
-_RESET_AT: Final = re.compile(r"next reset at ([0-9T:.Z+-]+)")
 
 
 def encode_push(labels: Mapping[str, str], profile: bytes) -> bytes:
@@ -219,64 +171,3 @@ def _trouble(error: OSError) -> str:
 
 def _plain(error: OSError) -> str:
     return str(error.strerror or error) or type(error).__name__
-
-
-def classify(
-    status: int, headers: Mapping[str, str], body: bytes, hidden: Callable[[str], str] = str
-) -> Answer:
-    """What an answer means for the profile.
-
-    Args:
-        status: of HTTP.
-        headers: names lowered.
-        body: as far as it came.
-        hidden: takes secrets out of a text.
-    """
-    if status == 200:
-        # A captive portal or a web server answers 200 too, with a page.
-        if (
-            body
-            and "json" not in headers.get("content-type", "")
-            and "proto" not in headers.get("content-type", "")
-        ):
-            return Answer(
-                Fate.RETRY, "no_pyroscope", "a server answers there that is not Pyroscope"
-            )
-        return Answer(Fate.STORED, "stored", "stored")
-    text = f"HTTP {status}: {_message(body, hidden)}".rstrip(": ")
-    if 300 <= status < 400:
-        return Answer(Fate.REFUSED, "redirect", f"{text} (redirects are not followed)")
-    if status == 429:
-        return _throttled(body, text)
-    # Above 504: proxies' own, such as Cloudflare's 520 to 530 for a server that is down.
-    other = _BY_STATUS[500] if status > 504 else (Fate.REFUSED, "refused")
-    fate, reason = _BY_STATUS.get(status, other)
-    return Answer(fate, reason, text)
-
-
-def _throttled(body: bytes, text: str) -> Answer:
-    message = body.decode("utf-8", "replace")
-    if any(words in message for words in _HOPELESS_429):
-        return Answer(Fate.REFUSED, "limit", text)
-    found = _RESET_AT.search(message)
-    if found is not None:
-        with contextlib.suppress(ValueError):
-            wait_s = datetime.fromisoformat(found[1]).timestamp() - time.time()
-            return Answer(Fate.RETRY, "throttled", text, max(wait_s, 1.0))
-    # Of a profile above the burst this would come for ever: hence bounded, like an error.
-    return Answer(Fate.SERVER_ERROR, "throttled", text)
-
-
-def _message(body: bytes, hidden: Callable[[str], str]) -> str:
-    """The server's words: Connect's `{"code": …, "message": …}`, or the first line of anything else."""
-    text = body.decode("utf-8", "replace")
-    with contextlib.suppress(ValueError, RecursionError):
-        error = json.loads(text)
-        if isinstance(error, dict) and isinstance(error.get("message"), str):
-            code = error.get("code")
-            text = f"{error['message']} ({code})" if isinstance(code, str) else error["message"]
-    lines = text.strip().splitlines() or [""]
-    # Before it is cut: half a secret is not known as one.
-    line = hidden(lines[0])
-    line = "".join(character if character.isprintable() else "?" for character in line)
-    return line if len(line) <= _MESSAGE_CHARS else line[:_MESSAGE_CHARS] + "…"

@@ -57,7 +57,7 @@ class PythonSamples:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._overflowed = 0
-        self._said = 0
+        self._refused = 0
         self._collector = Collector(self._take)
         self._collector.start()
         segment.offer_python(
@@ -86,10 +86,11 @@ class PythonSamples:
         with self._lock:
             taken, self._waiting = self._waiting, deque()
             overflowed, self._overflowed = self._overflowed, 0
-        refused = self._collector.problems[self._said :]
-        self._said += len(refused)
-        for problem in refused:
-            self._log("warning", f"of pyroscope-io's profiles: {problem}")
+        refused = self._collector.counters.get("refused_pushes", 0)
+        if refused > self._refused:
+            text = f"of pyroscope-io: {'; '.join(self._collector.problems)}"
+            self._delivery.drop("refused_push", text, refused - self._refused)
+            self._refused = refused
         if not self._segment.has_entered_python:
             return
         if overflowed:

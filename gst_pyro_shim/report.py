@@ -113,8 +113,10 @@ def _parts(summary: Summary, width: int, *, every_row: bool) -> Iterator[Rendera
         python = _python_table(summary)
         if python.row_count:
             yield python
-        yield _footer(summary)
+        yield _footer(_footer_lines(summary))
     yield from remarks(summary)
+    if not any(row.self_ns for row in summary.rows):
+        yield _footer(_pushes(summary))
 
 
 def remarks(summary: Summary) -> Iterator[RenderableType]:
@@ -195,11 +197,11 @@ def _python_table(summary: Summary) -> Table:
     return grid
 
 
-def _footer(summary: Summary) -> Table:
+def _footer(lines: list[tuple[str, str]]) -> Table:
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _footer_lines(summary):
+    for name, value in lines:
         grid.add_row(name, Text(printable(value)))
     return grid
 
@@ -208,7 +210,7 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     rates = sorted({one.sample_rate for one in summary.stats if one.sample_rate})
     clocks = "; ".join(_CLOCKS.get(clock, clock) for clock in summary.sample_clocks) or "unknown"
     at = f" at {', '.join(map(str, rates))} Hz of CPU time" if rates else ""
-    samples, profiles = summary.dropped()
+    samples, _ = summary.dropped()
     lines = [
         ("samples", f"{summary.samples}{at}, clock: {clocks}"),
         ("dropped", f"{sum(samples.values())}{_reasons(samples)}"),
@@ -227,7 +229,7 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     if summary.python_samples:
         text = f"{summary.python_samples} samples at {summary.python_rate} Hz"
         lines.append(("Python functions", text))
-    lines += _pushes(summary, profiles)
+    lines += _pushes(summary)
     agent_s = sum(one.agent_cpu_s for one in summary.stats)
     if agent_s:
         lines.append(("agent", f"{agent_s:.3f} s CPU outside the program"))
@@ -249,14 +251,16 @@ def _stacks_text(stacks: dict[str, int]) -> str:
     return f"{percent(reached, whole)} % of {whole} ({', '.join(parts)})"
 
 
-def _pushes(summary: Summary, dropped: dict[str, int]) -> list[tuple[str, str]]:
-    counters = summary.counters
+def _pushes(summary: Summary) -> list[tuple[str, str]]:
+    counters, (_, dropped) = summary.counters, summary.dropped()
     words = []
     if counters["pushed_profiles"]:
         size = counters["pushed_bytes"] / 1024
         words.append(f"{counters['pushed_profiles']} profiles, {size:.0f} KiB")
     if counters["spooled"]:
         words.append(f"{counters['spooled']} kept on disk for later")
+    if counters["failed_programs"]:
+        words.append(f"{counters['failed_programs']} programs not profiled")
     if dropped:
         words.append(f"{sum(dropped.values())} dropped{_reasons(dropped)}")
     return [("pushed", ", ".join(words))] if words else []

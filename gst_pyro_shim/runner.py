@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import environment, files, free_name, paths, report, stragglers
+from gst_pyro_shim import environment, files, free_name, paths, report, spare, stragglers
 from gst_pyro_shim.agents import Agents
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import GstPyroError
@@ -101,7 +101,7 @@ def run(
         environ: the user's environment.
 
     Returns:
-        The target's exit status; 3 where it was 0 but the profile could not be written.
+        The target's exit status; 3 where it was 0 but the profile could not be written where it should stand.
 
     Raises:
         GstPyroError: nothing was started: a wrong setting, no place for the output, no such
@@ -137,31 +137,36 @@ def run(
             registry_written=registry.was_written,
             registry_has_tracer=registry.has_tracer,
             problems=agents.problems,
+            counters=agents.counters,
             preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
         )
-    profile = merge.profile()
-    profile = replace(profile, comments=[*profile.comments, facts.to_comment()])
-    is_written = _tell(profile, output, facts.program, target.pid, end)
+    is_written = _tell(merge.profile(), facts, output, target.pid, end)
     code = end.repeat()
     return code if is_written else code or GstPyroError.exit_code
 
 
-def _tell(profile: Profile, output: _Output, program: str, pid: int, end: End) -> bool:
-    """Writes the file and prints everything; False where the file could not be written."""
-    path = _write(profile, output, program, pid)
+def _tell(profile: Profile, facts: RunFacts, output: _Output, pid: int, end: End) -> bool:
+    """Writes the file and prints everything; False where the file does not stand where it should."""
+    whole = replace(profile, comments=[*profile.comments, facts.to_comment()])
+    wanted, trouble = _write(whole, output, facts.program, pid)
+    path: Path | None = wanted
+    if trouble:
+        path, whole = _rescue(profile, facts, wanted, trouble)
     if end.status:
-        _say(printable(f"{program} {end.text}."))
-    _say(report.table(profile, sys.stderr or io.StringIO()))
-    if path and profile.samples:
+        _say(printable(f"{facts.program} {end.text}."))
+    _say(report.table(whole, sys.stderr or io.StringIO()))
+    if path and whole.samples:
         _say(_next_commands(path))
-    return path is not None
+    return not trouble
 
 
-def _write(profile: Profile, output: _Output, program: str, pid: int) -> Path | None:
-    """Writes the file, where its name is taken one beside it; None where it could not be written."""
+def _write(profile: Profile, output: _Output, program: str, pid: int) -> tuple[Path, str]:
+    """Writes the file, where its name is taken one beside it; which, and why it could not be written if so."""
     force = output.force and bool(output.pattern)
+    names = output.paths(program, pid)
     wanted = None
-    for path in output.paths(program, pid):
+    while True:
+        path = next(names)
         wanted = wanted or path
         if not force and os.path.lexists(path):
             continue
@@ -174,11 +179,30 @@ def _write(profile: Profile, output: _Output, program: str, pid: int) -> Path | 
         except FileExistsError:  # since a moment ago
             continue
         except (OSError, GstPyroError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            _say(printable(f"gst-pyro: {path} could not be written: {reason}"))
-            return None
-        return path
-    return None
+            return path, (error.strerror or "") if isinstance(error, OSError) else str(error)
+        return path, ""
+
+
+def _rescue(
+    profile: Profile, facts: RunFacts, path: Path, trouble: str
+) -> tuple[Path | None, Profile]:
+    """Puts a profile elsewhere that `path` has not taken; where, and the profile that says so itself."""
+    text = f"{path} could not be written: {trouble}"
+
+    def told(counter: str) -> Profile:
+        counters = facts.counters | {counter: 1}
+        known = replace(facts, counters=counters, problems=[*facts.problems, text])
+        return replace(profile, comments=[*profile.comments, known.to_comment()])
+
+    whole = told("written_elsewhere")
+    elsewhere = spare.write(path.name, files.compressed(whole))
+    if elsewhere is None:
+        _say(
+            printable(f"gst-pyro: {text}; no other folder takes it, and this table is all there is")
+        )
+        return None, told("dropped_not_written")
+    _say(printable(f"gst-pyro: {text}; the profile is in {elsewhere}"))
+    return elsewhere, whole
 
 
 def _say(text: str) -> None:

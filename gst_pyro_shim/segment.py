@@ -6,25 +6,16 @@ Context: agent, one thread (`log`: any). Nothing here needs the host to be alive
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from gst_pyro_shim import native
 from gst_pyro_shim.errors import SegmentError
+from gst_pyro_shim.naming import Step
 from gst_pyro_shim.native import Reader
-from gst_pyro_shim.segment_rows import (
-    FIXED_NAMES,
-    UNLABELLED,
-    Account,
-    Drained,
-    HostName,
-    Label,
-    Module,
-    Thread,
-)
+from gst_pyro_shim.segment_rows import Account, Drained, HostName, Module, Thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gst_pyro_shim.stats import SampleClock
 
@@ -40,6 +31,13 @@ _COUNTER_NAMES: Final = native.enum_names("gp_counter", "GP_COUNTER_")
 _CLOCK_NAMES: Final = native.enum_names("gp_clock", "GP_CLOCK_")
 _LABEL_KINDS: Final = native.enum_names("gp_label_kind", "GP_LABEL_")
 _MAX_LABELS: Final = native.constant("GP_LABELS")
+_LABEL_BITS: Final = native.constant("GP_LABEL_BITS")
+_LABEL_MASK: Final = (1 << _LABEL_BITS) - 1
+_SLOT_LIVE: Final = native.constant("GP_SLOT_LIVE")
+_SLOT_FREE: Final = native.constant("GP_SLOT_FREE")
+_SLOT_ENDED: Final = native.constant("GP_SLOT_ENDED")
+_MAX_DEPTH: Final = 64
+"""Of bins in bins, as in csrc/label_rows.c."""
 _MAX_MODULES: Final = native.constant("GP_MODULES")
 
 _STEP_NS: Final = 1_000_000_000
@@ -47,6 +45,11 @@ _STEP_NS: Final = 1_000_000_000
 
 # GStreamer's levels of debug log.
 _GST_LEVELS: Final = {"error": 1, "warning": 2, "info": 4, "debug": 5}
+
+
+def label_key(number: int, serial: int) -> int:
+    """A label and its serial as one number: what drained records and rows name it by."""
+    return serial << _LABEL_BITS | number
 
 
 class Segment:
@@ -64,7 +67,6 @@ class Segment:
         """Wraps a mapped segment; `from_fd` maps it."""
         self._reader = reader
         self._raw = reader.raw
-        self._labels: dict[int, Label] = {}
         self._modules: list[Module] = []
         self.pid = self._raw.host_pid
         self.program = reader.program()
@@ -99,24 +101,48 @@ class Segment:
             out[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
         return out
 
-    def label(self, number: int) -> Label:
-        """A label by its id; one that the shim has not published reads as CPU of no element."""
-        known = self._labels.get(number)
-        if known is not None:
-            return known
-        if not 0 < number < min(self._raw.label_count, _MAX_LABELS):
-            return UNLABELLED
-        row, text = self._raw.labels[number], self._reader.text
-        kind, name, path = _LABEL_KINDS.get(row.kind, "thread"), text(row.name), text(row.path)
-        if kind == "element":
-            factory, pipeline = text(row.factory), text(row.pipeline)
-            label = Label(name, factory, path, pipeline, kind)
-        elif kind == "state_change":
-            label = Label(f"[state change of {name}]", "", "", text(row.pipeline), kind)
-        else:
-            label = Label(FIXED_NAMES[kind], kind=kind)
-        self._labels[number] = label
-        return label
+    def path(self, key: int) -> list[Step]:
+        """An element with the bins around it, as they are now, outermost first.
+
+        Args:
+            key: of its label; empty for one that the shim has not published, or whose row is another's by now.
+        """
+        found: list[Step] = []
+        number, serial = key & _LABEL_MASK, key >> _LABEL_BITS
+        while 0 < number < _MAX_LABELS and len(found) < _MAX_DEPTH:
+            row, text = self._raw.labels[number], self._reader.text
+            if row.state == _SLOT_FREE or row.serial != serial >= 0:
+                break
+            found.append(
+                Step(
+                    label_key(number, row.serial),
+                    _LABEL_KINDS.get(row.kind, "thread"),
+                    text(row.name),
+                    text(row.factory),
+                    bool(row.auto_named),
+                )
+            )
+            number, serial = row.parent, -1
+        return found[::-1]
+
+    def is_gone(self, key: int) -> bool:
+        """Whether the element of a label is no more."""
+        row = self._raw.labels[key & _LABEL_MASK]
+        return row.serial != key >> _LABEL_BITS or bool(row.gone) or row.state != _SLOT_LIVE
+
+    @property
+    def labels_moved(self) -> int:
+        """How often an element that had a label already came into another bin."""
+        return self._raw.labels_moved
+
+    def ended_labels(self) -> list[int]:
+        """Keys of labels that have ended: nothing more will come of them but what the shim has written already."""
+        labels = self._raw.labels
+        return [label_key(one, labels[one].serial) for one in self._reader.ended_labels()]
+
+    def free_labels(self, keys: Iterable[int]) -> None:
+        """Gives labels back that have ended, and of which records, accounts and links have been taken."""
+        self._reader.free_labels([key & _LABEL_MASK for key in keys])
 
     def threads(self, *, ended_only: bool = False) -> list[Thread]:
         """Threads that have a slot: alive, or ended and not yet given back by `free`."""
@@ -125,20 +151,35 @@ class Segment:
             for slot, _, serial, tid, comm in self._reader.threads(ended_only=ended_only)
         ]
 
-    def accounts(self, *, ended_only: bool = False) -> list[Account]:
-        """Accounts of these threads. Totals of live ones may step back a little between two calls."""
-        return [
-            Account(slot, serial, label, total_ns)
-            for _, label, slot, serial, total_ns in self._reader.accounts(ended_only=ended_only)
-        ]
+    def take_accounts(self, *, ended_only: bool = False) -> Iterator[Account]:
+        """Accounts with CPU that was not told before, and ended ones, whose rows are given back.
 
-    def overflows(self) -> dict[int, int]:
-        """CPU that no account holds, ns since the start, by label."""
-        return dict(self._reader.overflows())
+        Totals of live ones may step back a little: then nothing is told until they have passed their old height, so
+        that the sum of all amounts is the greatest total that was seen.
 
-    def free(self, slots: Iterable[int]) -> None:
-        """Gives slots of ended threads, and their accounts, back to the shim."""
-        self._reader.free(list(slots))
+        Args:
+            ended_only: the others are left for a later call.
+        """
+        for state, label, label_serial, slot, serial, _, ns in self._reader.take_accounts(
+            ended_only=ended_only
+        ):
+            yield Account(
+                slot, serial, label_key(label, label_serial), ns, has_ended=state == _SLOT_ENDED
+            )
+
+    def take_overflows(self) -> Iterator[tuple[int, int]]:
+        """CPU that no account holds and that was not told before: (key of the label, ns)."""
+        for label, serial, ns in self._reader.take_overflows():
+            yield label_key(label, serial), ns
+
+    def take_links(self) -> Iterator[tuple[int, int]]:
+        """Keys of labels whose elements are linked, upstream one first, in the order in which they were met."""
+        for source, source_serial, sink, sink_serial in self._reader.take_links():
+            yield label_key(source, source_serial), label_key(sink, sink_serial)
+
+    def free_threads(self, slots: Iterable[int]) -> None:
+        """Gives slots of ended threads back to the shim; their accounts have been taken."""
+        self._reader.free_threads(list(slots))
 
     def modules(self) -> list[Module]:
         """All that were ever loaded, in the order in which they came."""
@@ -168,12 +209,6 @@ class Segment:
         raw, text = self._raw, self._reader.text
         rows = (raw.names[index] for index in range(first, self._reader.names()))
         return [HostName(row.address, row.bytes, text(row.text), row.generation) for row in rows]
-
-    def links(self, first: int) -> list[tuple[Label, Label]]:
-        """Elements that are linked, upstream one first, from the `first`th on, in the order in which they were met."""
-        raw = self._raw
-        rows = (raw.links[index] for index in range(first, self._reader.links()))
-        return [(self.label(row.source), self.label(row.sink)) for row in rows]
 
     @property
     def generation(self) -> int:
@@ -227,14 +262,14 @@ class Segment:
         It may have been set since the start (a device without a battery begins in 1970), and CLOCK_MONOTONIC stands
         still while the machine sleeps: servers refuse what is an hour old.
         """
-        offset = time.time_ns() - time.monotonic_ns()
+        offset = native.real_ns() - native.mono_ns()
         if abs(offset - self._wall_offset_ns) > _STEP_NS:
             self._wall_offset_ns = offset
         return mono_ns + self._wall_offset_ns
 
     def now_mono_ns(self) -> int:
-        """CLOCK_MONOTONIC, the same in host and agent."""
-        return time.monotonic_ns()
+        """CLOCK_MONOTONIC as the kernel tells it, the same in host and agent."""
+        return native.mono_ns()
 
     @property
     def is_stopping(self) -> bool:

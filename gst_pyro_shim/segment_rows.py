@@ -56,12 +56,21 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """CPU time of one thread under one label, ns since the thread's birth."""
+    """CPU time of one thread under one label that was not told before.
+
+    Attributes:
+        slot: of the thread.
+        serial: of the slot.
+        label: its key (see `segment.label_key`).
+        ns: CPU time.
+        has_ended: this was the last of it: the thread has ended, or the element is gone.
+    """
 
     slot: int
     serial: int
     label: int
-    total_ns: int
+    ns: int
+    has_ended: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,24 @@ Context: agent (the exporter's threads). All calls may block on the disk.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import re
-import stat
 import threading
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gst_pyro_shim.spool_entry import Entry, sweep_directory
+from gst_pyro_shim.spool_files import (
+    SpoolError,
+    lock_file,
+    make_private,
+    try_out,
+    unlock,
+    write_locked,
+)
 
 SPOOL_BYTES: Final = 64 * 1024 * 1024
 
@@ -36,15 +42,27 @@ _FORMAT: Final = b"gst-pyro-spool 1\n"
 
 @dataclass(slots=True)
 class Claim:
-    """An entry that this process alone may deliver, until `Spool.remove`, `Spool.release` or the process's end."""
+    """An entry that this process alone may deliver, until `Spool.remove`, `Spool.release` or the process's end.
+
+    Attributes:
+        entry: its name.
+        body: of the push.
+        lock: descriptor of its file.
+        spool: that holds it.
+        waited_s: how long the file has lain in the spool, by the file system's clock.
+    """
 
     entry: Entry
     body: bytes
     lock: int
+    spool: Spool
+    waited_s: float = 0.0
 
 
-class SpoolError(Exception):
-    """The spool cannot be used, or could not take a profile; the text says why."""
+def path_of(directory: str, identity: str) -> str:
+    """The folder of one server and account."""
+    readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.rsplit("//", 1)[-1]).strip("_")[:100]
+    return f"{os.path.abspath(directory)}/{readable}-{zlib.crc32(identity.encode()):08x}"
 
 
 class Spool:
@@ -55,7 +73,7 @@ class Spool:
     """
 
     def __init__(self, directory: str, identity: str, *, max_bytes: int = SPOOL_BYTES) -> None:
-        """Makes the directories where they are missing.
+        """Makes the directories where they are missing, and tries there what a spool needs. May block on the disk.
 
         Args:
             directory: the setting, an absolute path.
@@ -66,9 +84,8 @@ class Spool:
             SpoolError: it cannot be used.
         """
         self._identity = identity.encode()
-        readable = re.sub(r"[^A-Za-z0-9.]+", "_", identity.rsplit("//", 1)[-1]).strip("_")[:100]
         self._root = os.path.abspath(directory)
-        self.path = f"{self._root}/{readable}-{zlib.crc32(self._identity):08x}"
+        self.path = path_of(directory, identity)
         self._max_bytes = max_bytes
         # Not the pid: in containers that share a spool it is the same in all.
         self._run = int.from_bytes(os.urandom(6), "big")
@@ -76,17 +93,10 @@ class Spool:
         self._mutex = threading.Lock()
         try:
             Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                Path(self.path).mkdir(mode=0o700)
-            # No descriptor is kept: hosts that close all they do not know would close it, and open another there.
-            place = Path(self.path).lstat()
-            if not stat.S_ISDIR(place.st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            if place.st_uid != os.geteuid():
-                raise SpoolError(f"{self.path} belongs to another user")
-            Path(self.path).chmod(0o700)
-            if not os.access(self.path, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            make_private(Path(self.path))
+            # What a crash amidst this leaves is removed by `sweep`.
+            names = (f".{self._run}-0.part", f".{self._run}-0.1.part")
+            self._ahead_s = try_out(Path(self.path), *names)
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
 
@@ -112,31 +122,17 @@ class Spool:
         part = f".{key}.part"
         try:
             evicted = self._make_room(len(head) + len(body))
+            lock = write_locked(self._at(part), head + body)
             try:
-                lock = self._write(part, head + body)
                 self._at(part).rename(self._at(entry.name))
             except OSError:
                 with contextlib.suppress(OSError):
                     self._at(part).unlink()
+                unlock(lock)
                 raise
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from error
-        return Claim(entry, body, lock), evicted
-
-    def _write(self, name: str, data: bytes) -> int:
-        """The descriptor of the new file, locked before anybody can see it under its final name."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        # Not synced: a crash of the process loses nothing, and what a power cut halves is known by its crc.
-        lock = os.open(self._at(name), flags, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(lock, view) :]
-        except OSError:
-            _unlock(lock)
-            raise
-        return lock
+        return Claim(entry, body, lock, self), evicted
 
     def _make_room(self, wanted: int) -> int:
         if wanted > self._max_bytes:
@@ -158,7 +154,7 @@ class Spool:
         return evicted
 
     def _remove_unclaimed(self, name: str) -> bool:
-        lock = self._lock(name)
+        lock = lock_file(self._at(name))
         if lock is None:
             return False
         try:
@@ -166,7 +162,7 @@ class Spool:
         except OSError:
             return False
         finally:
-            _unlock(lock)
+            unlock(lock)
         return True
 
     def entries(self) -> list[Entry]:
@@ -178,44 +174,32 @@ class Spool:
         found = (Entry.parse(name) for name in names)
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.name)
 
-    def _lock(self, name: str) -> int | None:
-        """A locked descriptor of the file that has this name; None where somebody else holds it or it is gone."""
-        try:
-            lock = os.open(self._at(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between open and flock its holder may have removed or renamed it.
-            if os.fstat(lock).st_ino == self._at(name).lstat().st_ino:
-                return lock
-        except OSError:
-            pass
-        _unlock(lock)
-        return None
-
     def claim(self, entry: Entry) -> Claim | None:
         """The profile, for this caller alone.
 
         Returns:
-            None where another process or thread has it, or it is gone.
+            None where another process or thread has it, it is gone, or it cannot be read at the moment.
 
         Raises:
             ValueError: it is damaged or belongs to another server; the file has been removed.
         """
-        lock = self._lock(entry.name)
+        lock = lock_file(self._at(entry.name))
         if lock is None:
             return None
         try:
             with open(lock, "rb", closefd=False) as file:
                 data = file.read()
-            body = self._body(data)
-        except (OSError, ValueError) as error:
-            with contextlib.suppress(OSError):
-                self._at(entry.name).unlink()
-            _unlock(lock)
+                waited_s = time.time() + self._ahead_s - os.fstat(lock).st_mtime
+        except OSError:
+            unlock(lock)
+            return None
+        claim = Claim(entry, b"", lock, self, waited_s)
+        try:
+            claim.body = self._body(data)
+        except ValueError as error:
+            self.remove(claim)
             raise ValueError(f"{self.path}/{entry.name}: {error}") from None
-        return Claim(entry, body, lock)
+        return claim
 
     def _body(self, data: bytes) -> bytes:
         written, _, rest = data.removeprefix(_FORMAT).partition(b"\n")
@@ -229,8 +213,16 @@ class Spool:
     def remove(self, claim: Claim) -> None:
         """Takes a claimed entry away: delivered, or given up."""
         with contextlib.suppress(OSError):
-            self._at(claim.entry.name).unlink()
-        _unlock(claim.lock)
+            try:
+                self._at(claim.entry.name).unlink()
+            except FileNotFoundError:
+                self._at(self._name_now(claim.entry)).unlink()
+        unlock(claim.lock)
+
+    def _name_now(self, entry: Entry) -> str:
+        """What another host has called a file meanwhile that this one has claimed under its former name."""
+        names = (one.name for one in self.entries() if one.key == entry.key)
+        return next(names, entry.name)
 
     def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
         """Puts a claimed entry back under a name that tells what happened."""
@@ -238,33 +230,30 @@ class Spool:
         entry = Entry(old.start_ns, unconfirmed, errors, old.key)
         try:
             if entry.name != old.name:
-                self._at(old.name).rename(self._at(entry.name))
+                try:
+                    self._at(old.name).rename(self._at(entry.name))
+                except FileNotFoundError:
+                    self._at(self._name_now(old)).rename(self._at(entry.name))
         except OSError:
             entry = old
-        _unlock(claim.lock)
+        unlock(claim.lock)
         return entry
 
     def wrote(self, entry: Entry) -> bool:
         """Whether the entry is this very object's."""
         return entry.key.startswith(f"{self._run}-")
 
-    def sweep(self) -> int:
+    def sweep(self) -> tuple[int, int]:
         """Removes what no server takes any more, of all servers: profiles too old, and halves left by a crash.
 
         Returns:
-            How many profiles went.
+            How many profiles were too old, and how many were halves.
         """
-        removed = 0
+        found: list[tuple[int, int]] = []
+        now_s = time.time() + self._ahead_s
         with contextlib.suppress(OSError):
-            for place in os.scandir(self._root):
-                if place.is_dir(follow_symlinks=False):
-                    removed += sweep_directory(place.path)
-        return removed
-
-
-def _unlock(lock: int) -> None:
-    """Not by closing alone: a child that the host has forked meanwhile holds what is locked as long as it lives."""
-    # A host that closes all it does not know has closed it already.
-    with contextlib.suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
+            places = [
+                one.path for one in os.scandir(self._root) if one.is_dir(follow_symlinks=False)
+            ]
+            found = [sweep_directory(path, now_s) for path in places]
+        return sum(old for old, _ in found), sum(halves for _, halves in found)

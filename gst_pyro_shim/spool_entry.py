@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,8 +17,9 @@ MAX_AGE_S: Final = 55 * 60.0
 """The server refuses profiles that began more than 60 minutes ago."""
 
 _NAME: Final = re.compile(r"(\d{20})-u([01])-e(\d+)-(\d+)-(\d+)\.push")
-_PART: Final = re.compile(r"\.\d+-\d+\.part")
-_PART_AGE_S: Final = 600.0
+_REST: Final = re.compile(r"\.\d+-[\d.]+\.part|\.nfs[0-9a-f]+")
+"""A half, or a file that a host of NFS had open when it was removed. That host removes it, unless it crashes."""
+_REST_AGE_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,26 @@ class Entry:
         return cls(int(found[1]), found[2] == "1", int(found[3]), f"{found[4]}-{found[5]}")
 
 
-def is_too_old(start_ns: int) -> bool:
-    """Whether no server takes a profile any more whose window began then (wall clock)."""
-    return time.time() - start_ns / 1e9 > MAX_AGE_S
+def sweep_directory(path: str, now_s: float) -> tuple[int, int]:
+    """Removes profiles that have lain there too long, and what crashes left.
 
+    Args:
+        path: of the folder.
+        now_s: by the file system's clock. A profile's own start is by the clock of the host that wrote it.
 
-def sweep_directory(path: str) -> int:
-    """Removes profiles that are too old, and halves that a crash left; returns how many profiles."""
-    removed = 0
+    Returns:
+        How many profiles were too old, and how many a crash has left half written.
+    """
+    old = halves = 0
     with contextlib.suppress(OSError):
         for file in os.scandir(path):
-            entry = Entry.parse(file.name)
+            is_profile = Entry.parse(file.name) is not None
+            if not (is_profile or _REST.fullmatch(file.name)):
+                continue
             with contextlib.suppress(OSError):
-                if entry is not None and is_too_old(entry.start_ns):
+                status = file.stat(follow_symlinks=False)
+                if now_s - status.st_mtime > (MAX_AGE_S if is_profile else _REST_AGE_S):
                     Path(file.path).unlink()
-                    removed += 1
-                elif _PART.fullmatch(file.name) and _is_left_over(file):
-                    Path(file.path).unlink()
-    return removed
-
-
-def _is_left_over(file: os.DirEntry[str]) -> bool:
-    return time.time() - file.stat().st_mtime > _PART_AGE_S
+                    old += is_profile
+                    halves += status.st_size > 0 and file.name.endswith(".part")
+    return old, halves

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim import native
-from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame, element_frame
+from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame
 from gst_pyro_shim.paths import SHIM_NAME
 from gst_pyro_shim.symbolize import is_named
 
@@ -87,10 +87,15 @@ class PcSource(Protocol):
 
 
 class LabelSource(Protocol):
-    """Knows labels by id: a `Segment`."""
+    """Knows labels by their keys: `Labels`."""
 
-    def label(self, number: int) -> Label:
+    version: int
+
+    def label(self, key: int) -> Label:
         """A label; one that does not exist reads as CPU of no element."""
+
+    def frame(self, key: int) -> Frame:
+        """The frame that stands for it; the same object each time."""
 
 
 class Stacks:
@@ -102,27 +107,20 @@ class Stacks:
         self._symbolizer = symbolizer
         self._known: dict[tuple[int, bytes], Stack] = {}
         self._known_frames = 0
-        self._version = symbolizer.version
-        self._label_frames: dict[int, Frame] = {}
+        self._version = self._versions()
 
-    def label_frame(self, number: int) -> Frame:
-        """The frame that stands for a label; the same object each time."""
-        frame = self._label_frames.get(number)
-        if frame is None:
-            label = self._labels.label(number)
-            frame = element_frame(label.name, label.factory, label.path)
-            self._label_frames[number] = frame
-        return frame
+    def _versions(self) -> tuple[int, int]:
+        return self._symbolizer.version, self._labels.version
 
     def resolve(self, label: int, key: bytes) -> Stack:
         """The stack of a record with this label.
 
         Args:
-            label: innermost label; stands in the stack even where no tag says so.
+            label: key of the innermost label; it stands in the stack even where no tag says so.
             key: see `stack_key`.
         """
-        if self._version != self._symbolizer.version:
-            self._version = self._symbolizer.version
+        if self._version != self._versions():
+            self._version = self._versions()
             self._known.clear()
             self._known_frames = 0
         known = self._known.get((label, key))
@@ -155,7 +153,7 @@ class Stacks:
                 continue
             tag, operand = word >> 56 & 0x7F, word & _OPERAND
             if tag == _TAG_LABEL:
-                frames.append(self.label_frame(operand))
+                frames.append(self._labels.frame(operand))
                 is_placed |= operand == label
                 hidden = cut
             elif tag == _TAG_EXACT:
@@ -167,7 +165,7 @@ class Stacks:
             is_main = self._labels.label(label).kind == "main"
             at = len(frames) if is_main else entry_index(frames)
             # An outer one behind what `cut_key` has cut: the innermost one's tag was in there.
-            frames.insert(at if hidden is None else hidden, self.label_frame(label))
+            frames.insert(at if hidden is None else hidden, self._labels.frame(label))
         return frames
 
 

@@ -98,8 +98,8 @@ class Summary:
 
     @property
     def counters(self) -> Counter[str]:
-        """Of all processes together, by wire name."""
-        total: Counter[str] = Counter()
+        """Of all processes together, and of `run`, by wire name."""
+        total: Counter[str] = Counter(self.facts.counters if self.facts else {})
         for one in self.stats:
             total.update(one.counters)
         return total

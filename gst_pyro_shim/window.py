@@ -16,20 +16,25 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.accounts import Ledger, Unseen, scale
+from gst_pyro_shim.accounts import Unseen, scale
+from gst_pyro_shim.ended import NOBODY, Ended, Owner, Told, Weights
+from gst_pyro_shim.labels import Labels
 from gst_pyro_shim.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.segment_rows import UNSEEN, Thread
+from gst_pyro_shim.segment import label_key
+from gst_pyro_shim.segment_rows import UNSEEN
 from gst_pyro_shim.stacks import Stacks, cut_key, stack_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gst_pyro_shim.naming import Names
     from gst_pyro_shim.segment import Segment
     from gst_pyro_shim.segment_rows import Label
     from gst_pyro_shim.symbolize import Symbolizer
 
+# The state of a drained record is its label's serial.
 _HEADER: Final = struct.Struct("=7I2H")
 _KEY_BYTES: Final = 64 * 1024 * 1024
 """Of stacks in one window; beyond it only the ends of deep ones are kept."""
@@ -38,24 +43,19 @@ _CLOCKS_APART_NS: Final = 10_000_000
 corrects an estimate was told up to 1 ms too much."""
 
 
-class Owner(NamedTuple):
-    """Whose account it is. The serial tells successive threads of one slot apart."""
-
-    slot: int
-    serial: int
-    label: int
-
-
-class _Sum:
+class _Row:
     """What is told of one stack under one label on one thread."""
 
-    __slots__ = ("cpu_ns", "frames", "owner", "weight")
+    __slots__ = ("cpu_ns", "frames", "told", "weight")
 
-    def __init__(self, owner: Owner, frames: tuple[Frame, ...]) -> None:
-        self.owner = owner
+    def __init__(self, told: Told, frames: tuple[Frame, ...]) -> None:
+        self.told = told
         self.frames = frames
         self.cpu_ns = 0
         self.weight = 0
+
+
+_Rows = dict[tuple[Told, bytes], _Row]
 
 
 class Window:
@@ -72,19 +72,19 @@ class Window:
         dropped: what came out of the ring and could not be used, by reason.
     """
 
-    def __init__(self, segment: Segment, symbolizer: Symbolizer) -> None:
+    def __init__(self, segment: Segment, symbolizer: Symbolizer, names: Names) -> None:
         """The first window begins where the tracer came up."""
         self._segment = segment
         self._symbolizer = symbolizer
-        self._stacks = Stacks(segment, symbolizer)
-        self._pending: dict[Owner, dict[bytes, int]] = {}
+        self._labels = Labels(segment, names)
+        self._stacks = Stacks(self._labels, symbolizer)
+        self._ended = Ended(segment, self._labels, names)
+        self._pending: dict[Owner, Weights] = {}
         self._key_bytes = 0
-        self._ledger: Ledger[Owner] = Ledger()
-        self._overflow_ledger: Ledger[int] = Ledger()
         self._unseen = Unseen()
         self._new_ns: defaultdict[Owner, int] = defaultdict(int)
-        self._threads: dict[tuple[int, int], Thread] = {}
-        self._ended: set[tuple[int, int]] = set()
+        self._overflows: dict[int, tuple[Label, int]] = {}
+        self._links: list[tuple[Label, Label]] = []
         self.end_ns = segment.start_mono_ns
         self.accounted_ns = 0
         self.process_ns = 0
@@ -96,25 +96,37 @@ class Window:
     @property
     def has_samples(self) -> bool:
         """A sample has come in that no profile has told yet."""
-        return bool(self._pending)
+        return bool(self._pending) or any(self._ended.weights())
+
+    def take_links(self) -> list[tuple[Label, Label]]:
+        """Elements that were found linked since the last call, upstream one first."""
+        taken, self._links = self._links, []
+        return taken
 
     def drain(self, *, final: bool = False) -> None:
-        """Empties the ring, then takes the accounts of threads that have ended and gives their slots back.
+        """Empties the ring; takes the accounts of threads and elements that have ended, and gives their rows back.
 
         Args:
             final: no thread of the host writes any more.
         """
         segment = self._segment
         self._symbolizer.refresh()
-        # In this order: all that a thread ever wrote lies before the head that is read after its end was seen.
-        ended = segment.threads(ended_only=True)
+        self._labels.refresh()
+        self._ended.take(self._new_ns)
         head = segment.head
         while (drained := segment.drain(final=final)).data:
             self._add(drained.data)
             self._count(drained.unfinished, drained.corrupt_words)
         self._count(drained.unfinished, drained.corrupt_words)
-        if ended and segment.tail >= head:
-            self._take_ended(ended)
+        self._links += (
+            (self._labels.label(source), self._labels.label(sink))
+            for source, sink in segment.take_links()
+        )
+        for key, ns in segment.take_overflows():
+            label, before = self._overflows.get(key) or (self._labels.label(key), 0)
+            self._overflows[key] = label, before + ns
+        if segment.tail >= head:
+            self._ended.settle(self._pending)
 
     def _count(self, unfinished: int, corrupt_words: int) -> None:
         self.dropped["dropped_unfinished"] += unfinished
@@ -124,33 +136,25 @@ class Window:
         at, end = 0, len(data)
         pending = self._pending
         while at < end:
-            _, words, slot, serial, label, weight, _, _, depth = _HEADER.unpack_from(data, at)
+            label_serial, words, slot, serial, label, weight, _, _, depth = _HEADER.unpack_from(
+                data, at
+            )
             key = stack_key(data, at, depth)
             at += words * 8
             if self._key_bytes > _KEY_BYTES:
                 key = cut_key(key)
-            owner = Owner(slot, serial, label)
+            owner = Owner(slot, serial, label_key(label, label_serial))
             stacks = pending.get(owner)
             if stacks is None:
                 stacks = pending[owner] = {}
-            if key in stacks:
-                stacks[key] += weight
+            stack = (owner.label, key)
+            if stack in stacks:
+                stacks[stack] += weight
             else:
-                stacks[key] = weight
+                stacks[stack] = weight
                 self._key_bytes += len(key)
                 # Now, while the file is most likely still there; and the end of the run has less to do.
-                self._stacks.resolve(label, key)
-
-    def _take_ended(self, ended: list[Thread]) -> None:
-        ids = {(thread.slot, thread.serial) for thread in ended}
-        self._threads.update(((thread.slot, thread.serial), thread) for thread in ended)
-        for account in self._segment.accounts(ended_only=True):
-            if (account.slot, account.serial) in ids:
-                owner = Owner(account.slot, account.serial, account.label)
-                self._new_ns[owner] += self._ledger.take(owner, account.total_ns)
-                self._ledger.forget(owner)
-        self._ended |= ids
-        self._segment.free(thread.slot for thread in ended)
+                self._stacks.resolve(*stack)
 
     def close(self, *, final: bool = False) -> Profile:
         """The profile of all that came in since the last one. `drain` comes before, and accounts are closed.
@@ -158,22 +162,28 @@ class Window:
         Args:
             final: there is no later window: what waits for its account is told without CPU time.
         """
-        segment = self._segment
-        for thread in segment.threads():
-            self._threads[thread.slot, thread.serial] = thread
-        for account in segment.accounts():
-            if (account.slot, account.serial) not in self._ended:
-                owner = Owner(account.slot, account.serial, account.label)
-                new = self._ledger.take(owner, account.total_ns)
-                if new:
-                    self._new_ns[owner] += new
+        segment, ended = self._segment, self._ended
+        self._labels.refresh()
+        ended.meet_threads()
+        for account in segment.take_accounts():
+            if account.has_ended:
+                ended.end(account, self._new_ns)
+            else:
+                self._new_ns[Owner(account.slot, account.serial, account.label)] += account.ns
+        if final:
+            ended.join(self._pending)
         self._symbolizer.promote(self._leaf_weights())
-        sums: dict[tuple[Owner, bytes], _Sum] = {}
+        rows: _Rows = {}
+        self._tell_overflows(rows)
         for owner, ns in self._new_ns.items():
-            self._tell(sums, owner, ns)
-        self._tell_overflows(sums)
-        self._tell_rest(sums, final=final)
-        samples = [self._sample(one) for one in sums.values()]
+            self._tell(rows, ended.told(owner), self._pending.pop(owner, {}), ns)
+        for told, one in ended.sums.items():
+            self._tell(rows, told, one.weights, one.ns)
+        if final:
+            for owner, weights in self._pending.items():
+                self._tell(rows, ended.told(owner), weights, 0)
+            self._pending.clear()
+        samples = [self._sample(one) for one in rows.values()]
         self.process_ns = max(segment.process_cpu_ns, self.accounted_ns)
         if segment.is_stopping:  # closed for the last time; one that was killed leaves an old clock
             excess = self.accounted_ns - segment.process_cpu_ns
@@ -187,91 +197,63 @@ class Window:
 
     def _leaf_weights(self) -> dict[tuple[str, str], int]:
         """Ticks by path and build id of the module that the leaf is in."""
-        weights: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for owner, stacks in self._pending.items():
-            for key, weight in stacks.items():
-                frames = self._stacks.resolve(owner.label, key).frames
+        found: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for weights in (*self._pending.values(), *self._ended.weights()):
+            for stack, weight in weights.items():
+                frames = self._stacks.resolve(*stack).frames
                 if frames and frames[0].module:
-                    weights[frames[0].module, frames[0].build_id] += weight
-        return weights
+                    found[frames[0].module, frames[0].build_id] += weight
+        return found
 
-    def _tell(self, sums: dict[tuple[Owner, bytes], _Sum], owner: Owner, ns: int) -> None:
-        """Gives an owner's new CPU time to its samples."""
+    def _tell(self, rows: _Rows, told: Told, weights: Weights, ns: int) -> None:
+        """Gives CPU time to the samples that say where it was spent."""
         self.accounted_ns += ns
-        stacks = self._pending.pop(owner, None)
-        if stacks is None:
+        if not weights:
             if ns:
-                frames = (NO_SAMPLE, self._stacks.label_frame(owner.label))
-                self._sum(sums, owner, frames, b"").cpu_ns += ns
-        elif ns or (owner.slot, owner.serial) in self._ended:
-            self._tell_stacks(sums, owner, stacks, ns)
-        else:
-            self._pending[owner] = stacks
-
-    def _tell_stacks(
-        self,
-        sums: dict[tuple[Owner, bytes], _Sum],
-        owner: Owner,
-        stacks: dict[bytes, int],
-        ns: int,
-    ) -> None:
-        parts = scale(list(stacks.values()), ns)
-        for (key, weight), part in zip(stacks.items(), parts, strict=True):
-            stack = self._stacks.resolve(owner.label, key)
-            one = self._sum(sums, owner, stack.frames, stack.identity)
-            one.cpu_ns += part
-            one.weight += weight
+                frames = (NO_SAMPLE, self._labels.frame_of(told.label))
+                self._row(rows, told, frames, b"").cpu_ns += ns
+            return
+        parts = scale(list(weights.values()), ns)
+        for (one, weight), part in zip(weights.items(), parts, strict=True):
+            stack = self._stacks.resolve(*one)
+            row = self._row(rows, told, stack.frames, stack.identity)
+            row.cpu_ns += part
+            row.weight += weight
             self.weight += weight
             self.named_weight += weight if stack.named else 0
 
     @staticmethod
-    def _sum(
-        sums: dict[tuple[Owner, bytes], _Sum],
-        owner: Owner,
-        frames: tuple[Frame, ...],
-        identity: bytes,
-    ) -> _Sum:
-        one = sums.get((owner, identity))
-        if one is None:
-            one = sums[owner, identity] = _Sum(owner, frames)
-        return one
+    def _row(rows: _Rows, told: Told, frames: tuple[Frame, ...], identity: bytes) -> _Row:
+        row = rows.get((told, identity))
+        if row is None:
+            row = rows[told, identity] = _Row(told, frames)
+        return row
 
-    def _tell_overflows(self, sums: dict[tuple[Owner, bytes], _Sum]) -> None:
-        """CPU of threads that found no account: it goes to the samples of its label that found none either."""
-        for label, total_ns in self._segment.overflows().items():
-            ns = self._overflow_ledger.take(label, total_ns)
-            if not ns:
-                continue
+    def _tell_overflows(self, rows: _Rows) -> None:
+        """CPU of threads that found no account: it goes to the samples of its label whose account brought nothing."""
+        for key, (label, ns) in self._overflows.items():
             owners = [
                 owner
                 for owner in self._pending
-                if owner.label == label and owner not in self._ledger
+                if owner.label == key and not self._new_ns.get(owner)
             ]
             weights = [sum(self._pending[owner].values()) for owner in owners]
             if not owners:
-                self._tell(sums, Owner(-1, 0, label), ns)
-            else:
-                for owner, part in zip(owners, scale(weights, ns), strict=True):
-                    self._tell(sums, owner, part)
+                self._tell(rows, Told(NOBODY, label), {}, ns)
+                continue
+            for owner, part in zip(owners, scale(weights, ns), strict=True):
+                self._tell(rows, self._ended.told(owner), self._pending.pop(owner), part)
 
-    def _tell_rest(self, sums: dict[tuple[Owner, bytes], _Sum], *, final: bool) -> None:
-        """Samples whose CPU was told before they came out of the ring, and will not grow any more."""
-        for owner in list(self._pending):
-            if final or (owner.slot, owner.serial) in self._ended:
-                self._tell_stacks(sums, owner, self._pending.pop(owner), 0)
-
-    def _sample(self, one: _Sum) -> Sample:
-        label = self._segment.label(one.owner.label)
-        thread = self._threads.get((one.owner.slot, one.owner.serial))
-        tid = thread.tid if thread is not None else 0
-        comm = thread.comm if thread is not None else ""
-        return Sample(one.frames, one.cpu_ns, one.weight, tuple(_labels(label, comm)), tid)
+    def _sample(self, row: _Row) -> Sample:
+        thread, label = row.told
+        labels = tuple(_labels(label, thread.comm))
+        return Sample(row.frames, row.cpu_ns, row.weight, labels, thread.tid)
 
     def _profile(self, samples: list[Sample]) -> Profile:
         segment = self._segment
         end_ns = segment.close_mono_ns
         if end_ns <= self.end_ns:  # the shim did not close: it has died, or is stuck
-            end_ns = segment.now_mono_ns()
+            end_ns = max(self.end_ns, segment.now_mono_ns())
         rate = segment.sample_rate if segment.sample_clock != "none" else 0
         profile = Profile(
             start_ns=segment.wall_ns(self.end_ns),
@@ -284,11 +266,11 @@ class Window:
 
     def _forget(self) -> None:
         """What the next window does not need."""
-        for thread_id in self._ended:
-            self._threads.pop(thread_id, None)
-        self._ended.clear()
         self._new_ns.clear()
-        self._key_bytes = sum(len(key) for stacks in self._pending.values() for key in stacks)
+        self._overflows.clear()
+        self._ended.end_window()
+        self._key_bytes = sum(len(key) for stacks in self._pending.values() for _, key in stacks)
+        self._labels.end_window()
         self._symbolizer.end_window()
 
 

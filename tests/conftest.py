@@ -21,14 +21,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A hypervisor that takes a processor away for some milliseconds is no fault of ours, twice in a row it may be.
 
-    `make accuracy` counts each failure.
+    `make accuracy` counts each failure. What runs for as long as it is told to (`make soak`) is no part of `make test`.
     """
     for item in items:
         if item.get_closest_marker("measured") and "GP_ACCURACY_RUNS" not in os.environ:
             item.add_marker(pytest.mark.flaky(reruns=1))
+    if "GP_SOAK_MINUTES" not in os.environ:
+        soaks = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soaks)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
 @pytest.fixture(scope="session", autouse=True)

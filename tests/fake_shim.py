@@ -28,11 +28,18 @@ TRUNCATED = TAGGED | lib.GP_FRAME_TRUNCATED << 56
 
 
 def label_tag(number: int) -> int:
+    """Of a label's number, as the shim writes it, or of its key, as it is drained."""
     return TAGGED | lib.GP_FRAME_LABEL << 56 | number
 
 
 def exact(pc: int) -> int:
     return TAGGED | lib.GP_FRAME_EXACT << 56 | pc
+
+
+def _take(taken: Any, bits: Any, row: int) -> None:
+    """As csrc/table.h: the row is in use."""
+    bits[row // 64] |= 1 << row % 64
+    taken.words_used = max(taken.words_used, row // 64 + 1)
 
 
 class FakeShim:
@@ -54,7 +61,7 @@ class FakeShim:
         self.raw.clock = lib.GP_CLOCK_TIMER
         self.raw.host_state = lib.GP_HOST_RUNNING
         self.raw.strings_used = 1
-        self.raw.label_count = 1
+        self._labels = self._threads = self._accounts = self._pipeline = 0
         ffi.memmove(self.raw.program, b"fake", 5)
         ffi.memmove(self.raw.params, params, len(params))
         self._poller: threading.Thread | None = None
@@ -87,18 +94,60 @@ class FakeShim:
         return at
 
     def label(
-        self, kind: str, name: str = "", path: str = "", factory: str = "", pipeline: str = ""
+        self,
+        kind: str,
+        name: str = "",
+        factory: str = "",
+        parent: int = 0,
+        *,
+        auto_named: bool = False,
+        number: int | None = None,
     ) -> int:
-        number: int = self.raw.label_count
+        """A new label, or the next user of a row that the agent has freed."""
+        if number is None:
+            self._labels += 1
+            number = self._labels
         row = self.raw.labels[number]
+        row.serial += 1
         row.kind = getattr(lib, f"GP_LABEL_{kind.upper()}")
-        row.name, row.path = self.text(name), self.text(path)
-        row.factory, row.pipeline = self.text(factory), self.text(pipeline)
-        self.raw.label_count = number + 1
+        row.name, row.factory = self.text(name), self.text(factory)
+        row.parent, row.auto_named, row.gone = parent, auto_named, 0
+        row.state = LIVE
+        _take(self.raw.labels_taken, self.raw.label_bits, number)
         return number
 
-    def element(self, name: str, factory: str = "thing", pipeline: str = "pipeline0") -> int:
-        return self.label("element", name, f"/{pipeline}/{name}", factory, pipeline)
+    def bin(self, name: str, parent: int = 0, factory: str = "bin", **more: Any) -> int:
+        return self.label("state_change", name, factory, parent, **more)
+
+    def element(
+        self, name: str, factory: str = "thing", parent: int | None = None, **more: Any
+    ) -> int:
+        """In pipeline0 where no bin is named."""
+        if parent is None:
+            parent = self._pipeline = self._pipeline or self.bin("pipeline0", factory="pipeline")
+        return self.label("element", name, factory, parent, **more)
+
+    def key(self, number: int) -> int:
+        """A label's key."""
+        return self.raw.labels[number].serial << lib.GP_LABEL_BITS | number
+
+    def end_label(self, number: int) -> None:
+        """The element is gone, and so is all that refers to it."""
+        for index in range(self._accounts):
+            row = self.raw.accounts[index]
+            if row.label == number and row.state == LIVE:
+                row.state = ENDED
+        self.raw.labels[number].gone = 1
+        self.raw.labels[number].state = ENDED
+
+    def link(self, source: int, sink: int) -> None:
+        row = self.raw.links[self.raw.links_written % lib.GP_LINKS]
+        row.source, row.sink = source, sink
+        self.raw.links_written += 1
+
+    def move(self, number: int, parent: int) -> None:
+        self.raw.labels[number].parent = parent
+        self.raw.labels_moved += 1
 
     def module(self, start: int, end: int, bias: int, path: str, build_id: str = "") -> int:
         number: int = self.raw.module_count
@@ -116,26 +165,30 @@ class FakeShim:
 
     def thread(self, tid: int, comm: str, slot: int | None = None) -> int:
         if slot is None:
-            slot = self.raw.threads_used
-            self.raw.threads_used = slot + 1
+            slot = self._threads
+            self._threads += 1
         row = self.raw.threads[slot]
         row.serial += 1
         row.tid = tid
         ffi.memmove(row.comm, comm.encode().ljust(16, b"\0")[:16], 16)
         row.state = LIVE
+        _take(self.raw.threads_taken, self.raw.thread_bits, slot)
         return slot
 
-    def account(self, slot: int, label: int, ns: int = 0) -> int:
-        number: int = self.raw.accounts_used
+    def account(self, slot: int, label: int, ns: int = 0, number: int | None = None) -> int:
+        """A new row, or the next user of one that the agent has freed."""
+        if number is None:
+            number = self._accounts
+            self._accounts += 1
         row = self.raw.accounts[number]
-        row.thread, row.label, row.ns = slot, label, ns
+        row.thread, row.label, row.ns, row.closed_ns = slot, label, ns, 0
         row.serial = self.raw.threads[slot].serial
         row.state = LIVE
-        self.raw.accounts_used = number + 1
+        _take(self.raw.accounts_taken, self.raw.account_bits, number)
         return number
 
     def end_thread(self, slot: int) -> None:
-        for number in range(self.raw.accounts_used):
+        for number in range(self._accounts):
             row = self.raw.accounts[number]
             if row.thread == slot and row.state == LIVE:
                 row.state = ENDED
@@ -160,7 +213,7 @@ class FakeShim:
             filler.state = lib.GP_RECORD_COMMITTED
             self.raw.head += RING_WORDS - at
             at = 0
-        if self.raw.head + words - self.raw.tail > RING_WORDS:
+        if self.raw.head + words - self.raw.released > RING_WORDS:
             raise BufferError
         self.raw.head += words
         row = self._at(at)
@@ -179,7 +232,7 @@ class FakeShim:
     def close_accounts(self, process_ns: int | None = None) -> None:
         """What the poller does when the agent asks."""
         total = 0
-        for number in range(self.raw.accounts_used):
+        for number in range(self._accounts):
             row = self.raw.accounts[number]
             row.closed_ns = max(row.closed_ns, row.ns)
             total += row.ns

@@ -30,7 +30,7 @@ TARGETS = Path(__file__).parent / "targets"
 SYSTEM_PYTHON = "/usr/bin/python3"
 WAYS = ("preload", "plugin", "run")
 HOMES = ("embedded", "process")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 200.0
 # What a developer's shell may have set and a test must not see.
 _OURS = ("GST_", "LD_PRELOAD", "PYTHON", "XDG_STATE_HOME")
 
@@ -167,6 +167,51 @@ def report(output: Path) -> Report:
     done = run(command, clean_environment())
     assert done.status == 0, done.err
     return Report(json.loads(done.out))
+
+
+@dataclass(frozen=True)
+class AgentLog:
+    """What the agent tells GStreamer's debug log, and so a test: `variables` is the environment for it."""
+
+    file: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of the host."""
+        return {"GST_DEBUG": "pyroscope:5", "GST_DEBUG_FILE": str(self.file)}
+
+    def wait_for_sample(self) -> None:
+        """Until the agent is up and has read a first sample.
+
+        Raises:
+            AssertionError: it has not, within a minute.
+        """
+        wait_for(lambda: self.file.exists() and "first sample" in self.file.read_text())
+
+
+def end_of(program: Path, env: dict[str, str], tmp_path: Path, play_ms: int | None = None) -> Done:
+    """Of a host that plays for `play_ms`, or until its agent has a sample; `wall_s` runs from its last own line."""
+    log = AgentLog(tmp_path / "agent.log")
+    log.file.unlink(missing_ok=True)
+    with subprocess.Popen(
+        [str(program), "-" if play_ms is None else str(play_ms)],
+        env=env | log.variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stderr is not None
+        if play_ms is None:
+            log.wait_for_sample()
+        host.stdin.close()
+        last = int(host.stdout.readline())
+        status = host.wait(60)
+        took = time.monotonic() - last / 1e9
+        # An agent beside the host keeps stderr open until it is done.
+        return Done(status, "", host.stderr.read(), took)
 
 
 def gst_launch(pipeline: str) -> list[str]:

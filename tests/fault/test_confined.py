@@ -26,8 +26,10 @@ from tests.hosts import (
     environment,
     gst_launch,
     profile,
+    report,
     run,
 )
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
@@ -213,3 +215,52 @@ def test_a_host_that_becomes_a_daemon_goes_on(changes: Path, home: str) -> None:
     done = run([str(changes), "daemon"], environment("preload", home))
     assert (done.status, done.out) == (0, alone.out)
     assert len(done.err.splitlines()) <= 1, done.err
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_where_the_hosts_stacks_are_limited_ours_are_not(home: str, tmp_path: Path) -> None:
+    """libdw needs more than 128 KiB: the host died of it, or its profile was silently nothing."""
+    limited = ["sh", "-c", 'ulimit -s 128 && exec "$@"', "sh", *HOST]
+    done, seen = profile(limited, tmp_path, home=home)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert seen.data["samples"] > 0
+    assert seen.data["named_fraction"] > 0
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_where_threads_have_small_stacks_by_default_ours_have_not(
+    home: str, tmp_path: Path
+) -> None:
+    small = compile_host("small_stacks.c", tmp_path, "-shared", "-fPIC")
+    output = tmp_path / "x.pb.gz"
+    env = environment("preload", home, output=str(output))
+    env["LD_PRELOAD"] = f"{small}:{env['LD_PRELOAD']}"
+    done = run(HOST, env)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    wait_for(output.exists)
+    assert report(output).data["named_fraction"] > 0
+
+
+@pytest.fixture(scope="module")
+def registry() -> None:
+    """To look for plugins takes more stack than to play."""
+    assert run(HOST, environment("preload")).status == 0
+
+
+@pytest.mark.usefixtures("registry")
+def test_where_the_limit_is_too_small_for_an_agent_that_is_said(tmp_path: Path) -> None:
+    """A Python that starts all the same is welcome."""
+    output = tmp_path / "x.pb.gz"
+    limited = ["sh", "-c", 'ulimit -s 32 && exec "$@"', "sh", *HOST]
+    done = run(limited, environment("preload", "process", output=str(output)))
+    assert (done.status, done.out) == (0, "")
+    if not done.err.startswith("gst-pyro: the agent ended early"):
+        wait_for(output.exists, what=done.err)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_limit_that_is_the_hosts_own_choice_is_not_the_agents(tmp_path: Path) -> None:
+    limited = ["sh", "-c", 'ulimit -S -s 32 && exec "$@"', "sh", *HOST]
+    done, seen = profile(limited, tmp_path, home="process")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert seen.data["named_fraction"] > 0

@@ -28,12 +28,14 @@ from gst_pyro_shim.endpoint import Endpoint
 from gst_pyro_shim.push import Attempt, Pusher
 pusher = Pusher(Endpoint.of(Settings(server_url=sys.argv[1])))
 pusher.warm_up()
+pushed = []
 def work():
     while True:
-        pusher.push(b"x" * 100, 5.0, Attempt())
+        pushed.append(pusher.push(b"x" * 100, 60.0, Attempt()))
 for _ in range(4):
     threading.Thread(target=work, daemon=True).start()
-time.sleep(0.2)
+while len(pushed) < 20:
+    time.sleep(0.01)
 ctypes.CDLL(None).exit(0)
 """
 RUNS = 8
@@ -49,7 +51,7 @@ def test_exit_with_threads_inside_openssl(tmp_path):
                 [sys.executable, "-c", EXIT, server.url],
                 env=env,
                 cwd=Path(__file__).parents[2],
-                timeout=30,
+                timeout=100,
                 check=False,
             ).returncode
             for _ in range(RUNS)

@@ -34,13 +34,15 @@ CORE = HERE / "core"
 ON_THREADS_OF_THE_HOST = (
     *("account*.c", "elements.c", "hooks.c", "imports_elf.c", "imports_slot.c", "imports_walk.c"),
     *(
-        "label.c",
+        "label*.c",
         "links.c",
         "names.c",
         "names_orc.c",
         "pools.c",
         "python.c",
+        "python_ids.c",
         "thread.c",
+        "thread_slots.c",
         "workers.c",
     ),
 )

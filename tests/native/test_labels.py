@@ -18,8 +18,8 @@ def test_labels(name: str, sanitize: str | None) -> None:
     harness.run(harness.program(SOURCE, sanitize), name)
 
 
-def test_one_id_a_name_without_a_race() -> None:
-    harness.run(harness.program(SOURCE, "thread"), "a_name_has_one_id_on_all_threads")
+def test_labels_end_without_a_race() -> None:
+    harness.run(harness.program(SOURCE, "thread"), "labels_end_while_others_look")
 
 
 def test_a_leak_checker_of_the_hosts_finds_nothing_of_ours() -> None:

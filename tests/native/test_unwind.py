@@ -26,6 +26,7 @@ SOURCES = [
     *sorted(CSRC.glob("cfi*.c")),
     *sorted(CSRC.glob("modules*.c")),
     *sorted(CSRC.glob("unwind*.c")),
+    CSRC / "clock.c",
     CSRC / "segment.c",
 ]
 CC = os.environ.get("CC", "gcc")

@@ -53,7 +53,7 @@ def namespace(tmp_path):
     def run(script: str) -> subprocess.CompletedProcess[str]:
         command = [*NAMESPACE, "sh", "-c", OVERLAYS + script]
         return subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=100, check=False
+            command, env=environ, capture_output=True, text=True, timeout=250, check=False
         )
 
     if run("").returncode != 0:

@@ -10,11 +10,11 @@ import re
 import socket
 import subprocess
 import sysconfig
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gst_pyro_shim import files
 from tests.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
@@ -26,7 +26,7 @@ from tests.hosts import (
     report,
     run,
 )
-from tests.waiting import wait_for
+from tests.waiting import one_of, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,11 +120,11 @@ def test_a_server_that_hangs(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         env = environment("preload", server_url=url, output=str(tmp_path / "x.pb.gz"))
         quick = run([SYSTEM_PYTHON, HOST, "_exit"], env)
-        slow = run([SYSTEM_PYTHON, HOST, "exit"], env)
+        slow = one_of(
+            lambda: run([SYSTEM_PYTHON, HOST, "exit"], env),
+            lambda done: done.wall_s < quick.wall_s + 2,
+        )
     assert slow.status == 7
-    assert (
-        slow.wall_s < quick.wall_s + 3
-    )  # another second is the load of this machine, and its noise
 
 
 def test_a_program_without_python_has_nothing_to_do_with_it(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_program_without_python_has_nothing_to_do_with_it(tmp_path: Path) -> N
 def test_python_is_seen_where_our_pyroscope_io_has_to_do(tmp_path: Path) -> None:
     _, after = both(["exit"], tmp_path)
     assert after.err == ""
-    time.sleep(0.2)
+    wait_for(lambda: files.read(tmp_path / "x.pb.gz").stats()[0].final)
     sink = report(tmp_path / "x.pb.gz").elements["/pipeline0/sink"]
     assert {"burn", "on_sample"} & {one["function"] for one in sink["python"]}
     assert sum(one["cpu_s"] for one in sink["python"]) == pytest.approx(sink["python_cpu_s"])

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Says "ready", then which signals it got within half a second of the first; ends with status 5.
+"""Says "ready", then each signal that it gets; ends with status 5, half a second behind the last.
+
+    count_signals.py [NUMBER]    waits for so many, however long they take to come, and takes more; 1
 
 Blocked signals coalesce, so each is taken at once and a second one of the same number counts.
 
@@ -20,8 +22,8 @@ COUNTED = {
 
 signal.pthread_sigmask(signal.SIG_BLOCK, COUNTED)
 print("ready", flush=True)
-got = [signal.sigwait(COUNTED)]
+for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1):
+    print(signal.sigwait(COUNTED).name, flush=True)
 while (info := signal.sigtimedwait(COUNTED, 0.5)) is not None:
-    got.append(signal.Signals(info.si_signo))
-print(*(one.name for one in got), flush=True)
+    print(signal.Signals(info.si_signo).name, flush=True)
 sys.exit(5)

@@ -2,7 +2,8 @@
 """Stands for a profiled program: hands a segment in to the controller, tells what it finds around it, and ends with
 status 4.
 
-    hands_in.py [late]     late: a process of its own is profiled until half a second after this one has ended
+    hands_in.py [late|refused]   late: a process of its own is profiled until half a second after this one has ended;
+                                 refused: another program of this one has settings that are wrong
 
 Context: tests, as a target of `run`.
 """
@@ -17,8 +18,8 @@ from tests.fake_shim import FakeShim
 S = 1_000_000_000
 
 
-def be_profiled(*, until):
-    with FakeShim() as shim:
+def be_profiled(*, until, params=b""):
+    with FakeShim(params=params) as shim:
         shim.serve()
         slot = shim.thread(42, "worker")
         for name, factory, seconds in (
@@ -41,6 +42,8 @@ def go_on_after_the_other():
 ours = ("GST", "LD_PRELOAD")
 print(json.dumps({name: text for name, text in os.environ.items() if name.startswith(ours)}))
 sys.stdout.flush()
+if "refused" in sys.argv:
+    be_profiled(until=lambda: None, params=b"foo\x001\x00\x00")
 if "late" not in sys.argv:
     be_profiled(until=lambda: None)
 else:

@@ -83,7 +83,7 @@ def is_profiled():
 def run():
     pipeline = play()
     start = time.monotonic()
-    while time.monotonic() - start < (20 if PROFILED and MODE not in {"own", "none"} else 0.3):
+    while time.monotonic() - start < (50 if PROFILED and MODE not in {"own", "none"} else 0.3):
         time.sleep(0.02)
         if PROFILED and is_profiled():
             time.sleep(0.3)

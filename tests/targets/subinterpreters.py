@@ -75,7 +75,7 @@ def is_sampled():
 def wait_for_sampler():
     """And, for "after", until it has chosen its interpreter, and that has been looked at."""
     if "GST_PYROSCOPE_OUTPUT" in os.environ:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 50
         while not is_sampled() and time.monotonic() < end:
             time.sleep(0.001)
         time.sleep(1.0 if sys.argv[2] == "after" else 0)

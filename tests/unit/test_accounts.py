@@ -6,7 +6,7 @@ Context: test.
 
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim.accounts import Ledger, Unseen, scale
+from gst_pyro_shim.accounts import Unseen, scale
 
 _MS = 1_000_000
 _WEIGHTS = st.lists(st.integers(0, 2**32), min_size=1, max_size=50).filter(any)
@@ -30,23 +30,6 @@ def test_each_part_is_its_share_to_one_unit(weights, total):
 def test_no_weight_no_part(weights, total):
     parts = scale([0, *weights], total)
     assert parts[0] == 0
-
-
-@given(st.lists(st.integers(0, 10**12), min_size=1))
-def test_what_is_told_is_the_greatest_total_seen(totals):
-    ledger = Ledger()
-    told = [ledger.take("a", total) for total in totals]
-    assert sum(told) == max(totals)
-    assert min(told) >= 0
-
-
-def test_totals_of_a_new_owner_of_a_key_begin_anew():
-    ledger = Ledger()
-    assert ledger.take("a", 10) == 10
-    assert "a" in ledger
-    ledger.forget("a")
-    assert "a" not in ledger
-    assert ledger.take("a", 4) == 4
 
 
 def test_unseen_cpu_is_told_once_it_has_stood_for_three_windows():

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,12 @@ import pytest
 from gst_pyro_shim import agent
 from gst_pyro_shim.agents import Agents
 from gst_pyro_shim.decode import decode
+from gst_pyro_shim.delivery import Delivery
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.reception import Guest
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
-from tests.waiting import wait_for
+from tests.waiting import Waited, wait_for
 
 MS = 1_000_000
 
@@ -45,6 +45,8 @@ def environ(monkeypatch, tmp_path):
             monkeypatch.setenv(f"GST_PYROSCOPE_{name.upper()}", str(value))
 
     put()
+    # A file that cannot stand where it should goes there.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return put
 
 
@@ -73,7 +75,7 @@ def running(shim, home="embedded", merge=None):
     finally:
         if shim.raw.host_state == lib.GP_HOST_RUNNING:
             shim.stop()
-        thread.join(5.0)
+        thread.join(60.0)
         assert not thread.is_alive()
 
 
@@ -236,9 +238,11 @@ def test_a_descriptor_of_something_else_is_one_line(capfd, tmp_path):
     assert capfd.readouterr().err.count("\n") == 1
 
 
-def test_an_error_of_our_own_is_one_line_and_the_host_is_let_go(shim, environ, capfd, monkeypatch):
+def test_an_error_of_our_own_is_one_line_and_the_host_is_let_go(
+    shim, environ, capfd, monkeypatch, tmp_path
+):
     monkeypatch.setattr("gst_pyro_shim.window.Window.drain", lambda *_, **__: 1 / 0)
-    environ(output="/nowhere/x.pb.gz")
+    environ(output=tmp_path / "x.pb.gz")
     with running(shim):
         pass
     assert shim.raw.agent_state == AGENT_REFUSED
@@ -272,7 +276,7 @@ def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
 def test_a_file_that_cannot_be_written_is_said_once(shim, environ, capfd):
     environ(output="/nowhere/x.pb.gz", upload_interval=0.1)
     with running(shim):
-        time.sleep(0.35)
+        wait_for(lambda: shim.raw.close_done >= 3)
     assert capfd.readouterr().err.count("cannot write the profile to /nowhere/x.pb.gz") == 1
 
 
@@ -295,7 +299,7 @@ def test_the_log_moves_no_cursor(capfd):
 
 
 @pytest.mark.parametrize("what", ["nobody there", "hangs"])
-def test_the_end_takes_less_than_a_second_whatever_the_server_does(shim, environ, what):
+def test_the_end_waits_less_than_a_second_whatever_the_server_does(shim, environ, what):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:  # listens, and never answers
@@ -305,11 +309,11 @@ def test_the_end_takes_less_than_a_second_whatever_the_server_does(shim, environ
         environ(server_url=f"http://127.0.0.1:{port}", upload_interval=0.1, log_level="error")
         with running(shim) as done:
             burn(shim, 50)
-            time.sleep(0.4)
-            begin = time.monotonic()
-            shim.stop()
-            done.join(3.0)
-            assert time.monotonic() - begin < 1.0
+            wait_for(lambda: shim.raw.close_done >= 3)
+            with Waited() as waited:
+                shim.stop()
+                done.join(60.0)
+            assert waited.seconds < 1.0
     assert shim.raw.agent_state == AGENT_DONE
 
 
@@ -386,3 +390,30 @@ def is_alive(pid):
         return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_an_error_of_our_own_loses_nothing_that_was_profiled_before(
+    shim, environ, capfd, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("gst_pyro_shim.delivery._WRITE_SHARE", 1e-9)
+    path = tmp_path / "out.pb.gz"
+    # The spool is for what the server, which is not there, has not taken.
+    environ(output=path, upload_interval=0.1, server_url="http://127.0.0.1:9")
+    given = []
+    deliver = Delivery.deliver
+
+    def listened(delivery, profile, *, final):
+        deliver(delivery, profile, final=final)
+        given.append(sum(one.cpu_ns for one in profile.samples))
+
+    monkeypatch.setattr(Delivery, "deliver", listened)
+    with running(shim):
+        burn(shim, 100, "first")
+        wait_for(path.exists)
+        burn(shim, 50, "second")
+        wait_for(lambda: sum(given) == 150 * MS)
+        monkeypatch.setattr("gst_pyro_shim.window.Window.drain", lambda *_, **__: 1 / 0)
+        wait_for(lambda: shim.raw.agent_state == AGENT_REFUSED)
+    assert element_ms(decode(path.read_bytes())) == {"first": 100.0, "second": 50.0}
+    assert len(list(tmp_path.rglob("*.push"))) == sum(1 for one in given if one)
+    assert "ZeroDivisionError" in capfd.readouterr().err

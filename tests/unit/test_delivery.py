@@ -43,7 +43,7 @@ def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
         settings = Settings(server_url=server.url, spool_dir="")
         delivery = Delivery(settings, 7, lambda _, text: said.append(text), merge)
         delivery.deliver(old, final=True)
-        delivery.close(time.monotonic() + 5, lambda: profiles.demo(program="last word"))
+        delivery.close(time.monotonic() + 60, lambda: profiles.demo(program="last word"))
         assert delivery.counters["dropped_too_old"] == 1
         assert not server.requests
     assert {one.program for one in merge.stats()} == {"last word"}
@@ -76,7 +76,7 @@ def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
             delivery.drop("queue_full", "because", 3)
         assert delivery.counters["dropped_queue_full"] == 6
         assert said == [("warning", "profile dropped (queue_full): because")]
-        delivery.close(time.monotonic() + 5, profiles.demo)
+        delivery.close(time.monotonic() + 60, profiles.demo)
 
 
 def test_allocations_that_no_server_takes_are_counted(said):
@@ -87,8 +87,19 @@ def test_allocations_that_no_server_takes_are_counted(said):
         assert delivery.counters["dropped_too_large"] == 1
         (line,) = said
         assert line.startswith("profile dropped (too_large): 1572865 bytes of allocations; ")
-        delivery.close(time.monotonic() + 5, profiles.demo)
+        delivery.close(time.monotonic() + 60, profiles.demo)
         assert not server.requests
+
+
+def test_allocations_without_a_server_are_counted(said, tmp_path):
+    settings = Settings(output=str(tmp_path / "a.pb.gz"))
+    delivery = Delivery(settings, 7, lambda _, text: said.append(text))
+    for _ in range(2):
+        delivery.deliver_memory(b"profile")
+    assert delivery.counters["dropped_no_server"] == 2
+    assert said == [
+        "profile dropped (no_server): allocations go to a server alone, and none is named"
+    ]
 
 
 def test_the_file_is_private_and_whole_under_any_umask(tmp_path, said):
@@ -171,7 +182,56 @@ def test_a_full_disk_is_said_once_and_leaves_the_last_whole_file(tmp_path, said)
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "a.pb.gz").read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["a.pb.gz"]
+    (line,) = said
+    assert line.endswith(": File too large; no other folder takes it either")
+    assert file.counters == {"dropped_not_written": 1}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def cpu_ns(file):
+    return sum(one.cpu_ns for one in decode(gzip.decompress(file.read_bytes())).samples)
+
+
+def test_what_its_disk_does_not_take_stands_elsewhere_until_it_does(tmp_path, said, elsewhere):
+    home = tmp_path / "home"
+    home.mkdir()
+    file = output(home / "a.pb.gz", said)
+    home.rmdir()  # stands for a full disk: neither takes a file
+    file.add(profiles.demo(), final=False)
+    (first,) = elsewhere.iterdir()
+    assert said == [
+        f"cannot write the profile to {home}/a.pb.gz: No such file or directory; it is in {first}"
+    ]
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+    assert first.name.startswith("a.")
+    assert first.name.endswith(".pb.gz")
+    file.add(profiles.demo(), final=True)
+    assert list(elsewhere.iterdir()) == [first]
+    assert cpu_ns(first) == 6_000_000_000
     assert len(said) == 1
+    assert file.counters == {"written_elsewhere": 1}
+    home.mkdir()
+    file.add(profiles.demo(), final=True)
+    assert list(elsewhere.iterdir()) == []
+    assert cpu_ns(home / "a.pb.gz") == 9_000_000_000
+
+
+def test_what_stands_elsewhere_is_counted_among_the_rest(tmp_path, said, elsewhere):
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = Settings(output=str(home / "a.pb.gz"))
+    delivery = Delivery(settings, 7, lambda _, text: said.append(text))
+    home.rmdir()
+    delivery.deliver(profiles.demo(), final=True)
+    assert delivery.counters == {"written_elsewhere": 1}
+    assert len(list(elsewhere.iterdir())) == 1
 
 
 def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
@@ -179,14 +239,14 @@ def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
         "import sys\n"
         "from gst_pyro_shim.config import Settings\n"
         "from gst_pyro_shim.delivery import Delivery\n"
-        "Delivery(Settings(output=sys.argv[1]), {}, 1, print)\n"
+        "Delivery(Settings(output=sys.argv[1]), 1, print)\n"
         "print([m for m in ('exporter', 'push', 'http1') if f'gst_pyro_shim.{m}' in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.pb.gz")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert done.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -246,7 +247,7 @@ def test_a_profile_without_samples_makes_an_empty_page():
 def test_the_script_parses(tmp_path):
     script = tmp_path / "page.js"
     script.write_text(_Page(flamegraph.page(profiles.demo(), "x")).scripts[1])
-    subprocess.run(["node", "--check", str(script)], check=True, timeout=30)
+    subprocess.run(["node", "--check", str(script)], check=True, timeout=60)
 
 
 def test_the_verb_writes_beside_the_profile(tmp_path, capsys):
@@ -262,6 +263,25 @@ def test_the_verb_writes_beside_the_profile(tmp_path, capsys):
     assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "y.html")]) == 0
     assert cli.main(["flamegraph", str(file), "-o", str(tmp_path / "none" / "y.html")]) == 3
     assert "Cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verb", "suffix"), [("flamegraph", ".html"), ("graph", ".dot")])
+def test_a_disk_that_takes_no_view_costs_nothing(verb, suffix, tmp_path, capsys):
+    file, view = tmp_path / "x.pb.gz", tmp_path / f"x{suffix}"
+    files.write(file, profiles.demo(), force=False)
+    before = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        status = cli.main([verb, str(file), "-o", str(view)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 3
+    error = capsys.readouterr().err
+    assert f"Cannot write {view}: File too large.\n" in error
+    assert f"{file} is as it was. Name another place with -o.\n" in error
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("output", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])

@@ -55,16 +55,17 @@ def push(url, token, raw, name="process_cpu", coding="identity"):
     headers = {"Content-Type": "application/proto", TOKEN_HEADER: token}
     headers["Content-Encoding"] = coding
     asked = urllib.request.Request(url + PUSH_PATH, request.SerializeToString(), headers)
-    urllib.request.urlopen(asked, timeout=5).close()
+    urllib.request.urlopen(asked, timeout=60).close()
 
 
 class FakeDelivery:
     def __init__(self):
-        self.python, self.memory, self.dropped = [], [], {}
+        self.python, self.memory, self.dropped, self.said = [], [], {}, {}
         self.deliver_python, self.deliver_memory = self.python.append, self.memory.append
 
     def drop(self, reason, text, number=1):
         self.dropped[reason] = number
+        self.said[reason] = text
 
 
 def test_the_host_is_told_and_its_profiles_are_taken():
@@ -100,10 +101,9 @@ def test_the_host_is_told_and_its_profiles_are_taken():
         Sample((FUNCTION, CALLER), 50, 5, SINK),
         Sample((FUNCTION, CALLER), 20, 2, OTHERS),
     ]
-    assert delivery.dropped == {"unreadable": 1}
-    assert [text for level, text in said if level == "warning"] == [
-        'of pyroscope-io\'s profiles: unknown compression "br"'
-    ]
+    assert delivery.dropped == {"unreadable": 1, "refused_push": 2}
+    assert delivery.said["refused_push"] == 'of pyroscope-io: unknown compression "br"'
+    assert [text for level, text in said if level == "warning"] == []
 
 
 def test_what_finds_no_room_is_counted_and_the_newest_stay(monkeypatch):

@@ -345,6 +345,8 @@ def _none(**facts):
         ({"preload_ignored": "is linked statically"}, "a build that is linked dynamically"),
         ({"preload_ignored": "has file capabilities"}, "a copy of it without these rights"),
         ({"problems": ["a push was cut off"]}, "note: a push was cut off"),
+        ({"counters": {"failed_programs": 2}}, "pushed  2 programs not profiled"),
+        ({"counters": {"dropped_unreadable": 3}}, "pushed  3 dropped (unreadable 3)"),
     ],
 )
 def test_why_nothing_came(facts, says):
@@ -352,6 +354,17 @@ def test_why_nothing_came(facts, says):
     assert text.startswith("Nothing was sampled.\n")
     assert says in text
     assert "ELEMENT" not in text
+
+
+def test_what_run_itself_did_not_take_is_counted_under_the_table():
+    facts = replace(FACTS, counters={"failed_programs": 2, "dropped_unreadable": 1})
+    profile = profiles.demo(counters={"pushed_profiles": 3, "pushed_bytes": 2048})
+    profile = replace(profile, comments=[*profile.comments, facts.to_comment()])
+    said = "3 profiles, 2 KiB, 2 programs not profiled, 1 dropped (unreadable 1)"
+    assert said in _render(profile)
+    data = summary.summarize(profile).as_json()
+    assert data["counters"]["failed_programs"] == 2
+    assert data["dropped_profiles"] == {"unreadable": 1}
 
 
 def test_times_without_totals_are_no_empty_run():

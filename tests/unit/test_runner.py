@@ -8,12 +8,12 @@ Context: test.
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def _environ(home, **more):
 
 
 def _run(home, *arguments, environ=None, **options):
-    given = {"capture_output": True, "text": True, "timeout": 30, "cwd": home / "work"} | options
+    given = {"capture_output": True, "text": True, "timeout": 100, "cwd": home / "work"} | options
     command = [sys.executable, "-c", CONTROLLER, "run", *arguments]
     return subprocess.run(command, check=False, env=_environ(home, **environ or {}), **given)
 
@@ -142,6 +142,14 @@ def test_a_program_that_ends_a_moment_later_still_counts(home):
     done = _run(home, "--", *FAKE, "late")
     assert "x264enc0" in done.stderr
     assert done.returncode == 4
+
+
+def test_a_program_that_is_refused_is_counted_under_the_table_and_in_the_file(home):
+    done = _run(home, "-o", "x.pb.gz", "--", *FAKE, "refused")
+    assert re.search(r"\n *pushed +1 programs not profiled\n", done.stderr), done.stderr
+    assert done.stderr.count("note: A program was not profiled: tracer parameter foo") == 1
+    counters = [RunFacts.from_comment(one) for one in files.read(home / "work/x.pb.gz").comments]
+    assert [one.counters for one in counters if one] == [{"failed_programs": 1}]
 
 
 def test_nothing_of_ours_appears_before_the_target_has_ended(home):
@@ -247,11 +255,67 @@ def test_what_cannot_be_started_leaves_nothing(home, command, status):
     assert not list((home / "tmp").iterdir())
 
 
-def test_a_file_that_cannot_be_written_at_the_end_is_an_error(home):
-    script = "rm -rf ../gone; mv ../work ../gone; exit 0"
-    done = _run(home, "-o", str(home / "work" / "x.pb.gz"), "--", "sh", "-c", script)
-    assert done.returncode == 3
-    assert "x.pb.gz could not be written: No such file or directory" in done.stderr
+def _is_rescued(home, done, status, why):
+    """The profile is in the temporary directory, and says so itself."""
+    assert done.returncode == status, done.stderr
+    (rescued,) = (home / "tmp").iterdir()
+    assert re.fullmatch(r"x\.\w+\.pb\.gz", rescued.name)
+    assert stat.S_IMODE(rescued.stat().st_mode) == 0o600
+    text = f"x.pb.gz could not be written: {why}"
+    assert f"gst-pyro: {text}; the profile is in {rescued}\n" in done.stderr
+    assert f"note: {text}\n" in done.stderr
+    assert f"report {rescued}" in done.stderr
+    profile = files.read(rescued)
+    assert sum(one.cpu_ns for one in profile.samples) == 3_000_000_000
+    (facts,) = filter(None, map(RunFacts.from_comment, profile.comments))
+    assert facts.counters == {"written_elsewhere": 1}
+    assert [one.endswith(text) for one in facts.problems] == [True]
+
+
+@pytest.mark.parametrize("status", [0, 4])
+def test_a_file_that_cannot_be_written_at_the_end_goes_elsewhere(home, status):
+    script = f'mv ../work ../gone; "$@"; exit {status}'
+    done = _run(home, "-o", "../work/x.pb.gz", "--", "sh", "-c", script, "sh", *FAKE)
+    done.stderr = done.stderr.replace("../work/x", "x")
+    _is_rescued(home, done, status or 3, "No such file or directory")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_is_full_by_then_costs_no_profile(home):
+    script = 'cat /dev/zero > fills 2>/dev/null; exec "$@"'
+    command = [sys.executable, str(ROOT / "tests" / "targets" / "full_disk.py")]
+    command += [sys.executable, "-c", CONTROLLER]
+    command += ["run", "-o", "x.pb.gz", "--", "sh", "-c", script, "sh", *FAKE]
+    done = subprocess.run(
+        command,
+        env=_environ(home),
+        cwd=home / "work",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("no mounts here")
+    _is_rescued(home, done, 4, "No space left on device")
+
+
+def test_a_profile_that_no_folder_takes_is_counted_under_the_table(home):
+    def no_files():
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+
+    # The program itself needs memory that is a file to the kernel.
+    unlimited = ["sh", "-c", 'ulimit -S -f unlimited && exec "$@"', "sh"]
+    done = _run(home, "-o", "x.pb.gz", "--", *unlimited, *FAKE, preexec_fn=no_files)
+    assert done.returncode == 4
+    assert not list((home / "tmp").iterdir())
+    text = "x.pb.gz could not be written: File too large"
+    assert f"gst-pyro: {text}; no other folder takes it, and this table is all there is" in (
+        done.stderr
+    )
+    assert re.search(r" x264enc0 +x264enc +2\.000 +66\.7", done.stderr)
+    assert re.search(r"\n *pushed +1 dropped \(not written 1\)\n", done.stderr), done.stderr
 
 
 def test_a_closed_stderr_costs_no_profile(home):
@@ -263,7 +327,7 @@ def test_a_closed_stderr_costs_no_profile(home):
         env=_environ(home),
         cwd=home / "work",
         stdout=subprocess.PIPE,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 4
@@ -349,11 +413,12 @@ def test_a_python_that_the_user_names_is_kept(home):
 
 
 def test_facts_come_back_from_their_comment():
-    facts = RunFacts(program="a", end="ended with status 0", problems=["x"])
+    facts = RunFacts(program="a", end="ended with status 0", problems=["x"], counters={"y": 1})
     assert RunFacts.from_comment(facts.to_comment()) == facts
     for comment in ("", "gst-pyro {}", "gst-pyro-run {", "gst-pyro-run {}", 'gst-pyro-run {"a":1}'):
         assert RunFacts.from_comment(comment) is None
-    for comment in ("gst-pyro-run []", 'gst-pyro-run {"program":"a","end":7}'):
+    wrong = '"end":7', '"end":"","counters":{"a":"b"}', '"end":"","counters":[]'
+    for comment in ("gst-pyro-run []", *(f'gst-pyro-run {{"program":"a",{one}}}' for one in wrong)):
         assert RunFacts.from_comment(comment) is None
 
 
@@ -391,9 +456,3 @@ def test_why_the_loader_ignores_the_preload(tmp_path, monkeypatch):
     assert why(b"") == ""
     assert why_preload_is_ignored(tmp_path / "none") == ""
     assert why_preload_is_ignored(Path(sys.executable)) == ""
-
-
-def test_the_whole_thing_takes_no_longer_than_the_target(home):
-    started = time.monotonic()
-    _run(home, "--", *FAKE)
-    assert time.monotonic() - started < 10

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.spool import Spool, SpoolError
+from gst_pyro_shim.spool import Spool
+from gst_pyro_shim.spool_files import SpoolError
 from tests.pprof_writer import SECOND_NS
 
 SERVER = "http://localhost:4040 "
@@ -181,7 +182,7 @@ def test_a_claim_ends_with_its_process(spool):
         "assert s.claim(s.entries()[0]); os.kill(os.getpid(), 9)"
     )
     root = str(Path(spool.path).parent)
-    done = subprocess.run([sys.executable, "-c", code, root, SERVER], check=False, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code, root, SERVER], check=False, timeout=60)
     assert done.returncode == -9
     assert spool.claim(entry).body == b"body"
 
@@ -208,18 +209,22 @@ def test_foreign_files_are_left_alone(spool):
     stranger = Path(spool.path) / "notes.txt"
     stranger.write_text("mine")
     assert spool.entries() == []
-    assert spool.sweep() == 0
+    assert spool.sweep() == (0, 0)
     assert stranger.exists()
 
 
 def test_sweep_takes_the_too_old_of_all_servers_and_halves_of_crashes(spool):
     other = Spool(str(Path(spool.path).parent), "http://elsewhere:4040 ")
     put(spool, b"young", now(54))
-    put(other, b"old", now(56))
+    old, _ = put(other, b"old", now(56))
+    os.utime(Path(other.path) / old.name, ns=(now(56), now(56)))
     half = Path(other.path) / ".123-4.part"
-    half.write_bytes(b"")
-    os.utime(half, (0, 0))
-    assert spool.sweep() == 1
+    half.write_bytes(b"half")
+    tried = Path(other.path) / ".123-0.1.part"  # nothing was lost with it
+    tried.write_bytes(b"")
+    for file in (half, tried):
+        os.utime(file, (0, 0))
+    assert spool.sweep() == (1, 1)
     assert not files(other)
     assert len(files(spool)) == 1
 
@@ -253,7 +258,7 @@ def test_a_really_full_disk(tmp_path):
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     if done.returncode == 77:
@@ -291,9 +296,9 @@ def test_processes_that_share_it_deliver_each_profile_once(spool):
     workers = [context.Process(target=_deliver_all, args=(root, taken)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    got = [taken.get(timeout=30) for _ in bodies]
+    got = [taken.get(timeout=60) for _ in bodies]
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     taken.close()
     assert set(got) == bodies
     assert not files(spool)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame
+from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.segment_rows import Label
 from gst_pyro_shim.stacks import _PASSING_ON, Stacks, cut_key, entry_index
 from tests import fake_shim as fake
@@ -40,8 +40,19 @@ class Names:
 
 
 class Labels:
+    version = 0
+
+    def __init__(self):
+        self._frames = {}
+
     def label(self, number):
         return LABELS[number]
+
+    def frame(self, number):
+        if number not in self._frames:
+            label = LABELS[number]
+            self._frames[number] = element_frame(label.name, label.factory, label.path)
+        return self._frames[number]
 
 
 @pytest.fixture

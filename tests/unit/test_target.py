@@ -13,7 +13,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,14 @@ TARGETS = Path(__file__).parents[1] / "targets"
 ROOT = Path(__file__).parents[2]
 CONTROLLER = """
 import os, sys
+from gst_pyro_shim import target
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.target import Target
+target._WITNESS_WAIT_S = float(os.environ.get("WITNESS_WAIT_S", target._WITNESS_WAIT_S))
 try:
-    with Target() as target:
-        target.start(sys.argv[1:], os.environ)
-        end = target.wait()
+    with Target() as one:
+        one.start(sys.argv[1:], os.environ)
+        end = one.wait()
 except GstPyroError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -37,10 +38,12 @@ sys.exit(end.repeat())
 UNDER = [sys.executable, "-c", CONTROLLER]
 COUNT = [sys.executable, str(TARGETS / "count_signals.py")]
 ENVIRON = os.environ | {"PYTHONPATH": str(ROOT)}
+# A machine may be too busy to end a process within the moment that a signal to the controller alone waits.
+PATIENT = ENVIRON | {"WITNESS_WAIT_S": "2"}
 
 
 def _run(*command, **options):
-    given = {"capture_output": True, "text": True, "timeout": 20, "env": ENVIRON} | options
+    given = {"capture_output": True, "text": True, "timeout": 60, "env": ENVIRON} | options
     return subprocess.run([*UNDER, *command], check=False, **given)
 
 
@@ -53,7 +56,7 @@ def _started(*command, **options):
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("status", [0, 1, 77, 255])
@@ -88,34 +91,36 @@ def test_a_signal_to_the_controller_alone_is_passed_on_once():
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGQUIT"):
         with _started(*COUNT) as process:
             process.send_signal(signal.Signals[name])
-            out, _ = process.communicate(timeout=10)
+            out, _ = process.communicate(timeout=60)
         assert (out, process.returncode) == (f"{name}\n", 5)
 
 
 def test_a_signal_to_the_group_is_not_doubled():
-    with _started(*COUNT, start_new_session=True) as process:
+    with _started(*COUNT, start_new_session=True, env=PATIENT) as process:
         os.killpg(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
     assert (out, process.returncode) == ("SIGINT\n", 5)
 
 
 def test_timeout_sends_one_signal():
-    # It signals its child and then its whole group.
-    pipes = {"stdout": subprocess.PIPE, "text": True, "env": ENVIRON}
-    with subprocess.Popen(["timeout", "-s", "INT", "1.5", *UNDER, *COUNT], **pipes) as process:
-        out, _ = process.communicate(timeout=20)
-    assert out == "ready\nSIGINT\n"
+    # It signals its child and then its whole group, when its alarm comes: here, once the target is ready.
+    pipes = {"stdout": subprocess.PIPE, "text": True, "env": PATIENT}
+    with subprocess.Popen(["timeout", "-s", "INT", "600", *UNDER, *COUNT], **pipes) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGALRM)
+        out, _ = process.communicate(timeout=60)
+    assert out == "SIGINT\n"
 
 
 def test_signals_to_both_in_turn_are_told_apart():
-    with _started(*COUNT, start_new_session=True) as process:
+    with _started(*COUNT, "3", start_new_session=True, env=PATIENT) as process:
         os.killpg(process.pid, signal.SIGUSR1)
-        time.sleep(0.2)
+        assert process.stdout.readline() == "SIGUSR1\n"
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        assert process.stdout.readline() == "SIGTERM\n"
         os.killpg(process.pid, signal.SIGHUP)
-        out, _ = process.communicate(timeout=10)
-    assert out == "SIGUSR1 SIGTERM SIGHUP\n"
+        out, _ = process.communicate(timeout=60)
+    assert out == "SIGHUP\n"
 
 
 def test_a_target_in_a_session_of_its_own_gets_the_groups_signals():
@@ -123,7 +128,7 @@ def test_a_target_in_a_session_of_its_own_gets_the_groups_signals():
         out = ""
         # setsid forks where it leads a group; where it does not it becomes the target.
         os.killpg(process.pid, signal.SIGTERM)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
     assert out in {"SIGTERM\n", ""}
 
 
@@ -246,7 +251,7 @@ def test_ctrl_c_reaches_the_target_once():
 
 
 def test_ctrl_c_of_a_plain_program_ends_both_by_the_signal():
-    with _terminal("sh", "-c", "echo ready; exec sleep 20") as (line, write):
+    with _terminal("sh", "-c", "echo ready; exec sleep 600") as (line, write):
         assert line() == "ready"
         write("\x03")
         assert line().removeprefix("^C") == "was killed by SIGINT"

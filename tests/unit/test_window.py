@@ -4,13 +4,14 @@
 Context: test.
 """
 
-import time
 from collections import Counter
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gst_pyro_shim import native
 from gst_pyro_shim.model import NO_SAMPLE
+from gst_pyro_shim.naming import Names
 from gst_pyro_shim.segment import Segment
 from gst_pyro_shim.symbolize import Symbolizer
 from gst_pyro_shim.window import Window
@@ -25,7 +26,8 @@ class Bench:
     def __init__(self):
         self.shim = FakeShim()
         self.segment = Segment.from_fd(self.shim.fd)
-        self.window = Window(self.segment, Symbolizer(self.segment))
+        self.names = Names(200, self.segment.is_gone)
+        self.window = Window(self.segment, Symbolizer(self.segment), self.names)
 
     def close(self, *, final=False, process_ns=None):
         self.shim.close_accounts(process_ns)
@@ -124,7 +126,7 @@ def test_at_the_end_nothing_waits_any_more(bench):
 def test_threads_that_end_are_told_and_their_slots_come_back(bench):
     shim = bench.shim
     label = shim.element("worker0")
-    for tid in range(100, 400):  # more than ever live at once
+    for tid in range(100, 300):  # more than ever live at once
         slot = shim.thread(tid, f"w{tid}", slot=None if tid < 110 else tid % 10)
         shim.account(slot, label, 5 * MS)
         if tid % 2:
@@ -133,9 +135,9 @@ def test_threads_that_end_are_told_and_their_slots_come_back(bench):
         bench.window.drain()
         assert shim.raw.threads[slot].state == 0
     profile = bench.close()
-    assert by_element(profile) == {"worker0": 1500}
-    assert sum(sample.samples for sample in profile.samples) == 150
-    assert {sample.tid for sample in profile.samples} == set(range(100, 400))
+    assert by_element(profile) == {"worker0": 1000}
+    assert sum(sample.samples for sample in profile.samples) == 100
+    assert {sample.tid for sample in profile.samples} == set(range(100, 300))
     assert dict(profile.samples[0].labels)["thread"] == "w100"
     assert bench.close().samples == []
 
@@ -163,7 +165,6 @@ def test_successive_threads_of_one_slot_are_kept_apart(bench):
     label = shim.element("e")
     for tid in (1, 2):
         slot = shim.thread(tid, "same", slot=0)
-        shim.raw.threads_used = 1
         shim.account(slot, label, 10 * tid * MS)
         shim.record(slot, label, [tid])
         shim.end_thread(slot)
@@ -182,7 +183,7 @@ def test_cpu_without_an_account_goes_to_the_samples_without_one(bench):
     shim.record(without, label, [1])
     profile = bench.close()
     assert [(one.tid, one.cpu_ns // MS, one.samples) for one in profile.samples] == [(2, 30, 1)]
-    shim.raw.labels[label].overflow_ns = 35 * MS
+    shim.raw.labels[label].overflow_ns = 5 * MS
     profile = bench.close()
     assert [(one.tid, one.cpu_ns // MS, one.samples) for one in profile.samples] == [(0, 5, 0)]
     assert profile.samples[0].frames[0] is NO_SAMPLE
@@ -244,9 +245,10 @@ def test_kinds_of_cpu_of_no_element_have_their_names_and_no_factory(bench):
 def test_the_path_is_told_for_elements_in_bins_below_the_pipeline(bench):
     shim = bench.shim
     slot = shim.thread(1, "a")
-    deep = shim.label("element", "queue0", "/pipeline0/bin0/queue0", "queue", "pipeline0")
-    shim.account(slot, deep, MS)
-    shim.account(slot, shim.element("queue0"), MS)
+    shallow = shim.element("queue0")
+    bin0 = shim.bin("bin0", shim.raw.labels[shallow].parent)
+    shim.account(slot, shim.element("queue0", "queue", bin0), MS)
+    shim.account(slot, shallow, MS)
     paths = {dict(sample.labels).get("path") for sample in bench.close().samples}
     assert paths == {"/pipeline0/bin0/queue0", None}
 
@@ -263,12 +265,12 @@ def test_windows_follow_each_other_without_gap(bench):
 
 def test_a_clock_that_was_set_meanwhile_counts_from_then_on(bench, monkeypatch):
     first = bench.close()
-    now = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 1000 * MS)
+    now = native.real_ns
+    monkeypatch.setattr(native, "real_ns", lambda: now() + 3600 * 1000 * MS)
     second = bench.close()
     begin_ns = first.start_ns + first.duration_ns
     assert abs(second.start_ns - begin_ns - 3600 * 1000 * MS) < 1000 * MS
-    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
+    monkeypatch.setattr(native, "real_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
     assert bench.close().start_ns == second.start_ns + second.duration_ns
 
 
@@ -333,3 +335,100 @@ def test_whatever_happens_time_and_ticks_add_up(steps):
         assert all(sample.cpu_ns >= 0 and sample.frames for sample in samples)
     finally:
         bench.end()
+
+
+def test_an_element_that_is_gone_is_told_and_its_rows_come_back(bench):
+    shim = bench.shim
+    slot = shim.thread(1, "a")
+    number, row, key = None, None, None
+    for session in range(300):  # one after the other in the same rows
+        number = shim.element(f"e{session % 3}", number=number)
+        row = shim.account(slot, number, 5 * MS, number=row)
+        shim.record(slot, number, [0x100, label_tag(number)])
+        shim.end_label(number)
+        bench.window.drain()
+        assert shim.raw.accounts[row].state == 0
+        key = shim.key(number)
+        bench.window.drain()
+        assert shim.raw.labels[number].state == 0
+    profile = bench.close()
+    assert by_element(profile) == {"e0": 500, "e1": 500, "e2": 500}
+    assert stacks(profile) == {("[jit]", f"e{n}"): (500, 100) for n in range(3)}
+    assert bench.close().samples == []
+    assert key not in bench.window._labels._known
+
+
+def test_a_bin_that_ends_with_its_last_element_still_names_it(bench):
+    shim = bench.shim
+    slot = shim.thread(1, "a")
+    pipeline = shim.bin("camera")  # in a row that a look for ended ones passes first
+    encoder = shim.element("enc", "x264enc", pipeline)
+    shim.account(slot, encoder, 5 * MS)
+    shim.end_label(pipeline)
+    bench.window.drain()
+    shim.end_label(encoder)  # as if between the look and the accounts
+    bench.window.drain()
+    (sample,) = bench.close().samples
+    assert dict(sample.labels)["pipeline"] == "camera"
+
+
+def test_cpu_without_an_account_outlives_its_label(bench):
+    shim = bench.shim
+    label = shim.element("enc", "x264enc")
+    shim.raw.labels[label].overflow_ns = 5 * MS
+    shim.end_label(label)
+    bench.window.drain()
+    bench.window.drain()
+    assert shim.raw.labels[label].state == 0
+    assert by_element(bench.close()) == {"enc": 5}
+
+
+def test_an_element_has_one_row_though_its_place_changed(bench):
+    shim = bench.shim
+    slot = shim.thread(1, "a")
+    encoder = shim.element("enc", "x264enc", 0)
+    row = shim.raw.accounts[shim.account(slot, encoder, 5 * MS)]
+    shim.record(slot, encoder, [0x100])
+    bench.window.drain()
+    inner = shim.bin("b")
+    shim.move(encoder, inner)
+    shim.record(slot, encoder, [0x200])
+    bench.window.drain()
+    shim.move(inner, shim.bin("camera"))
+    row.ns = 9 * MS
+    paths = {sample.frames[-1].path for sample in bench.close().samples}
+    assert paths == {"/camera/b/enc"}
+
+
+def test_elements_beyond_the_limit_are_added_up_by_factory(bench):
+    shim = bench.shim
+    bench.names._limit = 10
+    slot = shim.thread(1, "a")
+    for number in range(1000):
+        label = shim.element(f"identity{number}", "identity", auto_named=True)
+        shim.account(slot, label, MS)
+        shim.end_label(label)
+    bench.window.drain()
+    found = by_element(bench.close())
+    assert found == {f"identity{number}": 1 for number in range(10)} | {"identity*": 990}
+    assert bench.names.folded == 990
+
+
+def test_threads_beyond_a_number_are_added_up_by_name(bench):
+    shim = bench.shim
+    bench.names._limit = 10
+    label = shim.element("worker0")
+    for tid in range(100, 2100):
+        slot = shim.thread(tid, f"w{tid}", slot=0)
+        shim.account(slot, label, MS)
+        shim.record(slot, label, [0x100])
+        shim.end_thread(slot)
+        bench.window.drain()
+    profile = bench.close()
+    assert by_element(profile) == {"worker0": 2000}
+    assert len(profile.samples) <= 257
+    assert sum(sample.samples for sample in profile.samples) == 2000
+    assert {dict(one.labels)["thread"] for one in profile.samples} == {
+        "w*",
+        *(f"w{tid}" for tid in range(100, 110)),
+    }

@@ -26,6 +26,7 @@
 #include "reader.h"
 #include "ring.h"
 #include "sampler.h"
+#include "table.h"
 #include "thread.h"
 #include "workers.h"
 #include "../unwind/check.h"
@@ -106,10 +107,20 @@ core_start (uint32_t rate_hz)
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
 }
 
+/* A new element's label; the reference is the element's, which lives until gp_label_gone(). */
 UNUSED static uint32_t
 element (const char *name)
 {
-  return gp_label_intern (GP_LABEL_ELEMENT, name, name, "factory", "pipeline0");
+  static __thread uint32_t factory;
+  if (factory == 0)
+    factory = gp_label_text ("factory");
+  return gp_label_make (GP_LABEL_ELEMENT, name, factory, 0, false);
+}
+
+UNUSED static uint32_t
+bin (const char *name)
+{
+  return gp_label_make (GP_LABEL_STATE_CHANGE, name, 0, 0, false);
 }
 
 UNUSED static uint64_t
@@ -122,6 +133,17 @@ UNUSED static uint64_t
 cpu_ns (void)
 {
   return gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* The fewest records of so much CPU time of one thread: a fourth of those that are due. A timer alone, as where perf
+ * events are not allowed, waits for the kernel's tick, of which some have a hundred a second. */
+UNUSED static double
+fewest_records (uint64_t ns)
+{
+  struct timespec tick = { 0 };
+  clock_getres (CLOCK_MONOTONIC_COARSE, &tick);
+  bool ticks = g_segment->clock == GP_CLOCK_TIMER && (uint64_t) tick.tv_nsec > g_interval_ns;
+  return (double) ns / (double) (ticks ? (uint64_t) tick.tv_nsec : g_interval_ns) / 4;
 }
 
 /* Work that takes the same number of instructions each time; returns something to keep it from being optimized out. */
@@ -163,16 +185,28 @@ leave (uintptr_t sp)
   gp_label_pop (gp_thread_known (), sp);
 }
 
+/* Other elements come and go on this thread, which has it look for what is gone. */
+UNUSED static void
+meet_others (uint32_t count, uintptr_t sp)
+{
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t other = element ("other");
+    enter (sp, other);
+    leave (sp);
+    gp_label_gone (other);
+  }
+}
+
 /* The agent's side: CPU of the accounts of one label, and of one slot (-1: all). */
 UNUSED static uint64_t
 accounted_ns (uint32_t label, int64_t slot)
 {
   static struct gp_account_row rows[GP_ACCOUNTS];
-  uint32_t n = gp_reader_accounts (g_segment, 0, rows, GP_ACCOUNTS);
+  uint32_t n = gp_reader_accounts (g_segment, rows, GP_ACCOUNTS);
   uint64_t ns = 0;
   for (uint32_t i = 0; i < n && i < GP_ACCOUNTS; i++)
     if ((label == 0 || rows[i].label == label) && (slot < 0 || rows[i].thread == (uint32_t) slot))
-      ns += rows[i].total_ns;
+      ns += rows[i].ns;
   return ns;
 }
 
@@ -197,16 +231,35 @@ drain (bool final, void (*function) (const struct gp_record *))
   return records;
 }
 
-/* Gives back what ended, as the agent does once it has read it. */
-UNUSED static void
+/* Takes and gives back what ended, as the agent does. Returns the CPU time that was new. */
+UNUSED static uint64_t
 free_ended (void)
 {
-  static struct gp_thread_row rows[GP_THREADS];
-  static uint32_t slots[GP_THREADS];
-  uint32_t n = gp_reader_threads (g_segment, 1, rows, GP_THREADS);
-  for (uint32_t i = 0; i < n; i++)
-    slots[i] = rows[i].slot;
-  gp_reader_free (g_segment, slots, n);
+  static struct gp_thread_row threads[GP_THREADS];
+  static struct gp_account_row accounts[256];
+  static uint32_t rows[GP_LABELS];
+  static uint64_t told[GP_ACCOUNTS];
+  uint64_t ns = 0;
+  uint32_t from = 0, labels = gp_reader_ended_labels (g_segment, &from, rows, GP_LABELS);
+  uint32_t ended = gp_reader_threads (g_segment, 1, threads, GP_THREADS);
+  for (from = 0; from != GP_NO_ROW;)
+    for (uint32_t i = gp_reader_take_accounts (g_segment, told, 1, &from, accounts, 256); i > 0; i--)
+      ns += accounts[i - 1].ns;
+  gp_reader_free_labels (g_segment, rows, labels);
+  for (uint32_t i = 0; i < ended; i++)
+    rows[i] = threads[i].slot;
+  gp_reader_free_threads (g_segment, rows, ended);
+  return ns;
+}
+
+/* Rows of a table that are in use. */
+UNUSED static uint32_t
+rows_in_use (const uint64_t *bits, uint32_t words)
+{
+  uint32_t rows = 0;
+  for (uint32_t i = 0; i < words; i++)
+    rows += (uint32_t) __builtin_popcountll (bits[i]);
+  return rows;
 }
 
 #endif

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -132,7 +131,7 @@ TEST (a_thread_that_holds_the_malloc_lock_is_sampled)
   }
   g_done = true;
   pthread_join (id, NULL);
-  CHECK_WITHIN (in_lock, 100, 1e6);
+  CHECK_WITHIN (in_lock, fewest_records (20 * 20000000), 1e6);
 }
 #endif
 
@@ -169,7 +168,7 @@ TEST (a_host_that_jumps_out_of_signal_handlers_never_jumps_out_of_ours)
   memset (&often, 0, sizeof often);
   setitimer (ITIMER_REAL, &often, NULL);
   CHECK_WITHIN (g_jumps, 100, 1e6);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 100, 1e6);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (500000000), 1e6);
   drain_to_the_end ();
 }
 
@@ -186,7 +185,8 @@ burn_until_cancelled (void *unused)
 TEST (a_thread_cancelled_at_any_moment_leaves_no_half_written_record)
 {
   core_start (RATE_HZ);
-  for (uint32_t i = 0; i < 150; i++) {
+  /* On a machine that gives them no time they take longer. */
+  for (uint32_t i = 0; i < 150 || (counter (GP_COUNTER_SAMPLES) < 20 && i < 15000); i++) {
     pthread_t id;
     host_create (&id, NULL, burn_until_cancelled, NULL);
     sleep_ns (1000000 + i * 7919 % 1000000);
@@ -320,7 +320,7 @@ TEST (the_main_thread_is_unwound_where_the_tracer_came_up_on_another)
   drain (false, NULL);
   burn_far_below (200);
   drain (false, note_end);
-  CHECK_WITHIN (g_records, 20, 1e6);
+  CHECK_WITHIN (g_records, fewest_records (100000000), 1e6);
   CHECK_WITHIN (g_to_the_root, g_records * 9 / 10, g_records);
 }
 
@@ -351,14 +351,38 @@ TEST (a_thread_keeps_its_own_alternate_stack)
   if (same == (void *) 2)
     skip ("8 KiB are too few for a signal's frame of this processor");
   CHECK_EQUAL (same, 1);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 30, 1e6);
+  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (100000000), 1e6);
+}
+
+static _Atomic uintptr_t g_entry; /* frame address of a handler that has just been entered */
+
+static void
+on_entry (int number)
+{
+  (void) number;
+  atomic_store (&g_entry, (uintptr_t) __builtin_frame_address (0));
+}
+
+/* What a signal takes of the stack on this processor before its handler has done anything. AT_MINSIGSTKSZ is no
+ * measure: it has room for registers that a process must ask for first (AMX, 8 KiB). */
+static size_t
+signal_frame_bytes (void)
+{
+  static char memory[1 << 16];
+  stack_t large = { .ss_sp = memory, .ss_size = sizeof memory }, before;
+  struct sigaction entry = { .sa_handler = on_entry, .sa_flags = SA_ONSTACK };
+  sigaltstack (&large, &before);
+  sigaction (SIGUSR2, &entry, NULL);
+  raise (SIGUSR2);
+  sigaltstack (&before, NULL);
+  return (uintptr_t) memory + sizeof memory - atomic_load (&g_entry);
 }
 
 static void *
 burn_on_tiny_alternate_stack (void *unused)
 {
   (void) unused;
-  size_t page = 4096, bytes = getauxval (AT_MINSIGSTKSZ) + 1536;
+  size_t page = 4096, bytes = signal_frame_bytes () + GP_UNWIND_STACK_BYTES / 2;
   char *memory = mmap (NULL, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   mprotect (memory, page, PROT_NONE);
   stack_t own = { .ss_sp = memory + page, .ss_size = bytes };
@@ -374,12 +398,10 @@ burn_on_tiny_alternate_stack (void *unused)
 TEST (on_an_alternate_stack_without_room_the_leaf_must_do)
 {
   core_start (RATE_HZ);
-  if (getauxval (AT_MINSIGSTKSZ) == 0)
-    skip ("the kernel does not tell the size of a signal's frame");
   pthread_t id;
   host_create (&id, NULL, burn_on_tiny_alternate_stack, NULL);
   pthread_join (id, NULL);
-  CHECK_WITHIN (g_leaves, 30, 1e6);
+  CHECK_WITHIN (g_leaves, fewest_records (100000000), 1e6);
 }
 
 static void *
@@ -452,7 +474,7 @@ TEST (a_handler_on_an_alternate_stack_above_works_for_whom_it_interrupted)
   CHECK_EQUAL (host_create (&id, &attr, raise_with_a_label, memory + HALF), 0);
   pthread_join (id, NULL);
   drain (false, count_entered);
-  CHECK_WITHIN (g_under_entered, 20, 200);
+  CHECK_WITHIN (g_under_entered, fewest_records (100000000), 200);
   CHECK_WITHIN (g_under_others, 0, 2); /* before it was entered, and after */
 }
 
@@ -470,7 +492,8 @@ read_modules_slowly (void *unused)
   return unused;
 }
 
-TEST (a_module_is_not_closed_while_a_handler_reads_it)
+static void
+check_that_a_reader_is_waited_for (void)
 {
   pthread_t id;
   pthread_create (&id, NULL, read_modules_slowly, NULL);
@@ -480,6 +503,25 @@ TEST (a_module_is_not_closed_while_a_handler_reads_it)
   CHECK (g_has_read);
   gp_modules_close_end ();
   pthread_join (id, NULL);
+}
+
+TEST (a_module_is_not_closed_while_a_handler_reads_it)
+{
+  check_that_a_reader_is_waited_for ();
+}
+
+/* One in whose midst a fault made the host go on elsewhere. Were it waited for each time, this would take minutes. */
+TEST (a_reader_that_never_comes_back_is_waited_for_once)
+{
+  CHECK (gp_modules_enter ());
+  for (int i = 0; i < 200; i++) {
+    gp_modules_close_begin ();
+    gp_modules_close_end ();
+  }
+  gp_modules_leave (); /* it does, after all: the next one is a reader as any */
+  gp_modules_close_begin ();
+  gp_modules_close_end ();
+  check_that_a_reader_is_waited_for ();
 }
 
 /* daemon() and others: all descriptors closed, their numbers used anew. */
@@ -685,7 +727,7 @@ TEST (two_thousand_short_threads_leave_nothing_behind)
   /* other processes of the user count too: the leak would be of 2,000 */
   CHECK_WITHIN ((double) pending_signals_of_user () - (double) signals, -1e6, 200);
   CHECK_EQUAL (counter (GP_COUNTER_UNARMED), 0);
-  CHECK_WITHIN (g_segment->threads_used, 2, 200);
+  CHECK_WITHIN (g_segment->threads_taken.words_used, 1, 4);
 }
 
 static _Atomic bool g_stop;

@@ -7,10 +7,18 @@
 #include "core.h"
 #include "links.h"
 
+static struct gp_link_row g_rows[GP_LINKS];
+
+static uint32_t
+take (void)
+{
+  return gp_reader_take_links (g_segment, g_rows, GP_LINKS);
+}
+
 static bool
 is_told (uint32_t index, uint32_t source, uint32_t sink)
 {
-  return g_segment->links[index].source == source && g_segment->links[index].sink == sink;
+  return g_rows[index].source == source && g_rows[index].sink == sink;
 }
 
 TEST (a_link_is_told_once_and_each_way)
@@ -21,9 +29,11 @@ TEST (a_link_is_told_once_and_each_way)
     gp_links_add (a, b);
     gp_links_add (b, a);
   }
-  CHECK_EQUAL (gp_reader_links (g_segment), 2);
+  CHECK_EQUAL (take (), 2);
   CHECK (is_told (0, a, b));
   CHECK (is_told (1, b, a));
+  CHECK_EQUAL (g_rows[0].source_serial, g_segment->labels[a].serial);
+  CHECK_EQUAL (take (), 0);
 }
 
 TEST (what_is_no_element_is_linked_to_nothing)
@@ -34,29 +44,28 @@ TEST (what_is_no_element_is_linked_to_nothing)
   gp_links_add (main_thread, a);
   gp_links_add (a, main_thread);
   gp_links_add (0, a);
-  CHECK_EQUAL (gp_reader_links (g_segment), 0);
+  CHECK_EQUAL (take (), 0);
 }
 
-TEST (links_beyond_their_number_are_counted)
+TEST (links_that_the_agent_has_not_read_have_an_end_and_are_counted)
 {
   core_start (100);
-  uint32_t side = 1, pairs = 0;
-  while (side * side <= GP_LINKS)
-    side++;
-  uint32_t sources[128], sinks[128];
-  CHECK (side <= 128);
-  for (uint32_t i = 0; i < side; i++) {
-    char name[32];
-    snprintf (name, sizeof name, "source%u", i);
-    sources[i] = element (name);
-    snprintf (name, sizeof name, "sink%u", i);
-    sinks[i] = element (name);
+  enum
+  {
+    SIDE = 160
+  };
+  uint32_t sources[SIDE], sinks[SIDE], pairs = SIDE * SIDE;
+  CHECK (pairs > GP_LINKS);
+  for (uint32_t i = 0; i < SIDE; i++) {
+    sources[i] = element ("source");
+    sinks[i] = element ("sink");
   }
-  for (uint32_t i = 0; i < side; i++)
-    for (uint32_t k = 0; k < side; k++, pairs++)
+  for (uint32_t i = 0; i < SIDE; i++)
+    for (uint32_t k = 0; k < SIDE; k++)
       gp_links_add (sources[i], sinks[k]);
-  CHECK_EQUAL (gp_reader_links (g_segment), GP_LINKS);
   CHECK_EQUAL (counter (GP_COUNTER_LINKS_FULL), pairs - GP_LINKS);
-  gp_links_add (sources[0], sinks[0]);
-  CHECK_EQUAL (counter (GP_COUNTER_LINKS_FULL), pairs - GP_LINKS);
+  CHECK_EQUAL (take (), GP_LINKS);
+  gp_links_add (sources[0], sinks[1]);
+  CHECK_EQUAL (take (), 1);
+  CHECK (is_told (0, sources[0], sinks[1]));
 }

@@ -325,6 +325,9 @@ TEST (orcs_kernels_are_named_by_their_programs)
   CHECK (takes (code, 64, "add8", "orc: add8"));
   CHECK_EQUAL (g_segment->names[0].bytes, 64);
   CHECK (takes (code, 65536, "add8", "orc: add8"));
+  CHECK (!takes (code, 65536, "add8", NULL)); /* compiled anew at the same place: the list has it */
+  CHECK (takes (code, 65536, "sub8", "orc: sub8"));
+  CHECK (takes (code, 65536, "add8", "orc: add8"));
   memset (longer, 'k', sizeof longer - 1);
   longer[sizeof longer - 1] = '\0';
   snprintf (longest, sizeof longest, "orc: %.*s", NAME_BYTES - 6, longer);

@@ -185,13 +185,41 @@ TEST (gstreamers_pools_set_the_base)
 {
   start (true);
   uint32_t one = element ("one");
-  uint32_t bin = gp_label_intern (GP_LABEL_STATE_CHANGE, "pipeline0", "/pipeline0", "pipeline", "pipeline0");
-  GThreadPool *pool = make_as (bin);
+  uint32_t pipeline = bin ("pipeline0");
+  GThreadPool *pool = make_as (pipeline);
   push_as (one, pool, g_items);
   CHECK_EQUAL (run (pool, g_items), one);
   CHECK_EQUAL (g_depth, 0);
-  push_as (bin, pool, g_items);
+  push_as (pipeline, pool, g_items);
   CHECK_EQUAL (run (pool, g_items), gp_label_fixed (GP_LABEL_TASK));
+}
+
+static void
+play_free (GThreadPool *pool, gboolean immediate, gboolean wait)
+{
+  (void) pool, (void) immediate, (void) wait;
+}
+
+/* Its maker, and whoever pushed what was never run. */
+TEST (a_pool_that_is_freed_keeps_no_label)
+{
+  start (false);
+  g_real_pool_free = play_free;
+  uint32_t before = rows_in_use (g_segment->label_bits, GP_LABEL_WORDS);
+  for (int i = 0; i < 2; i++) {
+    uint32_t maker = element ("maker"), one = element ("one");
+    GThreadPool *pool = make_as (maker);
+    push_as (one, pool, g_items);
+    gp_pool_free (pool, TRUE, i == 0);
+    gp_label_gone (maker);
+    gp_label_gone (one);
+    gp_label_set_base (gp_thread_known (), gp_label_fixed (GP_LABEL_MAIN));
+    if (i == 1) /* nobody waited for the items: the last one may run for anyone */
+      CHECK_EQUAL (run (pool, g_items), one);
+  }
+  meet_others (500, TOP);
+  free_ended ();
+  CHECK_WITHIN (rows_in_use (g_segment->label_bits, GP_LABEL_WORDS), before, before + 70);
 }
 
 TEST (after_the_stop_work_goes_on_without_labels)

@@ -25,7 +25,7 @@ static void
 start_at (uint64_t words)
 {
   start ();
-  g_segment->head = g_segment->tail = words;
+  g_segment->head = g_segment->tail = g_segment->released = words;
 }
 
 /* Every word of a record follows from its writer and its number. */

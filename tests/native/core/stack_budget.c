@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include "core.h"
 
@@ -136,13 +135,14 @@ TEST (the_handler_fits_its_budget)
   CHECK_WITHIN (counter (GP_COUNTER_STACKS_LEAF_ONLY), 0, 0);
 }
 
-/* Rust gives its threads 8 KiB, and so does whoever asks for SIGSTKSZ. */
+/* Rust gives its threads 8 KiB, and so does whoever asks for SIGSTKSZ. Where the processor's own frame takes more than
+ * half of that (AMX in use), there is no room for the unwinder, which has to see it: guests.c. */
 TEST (the_handler_fits_an_alternate_stack_of_8_KiB)
 {
-  if (getauxval (AT_MINSIGSTKSZ) > 4096)
-    skip ("the processor's signal frame alone is more than 4 KiB");
   start ();
   uintptr_t frame = (uintptr_t) g_stack + STACK_BYTES - g_entry;
   descend (DEPTH, in_bare_code);
-  CHECK_WITHIN (frame + used (), 1, 8192);
+  uintptr_t room = frame <= 8192 - GP_UNWIND_STACK_BYTES ? 8192 : frame + GP_UNWIND_STACK_BYTES;
+  printf ("frame %zu, handler %zu bytes\n", (size_t) frame, (size_t) used ());
+  CHECK_WITHIN (frame + used (), frame + 1, room);
 }

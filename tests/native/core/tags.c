@@ -4,6 +4,7 @@
  * Context: tests.
  */
 #define _GNU_SOURCE
+#include <sys/mman.h>
 #include "core.h"
 #include "python.h"
 #include "python_tags.h"
@@ -123,4 +124,48 @@ TEST (tags_change_with_the_label_alone)
   gp_label_set_base (gp_thread_known (), element ("two"));
   gp_python_restore (NULL);
   CHECK_EQUAL (g_calls, 0);
+}
+
+static int g_tagged_calls[2]; /* of the first half of the threads, and of the others */
+
+static void *
+enter_python (void *half)
+{
+  gp_label_set_base (gp_thread_attach_self (), element ("worker"));
+  g_calls = 0;
+  gp_python_restore (NULL);
+  g_tagged_calls[(uintptr_t) half] += g_calls > 0;
+  return NULL;
+}
+
+/* Each on a stack of its own: a thread's id lies there. More ids than the first table holds, then more than any. */
+TEST (threads_have_tags_however_many_ids_there_were)
+{
+  enum
+  {
+    THREADS = 34000,
+    MOST = 32768,
+    STACK_BYTES = 32768
+  };
+  core_start (1);
+  start_python ();
+  char *stacks = mmap (
+      NULL, (size_t) THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (stacks == MAP_FAILED)
+    skip ("there is no room for so many stacks");
+  for (uintptr_t i = 0; i < THREADS; i++) {
+    char *stack = stacks + i * STACK_BYTES;
+    pthread_attr_t attr;
+    pthread_t id;
+    pthread_attr_init (&attr);
+    pthread_attr_setstack (&attr, stack, STACK_BYTES);
+    CHECK_EQUAL (pthread_create (&id, &attr, enter_python, (void *) (i >= 5000 ? 1ul : 0ul)), 0);
+    pthread_join (id, NULL);
+    madvise (stack, STACK_BYTES, MADV_DONTNEED);
+    if (i % 1000 == 999)
+      free_ended ();
+  }
+  CHECK_EQUAL (g_tagged_calls[0], 5000);
+  CHECK_EQUAL (g_tagged_calls[0] + g_tagged_calls[1], MOST - 1); /* the main thread has one */
+  CHECK_EQUAL (counter (GP_COUNTER_TAGS_FULL), THREADS - (MOST - 1));
 }

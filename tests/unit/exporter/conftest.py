@@ -13,7 +13,7 @@ import pytest
 
 from gst_pyro_shim import backoff, exporter
 from gst_pyro_shim.config import Settings
-from tests.exporting import Log
+from tests.exporting import ANSWERED_S, Log
 from tests.pyroscope_server import PyroscopeServer
 
 
@@ -52,4 +52,10 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(backoff, "FIRST_S", 0.02)
     monkeypatch.setattr(backoff, "MOST_S", 0.1)
     monkeypatch.setattr(exporter, "IDLE_S", 0.2)
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", ANSWERED_S)
+
+
+@pytest.fixture
+def impatient(short_waits, monkeypatch):
+    """Half a second, and a server counts as silent: for servers that are."""
     monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 0.5)

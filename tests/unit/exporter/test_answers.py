@@ -12,8 +12,9 @@ import time
 import pytest
 
 from gst_pyro_shim import outbox, push
+from gst_pyro_shim.answer import Fate, classify
+from gst_pyro_shim.config import Settings
 from gst_pyro_shim.exporter import Exporter
-from gst_pyro_shim.push import Fate, classify
 from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
 from tests.pyroscope_server import Fault
 from tests.waiting import wait_for
@@ -62,18 +63,20 @@ def test_a_profile_above_the_burst_is_not_pushed_for_ever(server, settings, log)
 
 
 def test_429_is_waited_out_as_long_as_the_server_says(server, settings, log):
-    reset = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
-    text = f"limit of 1 GB/day reached, next reset at {reset}"
+    reset = int(time.time() + 2)
+    reset_at = time.monotonic() + reset - time.time()
+    reset_text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(reset))
+    text = f"limit of 1 GB/day reached, next reset at {reset_text}"
     body = json.dumps({"code": "resource_exhausted", "message": text})
     server.faults.append(Fault(status=429, body=body))
     exporting = Exporter(settings, log)
     submit(exporting)
     wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
-    assert server.requests[1].at - server.requests[0].at > 0.9
+    assert server.requests[1].at > reset_at - 0.1
     exporting.close(CLOSE_S)
 
 
-def test_a_sent_but_unanswered_profile_is_sent_once_more_at_most(server, settings, log):
+def test_a_sent_but_unanswered_profile_is_sent_once_more_at_most(server, settings, log, impatient):
     server.always = Fault(hang=True, stores=True)
     exporting = Exporter(settings, log)
     submit(exporting)
@@ -137,7 +140,7 @@ def test_504_counts_as_unanswered(server, settings, log):
 )
 @pytest.mark.parametrize(
     ("status", "fate"),
-    [(401, Fate.PAUSE), (500, Fate.SERVER_ERROR), (503, Fate.RETRY), (400, Fate.REFUSED)],
+    [(401, Fate.PAUSE), (500, Fate.SERVER_ERROR), (503, Fate.RETRY), (422, Fate.REFUSED)],
 )
 def test_what_the_server_says_is_passed_on_whatever_its_form(status, fate, body, says):
     answer = classify(status, {}, body.encode())
@@ -145,18 +148,21 @@ def test_what_the_server_says_is_passed_on_whatever_its_form(status, fate, body,
     assert answer.fate is fate
 
 
-def test_wrong_credentials_pause_and_are_said_once(server, settings, log):
-    server.always = Fault(status=401, body='{"code":"unauthenticated","message":"no org id"}')
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_wrong_credentials_pause_and_are_said_once(status, server, settings, log):
+    server.always = Fault(status=status, body='{"code":"unauthenticated","message":"no org id"}')
     exporting = Exporter(settings, log)
     submit(exporting, 3)
     wait_for(lambda: len(server.requests) >= 3)
     exporting.close(CLOSE_S)
     assert len(log.at("error")) == 1
-    assert "HTTP 401: no org id (unauthenticated)" in log.at("error")[0]
+    assert f"HTTP {status}: no org id (unauthenticated)" in log.at("error")[0]
+    assert "profiles wait in " in log.at("error")[0]
+    assert dropped(exporting) == {}
     assert len(spooled_files(settings)) == 3
 
 
-@pytest.mark.parametrize("status", [301, 403, 404, 405, 413, 415, 501])
+@pytest.mark.parametrize("status", [301, 308, 413, 415, 422, 501])
 def test_what_never_succeeds_is_not_retried(status, server, settings, log):
     server.always = Fault(status=status, headers=(("Location", "http://127.0.0.1:1/"),))
     exporting = Exporter(settings, log)
@@ -165,3 +171,93 @@ def test_what_never_succeeds_is_not_retried(status, server, settings, log):
     assert len(server.requests) == 1
     exporting.close(CLOSE_S)
     assert f"HTTP {status}" in log.at("warning")[0]
+
+
+GATEWAYS = [
+    (302, "<html>Found</html>"),
+    (303, ""),
+    (307, ""),
+    (403, "RBAC: access denied"),
+    (403, '{"status":"error","error":"authentication error: invalid scope requested"}'),
+    (404, "404 page not found\n"),  # Traefik, and Pyroscope itself
+    (404, "default backend - 404"),
+    (404, ""),
+    (405, "<html>405 Not Allowed</html>"),
+    (410, ""),
+    (421, ""),
+    (425, ""),
+    (400, "<html>400 Bad Request</html>"),
+    (400, ""),
+    (499, ""),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), GATEWAYS)
+def test_what_a_gateway_answers_while_it_restarts_costs_no_profile(
+    status, body, server, settings, log
+):
+    server.faults.extend([Fault(status=status, body=body)] * 4)
+    exporting = Exporter(settings, log)
+    submit(exporting, 3)
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 3)
+    exporting.close(CLOSE_S)
+    assert dropped(exporting) == {}
+    assert exporting.counters["failed_pushes"] == 4
+    said = log.at("warning", "error")
+    assert len(said) == 1
+    assert f"HTTP {status}" in said[0]
+    assert not spooled_files(settings)
+
+
+@pytest.mark.parametrize("status", [307, 403, 404, 405])
+def test_what_a_gateway_answers_at_the_end_is_left_for_the_next_run(status, server, settings, log):
+    server.always = Fault(status=status)
+    first = Exporter(settings, log)
+    submit(first, 3)
+    first.close(30.0)
+    assert len(spooled_files(settings)) == first.counters["spooled"] == 3
+    server.always = None
+    second = Exporter(settings, log)
+    wait_for(lambda: second.counters["pushed_profiles"] == 3)
+    second.close(CLOSE_S)
+    assert not spooled_files(settings)
+
+
+def test_a_url_that_leads_elsewhere_is_not_pushed_to_for_ever(server, log):
+    """Nobody comes back to the profile; it goes at the age at which no server takes it."""
+    server.always = Fault(status=404, body="404 page not found\n")
+    settings = Settings(server_url=server.url, spool_dir="")
+    exporting = Exporter(settings, log)
+    submit(exporting)
+    wait_for(lambda: exporting.counters.get("failed_pushes", 0) > 2)
+    assert dropped(exporting) == {}
+    exporting._max_age_s = 0.0  # as after 55 minutes
+    wait_for(lambda: dropped(exporting))
+    exporting.close(CLOSE_S)
+    assert dropped(exporting) == {"dropped_too_old": 1}
+    assert "HTTP 404: 404 page not found (a gateway whose server is away, or a URL" in " ".join(
+        log.at("warning")
+    )
+
+
+def _outside(minutes):
+    """The server's words on a profile that began so much after what it takes."""
+    start = "2026-11-23 03:20:12.661 +0000 UTC"
+    end = f"2026-11-23 03:{20 - minutes:02d}:12.66 +0000 UTC"
+    text = (
+        f"profile with labels '{{}}' is outside of ingestion window (profile timestamp: {start},"
+        f" the ingestion window starts at 2026-11-23 02:09:12.662 +0000 UTC and ends at {end})"
+    )
+    return json.dumps({"code": "invalid_argument", "message": text}).encode()
+
+
+def test_a_profile_from_a_clock_that_is_ahead_waits_until_the_server_takes_it():
+    answer = classify(400, {}, _outside(5))
+    assert (answer.fate, answer.reason) == (Fate.RETRY, "ahead")
+    assert answer.wait_s == pytest.approx(300, abs=0.01)
+    assert answer.text.endswith("(this host's clock is ahead of the server's)")
+
+
+def test_a_profile_from_a_clock_that_is_behind_is_refused():
+    answer = classify(400, {}, _outside(-5))
+    assert (answer.fate, answer.reason) == (Fate.REFUSED, "invalid")

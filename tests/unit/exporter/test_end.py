@@ -18,7 +18,7 @@ from gst_pyro_shim import exporter, push
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.exporter import Exporter
 from gst_pyro_shim.spool import Spool
-from tests.exporting import CLOSE_S, closed_within, dropped, spooled_files, submit
+from tests.exporting import ANSWERED_S, CLOSE_S, closed_within, dropped, spooled_files, submit
 from tests.pprof_writer import pprof
 from tests.pyroscope_server import Fault
 from tests.waiting import wait_for
@@ -26,21 +26,20 @@ from tests.waiting import wait_for
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 
 
-def test_submit_does_not_wait_for_a_hanging_server(server, settings, log):
+def test_submit_does_not_wait_for_a_hanging_server(server, settings, log, monkeypatch):
+    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 600.0)
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
-    begin = time.monotonic()
-    submit(exporting, 20)
-    assert time.monotonic() - begin < 0.1
+    submit(exporting, 20)  # comes back, and nothing was given up for it
+    assert not exporting.counters.get("unconfirmed")
     exporting.close(0.5)
 
 
-def test_twenty_answers_of_half_a_second_take_less_than_one(server, settings, log, monkeypatch):
-    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+def test_twenty_answers_of_half_a_second_take_less_than_two(server, settings, log, monkeypatch):
     server.always = Fault(delay_s=0.5)
     exporting = Exporter(settings, log)
     submit(exporting, 20, size=100)
-    assert closed_within(exporting) < 1.0
+    assert closed_within(exporting, ANSWERED_S) < 2.0
     assert exporting.counters["pushed_profiles"] == 20
     assert server.total(CPU_TYPE) == 20 * 1000
     assert not spooled_files(settings)
@@ -83,18 +82,21 @@ def test_without_a_spool_what_is_lost_is_counted(how, server, log):
     assert sum(dropped(exporting).values()) == 20
 
 
-def test_an_answer_at_the_last_moment_leaves_nothing_on_disk(server, settings, log, monkeypatch):
-    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
+def test_an_answer_that_the_end_waits_for_leaves_nothing_on_disk(
+    server, settings, log, monkeypatch
+):
     server.always = Fault(delay_s=0.7)
     exporting = Exporter(settings, log)
     submit(exporting, 10)
-    closed_within(exporting)
+    closed_within(exporting, ANSWERED_S)
     assert exporting.counters["pushed_profiles"] == 10
     assert exporting.counters["spooled"] == exporting.counters["from_spool"] == 0
     assert not spooled_files(settings)
 
 
-def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(server, settings, log):
+def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(
+    server, settings, log, impatient
+):
     server.always = Fault(hang=True)
     first = Exporter(settings, log)
     submit(first)
@@ -110,7 +112,6 @@ def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(server,
 def test_what_close_gave_up_on_goes_to_no_further_address(
     server, settings, log, monkeypatch, full_backlog
 ):
-    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
     port = int(server.url.rpartition(":")[2])
     places = [
         (socket.AF_INET, socket.SOCK_STREAM, 0, "", place)
@@ -136,7 +137,6 @@ def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
         return look_up(*place, **how)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 5.0)
     exporting = Exporter(settings, log)
     submit(exporting)
     wait_for(lambda: exporting._pushing)
@@ -160,7 +160,7 @@ def test_what_no_answer_came_to_before_the_end_is_said_once(count, server, setti
     assert said.endswith(str(spooled_files(settings)[0].parent))
 
 
-def test_the_end_does_not_repeat_what_was_said(server, settings, log):
+def test_the_end_does_not_repeat_what_was_said(server, settings, log, impatient):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
     submit(exporting)
@@ -170,13 +170,13 @@ def test_the_end_does_not_repeat_what_was_said(server, settings, log):
     assert len([text for text in log.at("warning") if "profiles wait in" in text]) == 1
 
 
-def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, log):
+def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, log, impatient):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
     submit(exporting)
     wait_for(lambda: exporting.counters.get("unconfirmed"))
     submit(exporting, 10)
-    assert closed_within(exporting) < 0.5
+    assert closed_within(exporting, ANSWERED_S) < 5.0
     # The first may have been under way for the second time.
     assert len(spooled_files(settings)) + sum(dropped(exporting).values()) == 11
 
@@ -245,7 +245,7 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings, log):
+def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings, log, impatient):
     """Processes that share a spool, a server in changing moods, and ends at any moment."""
     chance = random.Random(seed)
     submitted, counts = 0, Counter()
@@ -264,7 +264,7 @@ def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings,
             counts.update(exporting.counters)
         server.faults.clear()
     last = Exporter(settings, log)
-    wait_for(lambda: not spooled_files(settings), 10)
+    wait_for(lambda: not spooled_files(settings))
     last.close(CLOSE_S)
     counts.update(last.counters)
     stored = Counter(profile.label("element") for profile in server.stored())

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* thread_slots.c: the slots of the registry: taking one, its room, finding it by thread id, ending it.
+ *
+ * All of it requires the registry lock, and costs the same however many threads there are or were.
+ *
+ * Context: lifecycle and poller.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <time.h>
+#include "python.h"
+#include "sampler.h"
+#include "thread.h"
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+
+/* Lent to threads that have no alternate stack; a host's own SA_ONSTACK handlers, crash reporters say, run on it too.
+ */
+#define SIGNAL_STACK_BYTES 32768
+#define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not tell: AVX-512 needs less than half */
+
+struct gp_thread *g_threads; /* GP_THREADS of them; index = slot */
+uint16_t *g_perf_slots;
+uint32_t g_pass;
+static int32_t g_ids[GP_THREADS];                /* first slot of each list by thread id, -1: none */
+static uint32_t g_slots_live, g_slots_furnished; /* threads alive, and slots that have room */
+
+bool
+gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
+{
+  if (fd >= GP_PERF_FDS)
+    return false;
+  thread->perf_fd = fd;
+  if (fd >= 0)
+    gp_store (&g_perf_slots[fd], (uint16_t) (gp_thread_slot (thread) + 1));
+  return true;
+}
+
+static size_t
+signal_stack_bytes (void)
+{
+  size_t frame = getauxval (AT_MINSIGSTKSZ);
+  return SIGNAL_STACK_BYTES + ((frame != 0 ? frame : SIGNAL_FRAME_BYTES) + 4095) / 4096 * 4096;
+}
+
+enum
+{
+  FRAMES_BYTES = GP_MAX_FRAMES * sizeof (uint64_t),
+  ENTRIES_BYTES = GP_FIRST_ENTRIES * sizeof (struct gp_boundary),
+  TABLE_BYTES = GP_FIRST_TABLE * sizeof (struct gp_tally *),
+  PADS_BYTES = sizeof (struct gp_pad_set) << GP_PAD_SETS_LOG2
+};
+
+_Static_assert (FRAMES_BYTES % 64 == 0, "the cache of pads is behind them");
+_Static_assert (sizeof (struct gp_slab) % 8 == 0, "a table of pointers is behind it");
+
+/* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, cache of pads,
+ * first tallies and entries. The stack would run over into the scratch's far end, which hardly any sample reaches: no
+ * guard page, which costs a mapping a thread. */
+static bool
+make_room (struct gp_thread *thread)
+{
+  if (thread->frames != NULL)
+    return true;
+  size_t stack = signal_stack_bytes ();
+  char *room = mmap (NULL, FRAMES_BYTES + stack + PADS_BYTES + sizeof (struct gp_slab) + TABLE_BYTES + ENTRIES_BYTES,
+      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED)
+    return false;
+  char *at = room + FRAMES_BYTES;
+  thread->signal_stack = (struct gp_stack) { .lo = (uintptr_t) at, .hi = (uintptr_t) at + stack };
+  thread->pads = (struct gp_pad_set *) (at += stack);
+  thread->first_slab = (struct gp_slab *) (at += PADS_BYTES);
+  thread->first_table = (struct gp_tally **) (at += sizeof (struct gp_slab));
+  thread->first_entries = (struct gp_boundary *) (at + TABLE_BYTES);
+  thread->frames = (uint64_t *) room;
+  g_slots_furnished++;
+  return true;
+}
+
+static void
+give_room_back (struct gp_thread *thread)
+{
+  if (thread->more_pads != NULL)
+    munmap (thread->more_pads, sizeof (struct gp_pad_set) << GP_MORE_PAD_SETS_LOG2);
+  munmap (thread->frames,
+      FRAMES_BYTES + signal_stack_bytes () + PADS_BYTES + sizeof (struct gp_slab) + TABLE_BYTES + ENTRIES_BYTES);
+  thread->frames = NULL;
+  thread->more_pads = NULL;
+  thread->signal_stack = (struct gp_stack) { .lo = 0 };
+  g_slots_furnished--;
+}
+
+void
+gp_threads_give_rooms_back (void)
+{
+  enum
+  {
+    SPARE = 64
+  };
+  if (g_slots_furnished <= 2 * g_slots_live + SPARE)
+    return;
+  /* The lowest free slot is the next one's: those behind all that live lie idle longest. */
+  uint32_t used = gp_load (&g_segment->threads_taken.words_used) * 64;
+  for (uint32_t slot = used; slot-- > 0 && g_slots_furnished > g_slots_live + SPARE;)
+    if (g_threads[slot].frames != NULL && g_threads[slot].tid == 0
+        && gp_load_acquire (&g_segment->threads[slot].state) == GP_SLOT_FREE)
+      give_room_back (&g_threads[slot]);
+}
+
+static int32_t *
+list_of_id (pid_t tid)
+{
+  return &g_ids[(uint32_t) tid % GP_THREADS];
+}
+
+void
+gp_thread_index_tid (struct gp_thread *thread, pid_t tid)
+{
+  struct gp_thread_slot *slot = &g_segment->threads[gp_thread_slot (thread)];
+  int32_t *link;
+  if (thread->has_id) {
+    for (link = list_of_id (slot->tid); &g_threads[*link] != thread; link = &g_threads[*link].next_of_id)
+      continue;
+    *link = thread->next_of_id;
+  }
+  slot->tid = tid;
+  link = list_of_id (tid);
+  thread->next_of_id = *link;
+  *link = (int32_t) gp_thread_slot (thread);
+  thread->has_id = true;
+}
+
+struct gp_thread *
+gp_thread_find_tid (pid_t tid)
+{
+  for (int32_t at = *list_of_id (tid); at >= 0; at = g_threads[at].next_of_id)
+    if (g_threads[at].tid == tid)
+      return &g_threads[at];
+  return NULL;
+}
+
+struct gp_thread *
+gp_thread_find_ended (pid_t tid)
+{
+  for (int32_t at = *list_of_id (tid); at >= 0; at = g_threads[at].next_of_id)
+    if (g_threads[at].tid == 0 && g_segment->threads[at].tid == tid)
+      return &g_threads[at];
+  return NULL;
+}
+
+/* A free slot, filled in but not ready. */
+struct gp_thread *
+gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
+{
+  uint32_t index = gp_row_take (GP_THREAD_TABLE (g_segment), GP_THREAD_WORDS);
+  struct gp_thread *thread = index != GP_NO_ROW ? &g_threads[index] : NULL;
+  if (thread == NULL || !make_room (thread)) {
+    if (thread != NULL)
+      gp_row_give_back (GP_THREAD_TABLE (g_segment), index);
+    gp_count (GP_COUNTER_THREADS_FULL);
+    return NULL;
+  }
+  struct gp_thread_slot *slot = &g_segment->threads[index];
+  thread->entries = thread->first_entries;
+  thread->capacity = GP_FIRST_ENTRIES;
+  thread->depth = 0;
+  thread->base = base;
+  thread->python_label = GP_PYTHON_UNTAGGED;
+  thread->task = thread->in_handler = thread->first_tick = false;
+  thread->unlinked_pad = NULL;
+  memset (&thread->root, 0, sizeof thread->root);
+  memset (&thread->stack, 0, sizeof thread->stack);
+  memset (&thread->meter, 0, sizeof thread->meter);
+  thread->cpu_clock = clock;
+  thread->perf_fd = thread->timer = -1;
+  thread->exit_rounds = 0;
+  gp_store (&thread->seen, g_pass);
+  gp_thread_index_tid (thread, tid);
+  slot->serial++;
+  gp_add (&g_segment->threads_seen, 1);
+  gp_store_release (&slot->state, GP_SLOT_LIVE);
+  g_slots_live++;
+  gp_store (&thread->tid, tid);
+  return thread;
+}
+
+void
+gp_thread_end_slot (struct gp_thread *thread, bool own)
+{
+  atomic_store_explicit (&thread->ready, false, memory_order_release);
+  gp_sampler_disarm (thread);
+  gp_account_end (thread, own);
+  thread->ended_cpu_ns = own ? thread->meter.cpu_ns : UINT64_MAX;
+  thread->ended_ns = gp_clock_ns (CLOCK_BOOTTIME);
+  if (thread->entries != thread->first_entries)
+    munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
+  thread->entries = thread->first_entries;
+  thread->depth = 0;
+  gp_store (&thread->tid, 0);
+  g_slots_live--;
+  gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
+}
+
+int
+gp_thread_slots_init (void)
+{
+  void *threads = mmap (NULL, GP_THREADS * sizeof (struct gp_thread), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *slots = mmap (NULL, GP_PERF_FDS * sizeof (uint16_t), PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (threads == MAP_FAILED || slots == MAP_FAILED)
+    return ENOMEM;
+  memset (g_ids, 0xff, sizeof g_ids); /* -1: none */
+  g_threads = threads;
+  g_perf_slots = slots;
+  return 0;
+}
