@@ -143,7 +143,7 @@ class Agent:
         self.cpu_before_s = 0.0
 
     def run(self) -> None:
-        """Until the host stops, is gone, or is of no interest any more; a fault of ours loses nothing that was there."""
+        """Until the host stops, is gone, or is of no interest any more; a fault loses nothing that was taken."""
         try:
             self._run()
         except Exception:

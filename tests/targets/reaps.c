@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* reaps.c: a C host to which orphans go, as to pid 1 of a container. It plays for 700 ms, says what its waitpid(-1) gives,
- * and ends.
+/* reaps.c: a C host to which orphans go, as to pid 1 of a container. It plays for 700 ms, says what its waitpid(-1)
+ * gives, and ends.
  *
  * Context: tests.
  */
