@@ -138,6 +138,9 @@ profile_until_the_end (void)
   unsigned periods = 0;
   while (!gp_stop_is_wanted () && look_after_agent ()) {
     uint32_t seen = gp_load_acquire (&g_segment->poll);
+    /* First, for a host that ends at once needs one look only, the last. */
+    if (!gp_stop_is_wanted ())
+      gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
     if (gp_stop_is_wanted ())
       return;
     look_around ();
@@ -145,8 +148,6 @@ profile_until_the_end (void)
     pass_log_on ();
     if (++periods % CALIBRATE_PERIODS == 0)
       gp_account_calibrate ();
-    if (!gp_stop_is_wanted ())
-      gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
   }
 }
 
