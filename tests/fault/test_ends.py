@@ -34,7 +34,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     library = folder / "libblocks.so"
     words = ["cc", "-shared", "-fPIC", "-Wl,-z,norelro", "-Wl,-z,lazy", "-o", str(library)]
     subprocess.run([*words, str(TARGETS / "library_that_blocks.c")], check=True)
-    return compile_host("loads.c", folder), library
+    return compile_host("loads_library.c", folder), library
 
 
 @pytest.mark.parametrize("end", ["signal", "exit"])

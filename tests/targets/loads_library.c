@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loads.c: a C host that plays, and when a line comes on stdin loads the library argv[1].
+/* loads_library.c: a C host that plays, and when a line comes on stdin loads the library argv[1].
  *
  * Context: tests.
  */
