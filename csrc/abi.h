@@ -68,6 +68,15 @@ enum gp_agent_home
   GP_HOME_CONTROLLER = 3 /* in the controller: `run` */
 };
 
+/* What the host's Python and pyroscope-io in it are up to. */
+enum gp_python_state
+{
+  GP_PYTHON_NONE = 0,    /* no thread has entered Python; or what was sampled there is void */
+  GP_PYTHON_ENTERED = 1, /* a thread has: the agent is to say where the samples go */
+  GP_PYTHON_SAMPLED = 2, /* our pyroscope-io is up: it pushes after each of its intervals, samples or not */
+  GP_PYTHON_PUSHED = 3   /* it has ended, its last push included */
+};
+
 enum gp_label_kind
 {
   GP_LABEL_ELEMENT = 1,
@@ -80,6 +89,7 @@ enum gp_label_kind
   GP_LABEL_BEFORE = 8,    /* CPU from before the tracer existed */
   GP_LABEL_UNSEEN = 9,    /* process CPU that no account holds: thread ends, threads that came and went unseen */
   GP_LABEL_OVERFLOW = 10, /* label table full */
+  GP_LABEL_LOADING = 11,  /* GStreamer loading a plugin */
   GP_LABEL_KINDS
 };
 
@@ -156,6 +166,8 @@ struct gp_label
   uint32_t refs;        /* shim: of the element, accounts, children, work that waits */
   uint32_t gone;        /* shim: 1 once the element is */
   uint32_t room;        /* shim: bytes at name, kept for the row's next user */
+  uint32_t own_work;    /* shim: of a bin, the label of what it does itself, which has a reference; 0: none yet */
+  uint32_t is_own_work; /* 1: this is such a label. Its parent is the bin's label: name and place are the bin's */
   uint64_t overflow_ns; /* atomic: CPU of threads that found no slot or no account */
 };
 
@@ -287,7 +299,7 @@ struct gp_segment
   char log[16384];
 
   /* Python in the host: where its samples go. Both words are futexes. */
-  uint32_t python_entered;  /* shim: 1 once a thread of the host has run Python, 0 where its samples are void */
+  uint32_t python_state;    /* shim: enum gp_python_state */
   uint32_t python_offered;  /* agent: 1 once python_config is written */
   char python_config[8192]; /* agent: key NUL value NUL ... NUL, for host_python.py */
 

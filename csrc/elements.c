@@ -147,7 +147,7 @@ look_up (GstPad *pad, bool peer)
     GstObject *parent = GST (gst_object_get_parent) (GST_OBJECT_CAST (target));
     if (parent != NULL) {
       if (GST (g_type_check_instance_is_a) ((GTypeInstance *) parent, GST (gst_element_get_type) ()))
-        label = gp_elements_label (GST_ELEMENT_CAST (parent));
+        label = gp_label_own_work (gp_elements_label (GST_ELEMENT_CAST (parent)));
       GST (gst_object_unref) (parent);
     }
     gp_names_meet_pad (target);
@@ -220,9 +220,10 @@ gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side 
     if (cached != NULL)
       return cached->label;
   }
-  if (side == GP_PAD_PEER_LOCKED && is_locked (pad))
+  if ((side == GP_PAD_PEER_LOCKED || side == GP_PAD_OWN_LOCKED) && is_locked (pad))
     return 0;
-  uint32_t label = look_up (pad, side != GP_PAD_OWN && side != GP_PAD_OWN_CHAINED);
+  bool own = side == GP_PAD_OWN || side == GP_PAD_OWN_CHAINED || side == GP_PAD_OWN_LOCKED;
+  uint32_t label = look_up (pad, !own);
   meet_link (thread, sp, side, label);
   struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
   /* First come, first kept: a chain that goes round in a full set would push out what it needs next. */

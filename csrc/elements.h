@@ -40,8 +40,9 @@ enum gp_pad_side
   GP_PAD_OWN_CHAINED, /* data arrives at it */
   GP_PAD_PEER_PUSHED, /* data leaves from it */
   GP_PAD_PEER_PULLED, /* data is asked for */
-  /* GP_PAD_PEER, and the caller may hold the pad's object lock: then only a cache can tell. */
-  GP_PAD_PEER_LOCKED
+  /* GP_PAD_PEER and GP_PAD_OWN, and the caller may hold the pad's object lock: then only a cache can tell. */
+  GP_PAD_PEER_LOCKED,
+  GP_PAD_OWN_LOCKED
 };
 
 /* What is not in the thread's first cache. sp: of the hook's caller; entries of labels below it are dead. MT-Safe lock
@@ -52,7 +53,7 @@ GP_INTERNAL uint32_t gp_elements_pad_missed (
 static inline uintptr_t
 gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)
 {
-  return (uintptr_t) pad | (side == GP_PAD_PEER_LOCKED ? GP_PAD_PEER : side);
+  return (uintptr_t) pad | (side == GP_PAD_PEER_LOCKED ? GP_PAD_PEER : side == GP_PAD_OWN_LOCKED ? GP_PAD_OWN : side);
 }
 
 /* Of the pad that a key is of. */
@@ -94,6 +95,20 @@ gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side s
   const struct gp_pad_cache *cached =
       gp_elements_pad_cached (gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key), key, generation);
   return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, sp, generation);
+}
+
+/* The same where a cache of the thread's has it; else 0. Takes no lock. */
+static inline uint32_t
+gp_elements_pad_known (struct gp_thread *thread, const GstPad *pad, enum gp_pad_side side)
+{
+  uintptr_t key = gp_elements_pad_key (pad, side);
+  uint32_t generation = gp_load_acquire (gp_elements_pad_generation (key)); /* as above */
+  const struct gp_pad_cache *cached =
+      gp_elements_pad_cached (gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key), key, generation);
+  if (cached == NULL && thread->more_pads != NULL)
+    cached =
+        gp_elements_pad_cached (gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key), key, generation);
+  return cached != NULL ? cached->label : 0;
 }
 
 /* The pad came, goes, was linked or unlinked. MT-Safe | AS-Safe */

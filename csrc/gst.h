@@ -16,6 +16,7 @@
 
 #define GP_GST_FUNCTIONS(X)                                                                                            \
   X (g_free)                                                                                                           \
+  X (g_main_context_invoke_full)                                                                                       \
   X (g_mutex_lock)                                                                                                     \
   X (g_mutex_trylock)                                                                                                  \
   X (g_mutex_unlock)                                                                                                   \
@@ -28,6 +29,7 @@
   X (g_type_class_peek)                                                                                                \
   X (g_type_class_peek_parent)                                                                                         \
   X (g_type_class_ref)                                                                                                 \
+  X (g_type_class_unref)                                                                                               \
   X (g_type_name)                                                                                                      \
   X (g_type_parent)                                                                                                    \
   X (g_type_query)                                                                                                     \
@@ -49,6 +51,7 @@
   X (gst_proxy_pad_get_type)                                                                                           \
   X (gst_registry_get_plugin_list)                                                                                     \
   X (gst_registry_get)                                                                                                 \
+  X (gst_segtrap_is_enabled)                                                                                           \
   X (gst_structure_free)                                                                                               \
   X (gst_structure_from_string)                                                                                        \
   X (gst_structure_get_value)                                                                                          \

@@ -6,9 +6,11 @@
  */
 #include "hooks.h"
 
+#include "construction.h"
 #include "elements.h"
 #include "label.h"
 #include "names.h"
+#include "probes.h"
 
 __typeof__ (&gst_pad_send_event) g_hooks_real_send_event;
 
@@ -82,6 +84,8 @@ do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offs
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_OWN);
+  if (__builtin_expect (pad->num_probes > 0, 0)) /* they run before the peer or after it */
+    gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0);
   ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_PULLED, GP_CALLER_SP ()));
 }
 
@@ -94,6 +98,7 @@ do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *ev
   struct gp_thread *thread = active_thread ();
   if (thread == NULL)
     return;
+  gp_probes_expect (thread, pad, GP_CALLER_SP ());
   struct gp_boundary boundary = GP_CALLER (gp_elements_pad_label (thread, pad, GP_PAD_PEER_LOCKED, 0));
   if (boundary.label != 0) {
     gp_label_push (thread, boundary);
@@ -113,6 +118,7 @@ do_push_event_post (GObject *tracer, GstClockTime time, GstPad *pad, gboolean ta
     return;
   if (thread->unlinked_push.sp <= sp)
     thread->unlinked_pad = NULL;
+  gp_probes_over (thread, pad);
   gp_label_pop (thread, sp);
 }
 
@@ -171,7 +177,10 @@ do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   if (thread == NULL)
     return;
   gp_names_meet_element (element);
-  ENTER (thread, gp_elements_label_now (element));
+  uint32_t own = gp_elements_label_now (element);
+  if (atomic_load_explicit (&g_constructions_unnamed, memory_order_relaxed) > 0) /* a hint */
+    gp_construction_names (element, gp_label_own_work (own));
+  ENTER (thread, own);
 }
 
 /* element-post-message-pre: a task's thread says whose it is, and when no longer. */
@@ -189,7 +198,7 @@ do_post_message_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   GST (gst_message_parse_stream_status) (message, &type, &owner);
   if (type == GST_STREAM_STATUS_TYPE_ENTER && owner != NULL) {
     thread->task = false;
-    gp_label_set_base (thread, gp_elements_label (owner));
+    gp_label_set_base (thread, gp_label_own_work (gp_elements_label (owner)));
   } else if (type == GST_STREAM_STATUS_TYPE_LEAVE) {
     gp_label_set_base (thread, gp_label_fixed (GP_LABEL_TASK));
   }

@@ -26,9 +26,11 @@ enum
 struct gp_import
 {
   const char *name;
-  void *replacement;       /* NULL: none, only real is asked for */
-  void **real;             /* set before the first slot is redirected, NULL until some module defines the name */
-  const char *const *only; /* beginnings of the file names of modules that it is for, NULL behind the last; NULL: all */
+  void *replacement; /* NULL: none, only real is asked for */
+  void **real;       /* set before the first slot is redirected, NULL until some module defines the name */
+  /* beginnings of the file names or sonames of modules that it is for, NULL behind the last; NULL: all. Of several rows
+   * of one name a module gets the first that is for it. */
+  const char *const *only;
 };
 
 /* The n rows at table stay in use. Redirects nothing yet. Lifecycle, once. MT-Unsafe | AS-Unsafe heap */

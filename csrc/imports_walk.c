@@ -25,13 +25,13 @@ is_exempt (const struct gp_elf *elf)
 }
 
 static bool
-is_for (const struct gp_import *row, const char *path)
+is_for (const struct gp_import *row, const char *path, const char *soname)
 {
   const char *slash = strrchr (path, '/'), *file = slash != NULL ? slash + 1 : path;
   if (row->replacement == NULL || row->only == NULL)
     return row->replacement != NULL;
   for (const char *const *name = row->only; *name != NULL; name++)
-    if (strncmp (file, *name, strlen (*name)) == 0)
+    if (strncmp (file, *name, strlen (*name)) == 0 || strncmp (soname, *name, strlen (*name)) == 0)
       return true;
   return false;
 }
@@ -116,13 +116,16 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
   bool known = index == 0 || (same && pass->held), probed = false;
   uint32_t redirected = 0;
   bool left_over = false;
+  bool wanted[GP_ROWS];
+  for (size_t row = 0; row < g_imports_row_count; row++)
+    wanted[row] = is_for (&g_imports_rows[row], info->dlpi_name, elf.soname);
   struct gp_elf_cursor cursor = { 0, 0 };
   struct gp_elf_slot slot;
   while (gp_elf_next (&elf, &cursor, &slot)) {
     size_t row = 0;
-    while (row < g_imports_row_count && !gp_elf_slot_is (&slot, g_imports_rows[row].name))
+    while (row < g_imports_row_count && !(wanted[row] && gp_elf_slot_is (&slot, g_imports_rows[row].name)))
       row++;
-    if (row == g_imports_row_count || !is_for (&g_imports_rows[row], info->dlpi_name))
+    if (row == g_imports_row_count)
       continue;
     if (!known && !probed)
       known = gp_slot_module_closed (&elf);

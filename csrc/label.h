@@ -94,14 +94,20 @@ gp_label_current (const struct gp_thread *thread, uintptr_t sp)
   return thread->base;
 }
 
-/* The label that work handed to another thread takes along: the element (or agent) in force, else 0. MT-Safe | AS-Safe
- */
+/* The label of what an element does itself. A bin's state change is mostly that of its children and has a label of its
+ * own; what the bin's threads, tasks and own pads do is an element's work: rtspsrc receives, webrtcbin has threads. Of
+ * other labels: the label given. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL uint32_t gp_label_own_work (uint32_t label);
+
+/* The label that work handed to another thread takes along: the element in force, a bin as an element, or the agent;
+ * else 0. It lives as long as the thread runs under it. MT-Safe lock | AS-Unsafe lock */
 static inline uint32_t
-gp_label_to_inherit (const struct gp_thread *thread)
+gp_label_to_hand_over (const struct gp_thread *thread)
 {
   uint32_t label = thread->depth ? thread->entries[thread->depth - 1].label : thread->base;
   uint32_t kind = g_segment->labels[label].kind;
-  return kind == GP_LABEL_ELEMENT || kind == GP_LABEL_STATE_CHANGE || kind == GP_LABEL_AGENT ? label : 0;
+  bool is_of_element = kind == GP_LABEL_ELEMENT || kind == GP_LABEL_STATE_CHANGE;
+  return is_of_element ? gp_label_own_work (label) : kind == GP_LABEL_AGENT ? label : 0;
 }
 
 #endif

@@ -32,6 +32,7 @@ gp_label_init (void)
     { GP_LABEL_AGENT, "[gst-pyro agent]" },
     { GP_LABEL_BEFORE, "[before the tracer]" },
     { GP_LABEL_UNSEEN, "[unseen threads]" },
+    { GP_LABEL_LOADING, "[loading plugins]" },
   };
   gp_row_take (GP_LABEL_TABLE (g_segment), GP_LABEL_WORDS); /* 0 is no label */
   for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
@@ -88,6 +89,8 @@ gp_label_make (enum gp_label_kind kind, const char *name, uint32_t factory, uint
   label->factory = factory;
   gp_store (&label->parent, parent != 0 && gp_label_ref (parent) ? parent : 0);
   label->auto_named = auto_named;
+  label->is_own_work = 0;
+  gp_store (&label->own_work, 0);
   gp_store (&label->refs, 1);
   gp_store (&label->gone, 0);
   gp_store (&label->overflow_ns, 0);
@@ -119,11 +122,41 @@ gp_label_unref (uint32_t label)
   }
 }
 
+static void
+drop_own_work (struct gp_label *row)
+{
+  uint32_t own = __atomic_exchange_n (&row->own_work, 0, __ATOMIC_SEQ_CST);
+  if (own != 0)
+    gp_label_gone (own);
+}
+
 void
 gp_label_gone (uint32_t label)
 {
-  gp_store (&g_segment->labels[label].gone, 1);
+  struct gp_label *row = &g_segment->labels[label];
+  __atomic_store_n (&row->gone, 1, __ATOMIC_SEQ_CST);
+  drop_own_work (row);
   gp_label_unref (label);
+}
+
+uint32_t
+gp_label_own_work (uint32_t label)
+{
+  struct gp_label *row = &g_segment->labels[label];
+  uint32_t own = gp_load (&row->own_work), none = 0;
+  if (row->kind != GP_LABEL_STATE_CHANGE || own != 0)
+    return own != 0 ? own : label;
+  own = gp_label_make (GP_LABEL_ELEMENT, g_segment->strings + row->name, row->factory, label, row->auto_named);
+  if (own == g_fixed[GP_LABEL_OVERFLOW])
+    return own;
+  g_segment->labels[own].is_own_work = 1;
+  if (!__atomic_compare_exchange_n (&row->own_work, &none, own, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    gp_label_gone (own);
+    return none;
+  }
+  if (__atomic_load_n (&row->gone, __ATOMIC_SEQ_CST) != 0) /* meanwhile */
+    drop_own_work (row);
+  return own;
 }
 
 void
@@ -154,6 +187,8 @@ gp_label_path (uint32_t label, char *path, size_t bytes)
 {
   char *at = path + bytes - 1, *end = at;
   *at = '\0';
+  if (g_segment->labels[label].is_own_work != 0)
+    label = gp_load (&g_segment->labels[label].parent);
   for (int depth = 0; label != 0 && depth < MAX_DEPTH; depth++) {
     const struct gp_label *row = &g_segment->labels[label];
     const char *name = g_segment->strings + row->name;

@@ -119,16 +119,6 @@ recall (struct pool_call *call, gpointer item)
   return gp_label_ref (label) ? label : 0;
 }
 
-/* What the thread does here for others, in a pool: 0 where that is no element's. Who starts a task shows by
- * stream-status or by the first push; until then it is the element that started it, but not the bin whose state
- * changes. */
-static uint32_t
-label_to_hand_over (const struct gp_thread *thread, bool task)
-{
-  uint32_t label = gp_label_to_inherit (thread);
-  return task && g_segment->labels[label].kind != GP_LABEL_ELEMENT ? 0 : label;
-}
-
 static void
 run_pool_call (gpointer item, gpointer user_data)
 {
@@ -173,7 +163,7 @@ make_pool_call (GFunc function, gpointer data)
   call->function = function;
   call->data = data;
   call->task = is_task_pool (function);
-  uint32_t label = label_to_hand_over (thread, call->task);
+  uint32_t label = gp_label_to_hand_over (thread);
   if (label == 0 || !gp_label_ref (label)) {
     label = gp_label_fixed (call->task ? GP_LABEL_TASK : GP_LABEL_POOL);
     gp_label_ref (label);
@@ -206,7 +196,11 @@ gp_pool_push (GThreadPool *pool, gpointer item, GError **error)
   struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
   if (thread != NULL && pool != NULL && pool->func == run_pool_call) {
     struct pool_call *call = pool->user_data;
-    uint32_t label = label_to_hand_over (thread, call->task);
+    /* Whose a task is shows by stream-status or by its first push. Until then, or where it does neither, it is the
+     * element's that started it. libgstreamer's pools are everybody's, whoever needed one first. */
+    uint32_t label = gp_label_to_hand_over (thread);
+    if (label == 0 && call->task)
+      label = gp_label_fixed (GP_LABEL_TASK);
     if (label != 0 && label != call->label && gp_label_ref (label))
       remember (call, item, label);
   }

@@ -32,7 +32,6 @@
 
 enum
 {
-  PAIRS = 4,
   PATH_BYTES = 2048,
   GIVE_WAY_NS = 200000,
   GIVE_WAY_AGAIN_NS = 1000000 /* after the last pause of any thread */
@@ -45,12 +44,8 @@ _Atomic bool g_python_entered;
 _Atomic uint64_t g_python_lock_wanted;
 static _Atomic uint64_t g_gave_way;
 
-/* Of each label, tuples (key, value); made at its first entry, and anew where its row or its place is another's. */
-static struct
-{
-  uint32_t serial, parent;
-  PyObject *pairs[PAIRS];
-} g_pairs[GP_LABELS];
+/* Of each label; made at its first entry, and anew where its row or its place is another's. */
+static struct gp_python_tags g_tags[GP_LABELS];
 
 static PyObject *g_add_tag, *g_remove_tag;
 static _Atomic bool g_tags_wanted;
@@ -83,9 +78,25 @@ is_nested (const char *path)
   return depth > 2;
 }
 
+/* Whether the tags are those that the label has now. */
+static bool
+is_of (const struct gp_python_tags *tags, uint32_t label)
+{
+  const struct gp_label *names = &g_segment->labels[label];
+  return tags->label == label && tags->serial == names->serial && tags->parent == gp_load (&names->parent);
+}
+
+static void
+refer (const struct gp_python_tags *tags, void (*refer_to) (PyObject *))
+{
+  for (int i = 0; i < GP_PYTHON_TAGS; i++)
+    if (tags->pairs[i] != NULL)
+      refer_to (tags->pairs[i]);
+}
+
 /* The same names as the native samples have (segment_rows.py, window.py; tests hold them against each other). */
-static PyObject **
-pairs_of (uint32_t label)
+static const struct gp_python_tags *
+tags_of (uint32_t label)
 {
   static const char *const fixed[] = {
     [GP_LABEL_MAIN] = "[main thread]",
@@ -96,19 +107,16 @@ pairs_of (uint32_t label)
     [GP_LABEL_BEFORE] = "[before the tracer]",
     [GP_LABEL_UNSEEN] = "[unseen threads]",
     [GP_LABEL_OVERFLOW] = "[too many labels]",
+    [GP_LABEL_LOADING] = "[loading plugins]",
   };
   const struct gp_label *names = &g_segment->labels[label];
-  PyObject **pairs = g_pairs[label].pairs;
-  uint32_t parent = gp_load (&names->parent), topmost = gp_label_topmost (label);
-  if (pairs[0] != NULL && g_pairs[label].serial == names->serial && g_pairs[label].parent == parent)
-    return pairs;
-  for (int i = 0; i < PAIRS; i++) {
-    if (pairs[i] != NULL)
-      PY (Py_DecRef) (pairs[i]);
-    pairs[i] = NULL;
-  }
-  g_pairs[label].serial = names->serial;
-  g_pairs[label].parent = parent;
+  struct gp_python_tags *tags = &g_tags[label];
+  PyObject **pairs = tags->pairs;
+  uint32_t topmost = gp_label_topmost (label);
+  if (is_of (tags, label))
+    return tags;
+  refer (tags, PY (Py_DecRef));
+  *tags = (struct gp_python_tags) { .label = label, .serial = names->serial, .parent = gp_load (&names->parent) };
   char path[PATH_BYTES];
   gp_label_path (label, path, sizeof path);
   const char *name = g_segment->strings + names->name;
@@ -119,19 +127,18 @@ pairs_of (uint32_t label)
   } else if (names->kind == GP_LABEL_STATE_CHANGE) {
     pairs[0] = make_pair ("element", "[state change of ", name, "]");
   } else {
-    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_OVERFLOW ? fixed[names->kind] : "", "");
+    pairs[0] = make_pair ("element", "", names->kind <= GP_LABEL_LOADING ? fixed[names->kind] : "", "");
   }
   if (topmost != label || names->kind == GP_LABEL_STATE_CHANGE)
     pairs[2] = make_pair ("pipeline", "", g_segment->strings + g_segment->labels[topmost].name, "");
-  return pairs;
+  return tags;
 }
 
 static void
-call_for_all (PyObject *function, uint32_t label)
+call_for_all (PyObject *function, const struct gp_python_tags *tags)
 {
-  PyObject **pairs = pairs_of (label);
-  for (int i = 0; i < PAIRS; i++) {
-    PyObject *result = pairs[i] != NULL ? PY (PyObject_CallObject) (function, pairs[i]) : NULL;
+  for (int i = 0; i < GP_PYTHON_TAGS; i++) {
+    PyObject *result = tags->pairs[i] != NULL ? PY (PyObject_CallObject) (function, tags->pairs[i]) : NULL;
     if (result != NULL)
       PY (Py_DecRef) (result);
     else
@@ -149,20 +156,22 @@ retag (struct gp_thread *thread, uint32_t label)
   struct gp_tagged *row = gp_python_find_tagged ((uintptr_t) pthread_self ());
   if (row == NULL)
     return;
-  uint32_t before = row->label;
-  if (before != label) {
-    /* First: a call may let another thread have the lock, which may move the row. */
-    row->label = label;
+  if (!is_of (&row->stand, label)) {
+    struct gp_python_tags before = row->stand, after = *tags_of (label);
+    refer (&after, PY (Py_IncRef));
+    /* First: a call may let another thread have the lock, which may move the row, or make the label's tags anew. */
+    row->stand = after;
     PyObject *type, *value, *trace;
     PY (PyErr_Fetch) (&type, &value, &trace);
-    if (before != 0)
-      call_for_all (g_remove_tag, before);
-    if (label != 0)
-      call_for_all (g_add_tag, label);
+    call_for_all (g_remove_tag, &before);
+    call_for_all (g_add_tag, &after);
     PY (PyErr_Restore) (type, value, trace);
+    refer (&before, PY (Py_DecRef));
   }
-  if (thread != NULL)
+  if (thread != NULL) {
     thread->python_label = label;
+    thread->python_serial = g_segment->labels[label].serial;
+  }
 }
 
 /* sp: of the caller's frame. */
@@ -179,7 +188,7 @@ entered (uintptr_t sp)
     return;
   }
   uint32_t label = gp_label_current (thread, sp);
-  if (label != thread->python_label) {
+  if (label != thread->python_label || g_segment->labels[label].serial != thread->python_serial) {
     int error = errno; /* which what takes the lock keeps */
     retag (thread, label);
     errno = error;

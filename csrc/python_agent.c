@@ -100,6 +100,13 @@ load_script (void)
 static const char g_several[] = "pyroscope-io sees one interpreter, and the program has sub-interpreters."
                                 " The rest of the profile goes on.";
 
+static void
+tell_state (enum gp_python_state state)
+{
+  gp_store (&g_segment->python_state, state);
+  gp_segment_signal (&g_segment->wake);
+}
+
 static bool
 has_subinterpreters (void)
 {
@@ -149,10 +156,13 @@ serve (void)
   gp_python_tags_set (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
   gp_gst_log (GST_LEVEL_INFO, "pyroscope-io samples the host's Python");
   bool ours = PY (PyObject_IsTrue) (PY (PyTuple_GetItem) (result, 2)) == 1;
+  if (ours)
+    tell_state (GP_PYTHON_SAMPLED);
   if (!wait_for_stop (SETTLE_MS)) {
     if (ours && has_subinterpreters ()) {
       gp_say ("Python functions are not profiled: %s", g_several);
-      gp_store (&g_segment->python_entered, 0);
+      ours = false;
+      tell_state (GP_PYTHON_NONE);
     } else {
       wait_for_stop (-1);
     }
@@ -160,6 +170,8 @@ serve (void)
   gp_python_tags_set (NULL, NULL);
   if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "finish"), NULL) == NULL)
     PY (PyErr_Clear) ();
+  if (ours)
+    tell_state (GP_PYTHON_PUSHED);
 }
 
 static bool
@@ -197,8 +209,7 @@ gp_python_poll (void)
   if (g_state != STATE_NONE || !atomic_load_explicit (&g_python_entered, memory_order_relaxed))
     return;
   g_state = STATE_RUNS;
-  gp_store (&g_segment->python_entered, 1);
-  gp_segment_signal (&g_segment->wake);
+  tell_state (GP_PYTHON_ENTERED);
   g_stop_fd = gp_fd_move_up ((int) gp_syscall (SYS_eventfd2, 0, EFD_CLOEXEC));
   if (g_stop_fd < 0 || gp_workers_start_own (python_main, NULL, "gst-pyro-python") != 0)
     gp_store (&g_state, STATE_DONE);

@@ -29,6 +29,7 @@ typedef struct gp_py_object PyObject; /* opaque */
   X (void, PyErr_Restore, (PyObject *, PyObject *, PyObject *) )                                                       \
   X (void, PyErr_Clear, (void) )                                                                                       \
   X (void, Py_DecRef, (PyObject *) )                                                                                   \
+  X (void, Py_IncRef, (PyObject *) )                                                                                   \
   X (PyObject *, PyObject_CallObject, (PyObject * function, PyObject * arguments))                                     \
   X (PyObject *, PyObject_CallFunction, (PyObject * function, const char *format, ...))                                \
   X (PyObject *, Py_BuildValue, (const char *format, ...))                                                             \

@@ -15,7 +15,7 @@
 enum
 {
   FIRST_ROWS = 4096,  /* powers of two; half of them are used at most */
-  MOST_ROWS = 1 << 16 /* 1 MiB, and each id costs pyroscope-io as much */
+  MOST_ROWS = 1 << 16 /* 4 MiB, and each id costs pyroscope-io as much */
 };
 
 static struct gp_tagged *g_tagged; /* found by id; NULL: not made yet */

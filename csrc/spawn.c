@@ -52,7 +52,7 @@ wait_until_due (void)
   uint64_t due = g_segment->start_mono_ns + UNBORN_MS * 1000000ull, now;
   while ((now = gp_clock_ns (CLOCK_MONOTONIC)) < due) {
     uint32_t seen = gp_load_acquire (&g_segment->wake);
-    if (gp_load (&g_segment->host_state) >= GP_HOST_STOPPING || gp_load (&g_segment->python_entered) != 0)
+    if (gp_load (&g_segment->host_state) >= GP_HOST_STOPPING || gp_load (&g_segment->python_state) != 0)
       return;
     gp_segment_wait (&g_segment->wake, seen, (unsigned) ((due - now) / 1000000 + 1));
   }

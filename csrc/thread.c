@@ -98,8 +98,10 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
   if (thread != NULL) {
     atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
     atomic_signal_fence (memory_order_seq_cst);
-    if (stack.lo != 0)
-      thread->stack = stack;
+    if (stack.lo != 0) { /* as the poller does, which looks without the lock */
+      gp_store (&thread->stack.hi, stack.hi);
+      gp_store_release (&thread->stack.lo, stack.lo);
+    }
     lend_signal_stack (thread);
     if (root != NULL)
       thread->root = *root;

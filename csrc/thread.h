@@ -56,10 +56,20 @@ struct gp_thread
   bool task;          /* runs a GStreamer task whose element is not known yet */
   _Atomic bool ready; /* false: half built or ending; the handler gives up */
   bool in_handler;
+  /* of other threads' work, each explained in the file it names */
+  bool renders;               /* a software renderer's worker: renderers.c */
+  const void *work_mutex;     /* of its queue; NULL: not known */
+  const void *work_condition; /* likewise */
+  uint32_t in_construction;   /* of the element that the thread is making; 0: none; construction.c */
+  uint32_t born_in;           /* in the construction of whose element, while that is not known; 0: none */
+  /* its latest push of an event over a pad without an element of its own, while it lasts; probes.c */
+  const void *probed_pad; /* NULL: none; never followed */
+  uint32_t probed_label;  /* who pushes */
   /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
   const void *unlinked_pad; /* NULL: none; never followed */
   struct gp_boundary unlinked_push;
-  uint32_t python_label;        /* whose tags pyroscope-io has for it; python.c */
+  uint32_t python_label; /* whose tags pyroscope-io has for it, and that label's serial; python.c */
+  uint32_t python_serial;
   bool first_tick;              /* the perf event still has its random first period */
   _Atomic bool event_rests;     /* the timer sees user code as well; handler.c, and the poller ends it */
   uint32_t calm_ticks;          /* samples since the thread last slept */

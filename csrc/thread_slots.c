@@ -172,8 +172,10 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
   thread->depth = 0;
   thread->base = base;
   thread->python_label = GP_PYTHON_UNTAGGED;
-  thread->task = thread->in_handler = thread->first_tick = false;
-  thread->unlinked_pad = NULL;
+  thread->task = thread->renders = thread->in_handler = thread->first_tick = false;
+  thread->work_mutex = NULL;
+  thread->in_construction = thread->born_in = 0;
+  thread->unlinked_pad = thread->probed_pad = NULL;
   memset (&thread->root, 0, sizeof thread->root);
   memset (&thread->stack, 0, sizeof thread->stack);
   memset (&thread->meter, 0, sizeof thread->meter);

@@ -12,12 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "construction.h"
+#include "contexts.h"
 #include "hooks.h"
 #include "imports.h"
 #include "label.h"
+#include "loading.h"
 #include "names.h"
 #include "pools.h"
+#include "probes.h"
 #include "python.h"
+#include "renderers.h"
 #include "sampler.h"
 #include "sigwait.h"
 
@@ -35,6 +40,8 @@ struct birth
   void *(*function) (void *);
   void *argument;
   uint32_t label; /* inherited element, with a reference; 0: none */
+  bool renders;   /* made by a software renderer: renderers.c */
+  uint32_t construction;
 };
 
 /* No slot was free: the thread's CPU goes to its label as a whole, at its end, and so does the reference. */
@@ -70,8 +77,11 @@ thread_main (void *data)
   unblock_sampling_signal ();
   void *result;
   gp_python_thread_starts (birth.function, birth.argument, base);
-  if (gp_thread_attach (base, base, &root) != NULL) {
+  struct gp_thread *thread = gp_thread_attach (base, base, &root);
+  if (thread != NULL) {
     gp_label_unref (birth.label); /* the thread's account has one now */
+    thread->renders = birth.renders;
+    thread->born_in = birth.construction;
     result = birth.function (birth.argument);
   } else {
     pthread_cleanup_push (account_whole_thread, (void *) (uintptr_t) base);
@@ -84,13 +94,22 @@ thread_main (void *data)
 }
 
 static int
-create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument, uint32_t label)
+create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument, bool renders)
 {
+  if (!atomic_load (&g_active))
+    return g_real_pthread_create (id, attr, function, argument);
+  if (gp_imports_pending ())
+    gp_imports_pass ();
+  /* A creator not met yet has no element to hand on, and is not attached for it: this may be inside its malloc. */
+  struct gp_thread *thread = gp_thread_known ();
+  uint32_t label = thread != NULL ? gp_label_to_hand_over (thread) : 0;
   struct birth *birth = malloc (sizeof *birth);
   if (birth == NULL)
     return g_real_pthread_create (id, attr, function, argument);
-  *birth = (struct birth) { function, argument, label != 0 && gp_label_ref (label) ? label : 0 };
-  label = birth->label;
+  if (!gp_label_ref (label))
+    label = 0;
+  uint32_t construction = thread != NULL ? gp_construction_of_birth (thread) : 0;
+  *birth = (struct birth) { function, argument, label, renders, construction };
   int error = g_real_pthread_create (id, attr, thread_main, birth);
   if (error != 0) {
     free (birth);
@@ -102,20 +121,35 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
 static int
 gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
 {
-  if (!atomic_load (&g_active))
-    return g_real_pthread_create (id, attr, function, argument);
-  if (gp_imports_pending ())
-    gp_imports_pass ();
-  /* A creator not met yet has no element to hand on, and is not attached for it: this may be inside its malloc. */
-  struct gp_thread *thread = gp_thread_known ();
-  return create (id, attr, function, argument, thread != NULL ? gp_label_to_inherit (thread) : 0);
+  return create (id, attr, function, argument, false);
+}
+
+static int
+create_renderer (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+{
+  return create (id, attr, function, argument, true);
 }
 
 void
 gp_workers_init (void)
 {
   static const struct gp_import imports[] = {
+    { "pthread_create", (void *) create_renderer, (void **) &g_real_pthread_create, g_renderers },
+    { "pthread_cond_wait", (void *) gp_renderers_wait, (void **) &g_renderers_real.wait, g_renderers },
+    { "pthread_cond_signal", (void *) gp_renderers_signal, (void **) &g_renderers_real.signal, g_renderers },
+    { "pthread_cond_broadcast", (void *) gp_renderers_broadcast, (void **) &g_renderers_real.broadcast, g_renderers },
+    { "pthread_mutex_lock", (void *) gp_renderers_lock, (void **) &g_renderers_real.lock, g_renderers },
     { "pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create, NULL },
+    { "g_main_context_invoke", (void *) gp_context_invoke, (void **) &g_real_context_invoke, g_context_callers },
+    { "g_main_context_invoke_full", (void *) gp_context_invoke_full, (void **) &g_real_context_invoke_full,
+        g_context_callers },
+    { "g_module_open", (void *) gp_loading_open, (void **) &g_loading_real.open, g_libgstreamer },
+    { "g_module_close", (void *) gp_loading_close, (void **) &g_loading_real.close, g_libgstreamer },
+    { "sigaction", (void *) gp_loading_trap, (void **) &g_loading_real.trap, g_libgstreamer },
+    { "g_object_new_with_properties", (void *) gp_loading_new, (void **) &g_loading_real.new, g_libgstreamer },
+    { "poll", (void *) gp_construction_poll, (void **) &g_construction_real.poll, g_libglib },
+    { "ppoll", (void *) gp_construction_ppoll, (void **) &g_construction_real.ppoll, g_libglib },
+    { "g_hook_list_marshal", (void *) gp_probes_run, (void **) &g_real_run_probes, g_libgstreamer },
     { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
     { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
     { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
@@ -129,6 +163,7 @@ gp_workers_init (void)
     { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
     { "orc_program_get_name", NULL, (void **) &g_names_orc_get_name, NULL },
   };
+  _Static_assert (sizeof imports / sizeof imports[0] <= GP_IMPORTS_MAX, "rows would be left out");
   gp_imports_init (imports, sizeof imports / sizeof imports[0]);
 }
 

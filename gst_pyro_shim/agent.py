@@ -22,6 +22,7 @@ from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.host import Host
 from gst_pyro_shim.model import Profile
 from gst_pyro_shim.openssl import keep_at_exit
+from gst_pyro_shim.python_time import python_profile
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Segment
 from gst_pyro_shim.stats import RunStats
 from gst_pyro_shim.terminal import printable
@@ -159,33 +160,29 @@ class Agent:
         while not (segment.is_stopping or self._host.has_ended or self.is_dismissed):
             seen = segment.wait(seen, min(DRAIN_S, max(0.0, due - time.monotonic())))
             self._drain()
-            self._look_at_python()
-            if time.monotonic() >= due and not segment.is_stopping:
-                due = max(due + self._interval_s, time.monotonic())
+            is_due = self._look_at_python() or time.monotonic() >= due
+            if is_due and not segment.is_stopping:
                 self._end_window()
+                due = time.monotonic() + self._window_s()
         if self.is_dismissed and not segment.is_stopping:
             segment.request_close(CLOSE_S)
         self._stop(time.monotonic() + FLUSH_S)
 
-    def _look_at_python(self) -> None:
-        """Once the host runs Python, passes on what its pyroscope-io sees there."""
+    def _window_s(self) -> float:
+        """After how long a window ends by itself; pyroscope-io's push ends it before, where one will come."""
+        return max(self._interval_s, self._python.patience_s if self._python is not None else 0.0)
+
+    def _look_at_python(self) -> bool:
+        """Once the host runs Python, takes what its pyroscope-io sees there; True: the window is to end with it."""
         if self._python is not None:
-            self._python.deliver()
-        elif self._may_take_python and self._segment.has_entered_python:
+            return self._python.look()
+        if self._may_take_python and self._segment.has_entered_python:
             # Imported here: most hosts never need it.
-            from gst_pyro_shim.python_samples import PythonSamples
+            from gst_pyro_shim.python_samples import offer
 
             self._may_take_python = False
-            try:
-                self._python = PythonSamples(
-                    self._segment, self._settings, self._delivery, self._log
-                )
-            except (OSError, RuntimeError) as error:
-                self._log(
-                    "warning",
-                    f"Python functions are not profiled: the agent cannot listen for them ({error})."
-                    " See that there is a loopback interface, and room for descriptors and threads",
-                )
+            self._python = offer(self._segment, self._settings, self._delivery, self._log)
+        return False
 
     def _drain(self, *, final: bool = False) -> None:
         self._window.drain(final=final)
@@ -227,6 +224,9 @@ class Agent:
 
     def _deliver(self, *, final: bool, lives: bool = False) -> RunStats:
         profile = self._window.close(final=final)
+        seen = self._python.take() if self._python is not None else None
+        if (python := python_profile(profile, seen)).samples:  # first: the file has both at once
+            self._delivery.deliver_python(python)
         stats = self._stats(final=final and not lives)
         profile.comments.append(stats.to_comment())
         profile.comments.extend(self._new_links())
@@ -259,9 +259,10 @@ class Agent:
         segment, window = self._segment, self._window
         counters = segment.counters()
         counters["threads_seen"] = segment.threads_seen
-        counters["accounted_twice_ms"] = window.twice_ns // 1_000_000
         counters["names_folded"] = self._names.folded
         counters |= window.dropped | self._delivery.counters
+        if final and self._python is not None:
+            counters |= self._python.counters()
         return RunStats(
             pid=segment.pid,
             start_ns=segment.start_real_ns,

@@ -111,15 +111,15 @@ class _Decoder:
             has = ", ".join("/".join(one) for one in types) or "no values at all"
             what = f"The profile has no CPU time (cpu/nanoseconds); it has {has}."
             raise ProfileFormatError(what)
-        cpu = types.index(("cpu", "nanoseconds"))
-        count = types.index(("samples", "count")) if ("samples", "count") in types else None
+        columns = {kind: column for column, kind in enumerate(types)}
+        cpu, count = columns["cpu", "nanoseconds"], columns.get(("samples", "count"))
         message = self._message
         native, python = list(message.sample), []
-        if ("python", "nanoseconds") in types:
-            column = types.index(("python", "nanoseconds"))
+        if (column := columns.get(("python", "nanoseconds"))) is not None:
+            ticks = columns.get(("python_samples", "count"))
             native = [one for one in message.sample if not one.value[column]]
             python = [
-                self._sample(one, column, None) for one in message.sample if one.value[column]
+                self._sample(one, column, ticks) for one in message.sample if one.value[column]
             ]
         return Profile(
             start_ns=message.time_nanos,

@@ -105,7 +105,7 @@ class Delivery:
             self._file.add(profile, final=final)
 
     def deliver_python(self, profile: Profile) -> None:
-        """The same for a profile of Python functions, under a name of its own."""
+        """The same for a profile of Python functions, under a name of its own; `deliver` of its window follows."""
         if self._server is not None:
             for data in split(profile):
                 self._server.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
@@ -113,7 +113,7 @@ class Delivery:
         if self._merge is not None:
             self._merge.add(of_python)
         if self._file is not None:
-            self._file.add(of_python, final=False)
+            self._file.keep(of_python)
 
     def deliver_memory(self, data: bytes) -> None:
         """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
@@ -177,6 +177,10 @@ class OutputFile:
         self._spare: Path | None = None
         self._has_failed = False
         self.counters: dict[str, int] = {}
+
+    def keep(self, profile: Profile) -> None:
+        """Adds what goes with the next window: the file holds both, or neither."""
+        self._merge.add(profile)
 
     def add(self, profile: Profile, *, final: bool) -> None:
         """Adds a window, and rewrites the file where that is due."""

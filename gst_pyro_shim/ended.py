@@ -142,8 +142,8 @@ class Ended:
         # The bin's is needed until the next look has found the element's: so labels are freed one drain later.
         freed, self._labels_before = self._labels_before, self._labels_now
         self._labels_now = []
-        self._segment.free_labels(freed)
         self._labels.freed(freed)
+        self._segment.free_labels(freed)
 
     def join(self, pending: dict[Owner, Weights]) -> None:
         """Adds the samples of accounts that have ended to these."""

@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import files
 from gst_pyro_shim.gaps import explanations
-from gst_pyro_shim.model import JIT, NO_SAMPLE, ORC, TRUNCATED, UNKNOWN, Frame, element_frame
+from gst_pyro_shim.model import (
+    JIT,
+    NO_SAMPLE,
+    NOT_SAMPLED,
+    ORC,
+    TRUNCATED,
+    UNKNOWN,
+    Frame,
+    element_frame,
+)
 from gst_pyro_shim.places import settled
 from gst_pyro_shim.report import shown
 from gst_pyro_shim.rows import short_file
@@ -49,6 +58,7 @@ _MEANINGS: Final = {
     UNKNOWN: "frames that could not be found",
     ORC: "vector code that ORC compiled at run time",
     JIT: "code that was compiled at run time",
+    NOT_SAMPLED: "Python code of which pyroscope-io has no sample",
 }
 
 
@@ -179,7 +189,7 @@ def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, 
         if key in frames:
             found += [
                 (frames[key], printable(name), printable(short_file(file)), ns / 1000)
-                for name, file, ns, _ in row.python()[:MAX_PYTHON]
+                for name, file, ns, *_ in row.python()[:MAX_PYTHON]
                 if ns
             ]
     return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gst_pyro_shim.tables import percent
+
 if TYPE_CHECKING:
     from gst_pyro_shim.summary import Summary
 
@@ -26,13 +28,20 @@ WARNINGS: Final = {
     ),
     "threads_full": "Too many threads at once: {} count by element only, without stacks.",
     "accounts_full": "Too many threads times elements: {} accounts count by element only.",
+    "python_end_lost": (
+        "pyroscope-io's last push did not come from {} processes: killed, ended by os._exit(), or too busy for it to"
+        " come in half a second. Python functions and allocations since the push before are missing."
+    ),
+    "python_memory_none": (
+        "No profile of Python's allocations came from {} processes: pyroscope-io was up too late, or met none that it"
+        " samples, one in 512 KiB."
+    ),
     "tags_full": (
         "Too many thread ids: Python functions count under no element for {} calls from elements."
     ),
-    "accounted_twice_ms": "{} ms more are shown than the process has used: some time is told twice. Please report it.",
 }
-_UNSEEN_PYTHON_S: Final = 1.0
-"""Of Python in which pyroscope-io has to be up: it comes within a fraction of that."""
+_UNSEEN_PYTHON_S: Final = 0.1
+"""Of Python without a sample: less is not worth a sentence."""
 _NS: Final = 1e9
 
 
@@ -51,6 +60,7 @@ def explanations(summary: Summary) -> list[str]:
         return ["Nothing was sampled: the tracer was there, but no CPU time was reported."]
     counters, cut = summary.counters, summary.cut
     lines = [text.format(counters[name]) for name, text in WARNINGS.items() if counters[name]]
+    lines += _excess(summary)
     if cut.samples or cut.cpu_ns:
         lines.append(
             f"Too many different stacks: {cut.cpu_ns / _NS:.3f} s of CPU time, {cut.samples} samples, count by"
@@ -69,14 +79,27 @@ def explanations(summary: Summary) -> list[str]:
         lines.append(
             "No stack was sampled: the run was too short for a tick. Times by element are exact."
         )
-    python_s = sum(row.python_ns for row in summary.rows) / _NS
-    if python_s >= _UNSEEN_PYTHON_S and not any(row.functions for row in summary.rows):
+    if summary.python_s >= _UNSEEN_PYTHON_S and summary.not_sampled_s == summary.python_s:
         lines.append(
-            f"Python functions were seen for none of {python_s:.1f} s: {_no_python(summary)}"
+            f"Python functions were seen for none of {summary.python_s:.1f} s: {_no_python(summary)}"
         )
     if any(not one.final for one in summary.stats):
         lines.append("The last moments are missing: a process was killed, or is still running.")
     return lines
+
+
+def _excess(summary: Summary) -> list[str]:
+    """Where the rows together are not what the processes' clocks say."""
+    by_s = summary.excess_s
+    how = f"{abs(by_s):.3f} s ({percent(abs(by_s), summary.process_cpu_s)} %)"
+    if by_s > 0:
+        why = "Some time is told twice: please report it, unless the process was killed, which leaves its clock behind."
+        return [f"{how} more are shown than the process's own clock says. {why}"]
+    if by_s < 0:
+        return [
+            f"{how} of what the process has used are not shown: profiles were dropped, or have not come yet."
+        ]
+    return []
 
 
 def _no_python(summary: Summary) -> str:

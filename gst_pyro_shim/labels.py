@@ -48,6 +48,7 @@ class Labels:
         self._known: dict[int, Label] = {}
         self._frames: dict[int, Frame] = {}
         self._shared: dict[Label, Frame] = {}
+        self._in_stacks: set[int] = set()
         self._freed: set[int] = set()
         self._moved = rows.labels_moved
         self.version = 0
@@ -64,6 +65,7 @@ class Labels:
         frame = self._frames.get(key)
         if frame is None:
             frame = self._frames[key] = self.frame_of(self.label(key))
+            self._in_stacks.add(key)
         return frame
 
     def frame_of(self, label: Label) -> Frame:
@@ -85,13 +87,18 @@ class Labels:
         self.version += 1
 
     def freed(self, keys: Iterable[int]) -> None:
-        """The rows of these labels are others' from now on; what stacks say of them is kept until the window's end."""
+        """The rows of these labels will be others'; what stacks say of them is kept until the window's end.
+
+        To be called while the rows can still be read: `refresh` may have forgotten what was said.
+        """
         for key in keys:
-            self._names.freed(key)
-            if key in self._frames:
+            if key in self._in_stacks:
+                self.frame(key)
+                self._in_stacks.discard(key)
                 self._freed.add(key)
             else:
                 self._known.pop(key, None)
+            self._names.freed(key)
 
     def end_window(self) -> None:
         """Nothing is asked any more of labels that were freed."""

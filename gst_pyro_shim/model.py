@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.stats import RunStats, latest
 
 ELEMENT_FILE: Final = "gst-element:"
@@ -83,7 +84,12 @@ ORC: Final = Frame("[orc]", kind="marker")
 JIT: Final = Frame("[jit]", kind="marker")
 PYTHON: Final = "[python]"
 """Name of a native frame that runs Python code; pyroscope-io's samples say which."""
-MARKERS: Final = frozenset(one.name for one in (UNKNOWN, TRUNCATED, NO_SAMPLE, ORC, JIT))
+NOT_SAMPLED: Final = Frame("[python, not sampled]", kind="marker")
+"""In place of Python functions, where pyroscope-io has no sample of an element's Python time."""
+MARKERS: Final = frozenset(
+    one.name for one in (UNKNOWN, TRUNCATED, NO_SAMPLE, ORC, JIT, NOT_SAMPLED)
+)
+_AGENT: Final = ("element", FIXED_NAMES["agent"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,12 @@ class Sample:
 
     @property
     def python(self) -> Frame | None:
-        """What runs Python code on the leaf's side of the innermost element: it runs there, or called what does."""
+        """What runs Python code on the leaf's side of the innermost element: it runs there, or called what does.
+
+        None for our own agent: its Python is not the program's.
+        """
+        if _AGENT in self.labels:
+            return None
         for frame in self.frames:
             if frame.kind == "element":
                 return None
@@ -127,8 +138,8 @@ class Profile:
         period_ns: CPU time between two ticks, 0 without a sampling clock.
         samples: in no particular order.
         comments: free text; one `gst-pyro {json}` for each process (`stats.RunStats`).
-        python: what pyroscope-io saw of Python functions, labelled as `samples` are. It is CPU time that `samples`
-            hold already: never to be added to theirs.
+        python: `samples`' time in Python code once more, by Python functions: how much by the accounts, where in it by
+            pyroscope-io. Labelled as `samples` are, but for the thread; of its ticks. Never to be added to theirs.
     """
 
     start_ns: int

@@ -26,6 +26,7 @@ FIRST_OF_FACTORY: Final = 4
 """Names made by GStreamer that each factory keeps, whatever the limit."""
 MAX_NAMESAKES: Final = 64
 """Pipelines of one name at a time that are told apart; more are `camera#*`."""
+_BINS: Final = frozenset({"state_change", "own_work"})
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -34,7 +35,7 @@ class Step(NamedTuple):
 
     Attributes:
         key: its label and the label's serial as one number.
-        kind: as in `Label`.
+        kind: as in `Label`; of a bin "state_change", or "own_work" for what it does itself.
         name: of the element.
         factory: "" where it has none.
         auto_named: GStreamer made the name.
@@ -81,13 +82,13 @@ class Names:
         if not path:
             return UNLABELLED
         last = path[-1]
-        if last.kind not in {"element", "state_change"}:
+        if last.kind not in {"element", *_BINS}:
             return Label(FIXED_NAMES.get(last.kind, UNLABELLED.name), kind=last.kind)
         # In this order: where an element is one of many, so are the bins around it.
         leaf = self._name(last)
         is_many = leaf != last.name
         names = [self._name(step, fold=is_many) for step in path[:-1]] + [leaf]
-        is_bin = path[0].kind == "state_change"
+        is_bin = path[0].kind in _BINS
         if is_bin and names[0] == path[0].name:
             names[0] += self._number(path[0])
         if any(name.endswith("*") for name in names):

@@ -65,6 +65,7 @@ class CLabel(Protocol):
     parent: int
     auto_named: int
     gone: int
+    is_own_work: int
 
 
 class CModule(Protocol):
@@ -108,7 +109,7 @@ class CSegment(Protocol):
     generation: int
     strings_used: int
     threads_seen: int
-    python_entered: int
+    python_state: int
     counters: list[int]
     labels: list[CLabel]
     modules: list[CModule]

@@ -156,8 +156,8 @@ def _clip_utf8(text: str, limit: int) -> str:
 def encode(profile: Profile, *, server_symbolizes: bool = False) -> bytes:
     """`profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count].
 
-    Python's own samples, where there are any, have a third type, python/nanoseconds, and 0 of the others: no total
-    holds the same second twice.
+    Python's own samples, where there are any, have two types more, python/nanoseconds and python_samples/count, and 0
+    of the others: no total holds the same second twice.
 
     Args:
         profile: what to encode.
@@ -172,14 +172,15 @@ def encode(profile: Profile, *, server_symbolizes: bool = False) -> bytes:
     message.sample_type.add(type=encoder.string("samples"), unit=encoder.string("count"))
     if profile.python:
         message.sample_type.add(type=encoder.string("python"), unit=nanoseconds)
+        message.sample_type.add(type=encoder.string("python_samples"), unit=encoder.string("count"))
     message.default_sample_type = cpu
     # A server meets a missing period type with status 500, or loses the profile to every query.
     message.period_type.type, message.period_type.unit = cpu, nanoseconds
-    python_ns = (0,) if profile.python else ()
+    of_python = (0, 0) if profile.python else ()
     for sample in profile.samples:
-        encoder.sample(sample, (sample.cpu_ns, sample.samples, *python_ns))
+        encoder.sample(sample, (sample.cpu_ns, sample.samples, *of_python))
     for sample in profile.python:
-        encoder.sample(sample, (0, 0, sample.cpu_ns))
+        encoder.sample(sample, (0, 0, sample.cpu_ns, sample.samples))
     return encoder.finish(profile)
 
 

@@ -20,23 +20,28 @@ from typing import TYPE_CHECKING, Final
 from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.decode import decode, plain
 from gst_pyro_shim.errors import ProfileFormatError
-from gst_pyro_shim.segment_rows import UNLABELLED
 from gst_pyro_shim.wire import MEMORY_NAME, PROFILE_NAME
 
 if TYPE_CHECKING:
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.delivery import Delivery
-    from gst_pyro_shim.model import Profile
+    from gst_pyro_shim.model import Profile, Sample
     from gst_pyro_shim.outbox import Log
     from gst_pyro_shim.segment import Segment
 
 _SETTLE_S: Final = 0.05
 _MAX_WAITING: Final = 64
-_UNTAGGED: Final = ("element", UNLABELLED.name)
+_LEAST_INTERVAL_S: Final = 1.0
+"""pyroscope-io's own, of whole seconds."""
 
 
 class PythonSamples:
-    """Offers the host a collector and gathers what comes."""
+    """Offers the host a collector and gathers what comes.
+
+    pyroscope-io pushes after each of its intervals, whether it has samples or not. A window of ours ends with each
+    push: so both tell of the same stretch.
+
+    """
 
     def __init__(self, segment: Segment, settings: Settings, delivery: Delivery, log: Log) -> None:
         """Listens, and tells the host where.
@@ -58,6 +63,12 @@ class PythonSamples:
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._overflowed = 0
         self._refused = 0
+        self._wants_memory = settings.python_memory
+        self._has_memory = False
+        self._has_begun = self._begins = False
+        self._seen: Profile | None = None
+        self._is_awaited = False
+        self._interval_s = max(_LEAST_INTERVAL_S, settings.upload_interval)
         self._collector = Collector(self._take)
         self._collector.start()
         segment.offer_python(
@@ -81,8 +92,12 @@ class PythonSamples:
                     self._waiting.popleft()
                     self._overflowed += 1
 
-    def deliver(self) -> None:
-        """Passes on what has come since the last call, unless it is void."""
+    def look(self) -> bool:
+        """Takes what has come since the last call, unless it is void; allocations are passed on.
+
+        Returns:
+            Whether a window is to end now: pyroscope-io has come up, or has told of another stretch.
+        """
         with self._lock:
             taken, self._waiting = self._waiting, deque()
             overflowed, self._overflowed = self._overflowed, 0
@@ -92,43 +107,77 @@ class PythonSamples:
             self._delivery.drop("refused_push", text, refused - self._refused)
             self._refused = refused
         if not self._segment.has_entered_python:
-            return
+            self._is_awaited = self._begins = False
+            self._seen = None
+            return False
         if overflowed:
             text = "Python's profiles come faster than the agent takes them"
             self._delivery.drop("queue_full", text, overflowed)
         for name, raw in taken:
             try:
                 if name == PROFILE_NAME:
-                    profile = _completed(decode(raw))
-                    if profile.samples:
-                        self._delivery.deliver_python(profile)
+                    self._add(decode(raw))
                 else:
+                    self._has_memory = True
                     self._delivery.deliver_memory(plain(raw))
             except ProfileFormatError as error:
                 self._delivery.drop("unreadable", f"of pyroscope-io: {error.message}")
+        if self._segment.python_was_sampled and not self._has_begun:
+            self._has_begun = self._begins = True
+        return self._begins or self._seen is not None
+
+    def _add(self, profile: Profile) -> None:
+        """One more push of the same window, where the agent was late."""
+        before = self._seen.samples if self._seen is not None else []
+        self._seen = replace(profile, samples=before + _counted(profile))
+
+    def take(self) -> Profile | None:
+        """What it told of the window that has ended, its ticks in `samples`; None: nothing."""
+        seen, self._seen = self._seen, None
+        self._is_awaited, self._begins = self._begins or seen is not None, False
+        return seen
+
+    @property
+    def patience_s(self) -> float:
+        """How long the next push is waited for, s; 0 where none will come."""
+        return 2 * self._interval_s if self._is_awaited else 0.0
 
     def close(self) -> None:
-        """The same for the last time: the host has pushed all it had, but it may not be read yet."""
+        """The last look: the host has pushed all it had, but it may not be read yet."""
         end = time.monotonic() + _SETTLE_S
         while self._collector.is_busy and time.monotonic() < end:
             time.sleep(0.002)
-        self.deliver()
+        self.look()
         self._collector.close()
 
+    def counters(self) -> dict[str, int]:
+        """What did not come before the end, by wire name."""
+        has_begun = self._segment.python_was_sampled
+        return {
+            "python_end_lost": int(has_begun and not self._segment.python_was_pushed),
+            "python_memory_none": int(self._wants_memory and not self._has_memory),
+        }
 
-def _completed(profile: Profile) -> Profile:
-    """With ticks, and a label for threads that have no tags: they run since before there were any."""
-    period = max(1, profile.period_ns)
-    samples = [
-        replace(
-            one,
-            samples=one.cpu_ns // period,
-            labels=one.labels if "element" in dict(one.labels) else (_UNTAGGED, *one.labels),
+
+def offer(
+    segment: Segment, settings: Settings, delivery: Delivery, log: Log
+) -> PythonSamples | None:
+    """As PythonSamples; None where nothing can listen for them, which is said."""
+    try:
+        return PythonSamples(segment, settings, delivery, log)
+    except (OSError, RuntimeError) as error:
+        log(
+            "warning",
+            f"Python functions are not profiled: the agent cannot listen for them ({error})."
+            " See that there is a loopback interface, and room for descriptors and threads",
         )
-        for one in profile.samples
-        if one.frames
-    ]
-    return replace(profile, samples=samples)
+        return None
+
+
+def _counted(profile: Profile) -> list[Sample]:
+    """Samples with their ticks."""
+    period = max(1, profile.period_ns)
+    return [replace(one, samples=one.cpu_ns // period) for one in profile.samples if one.frames]
 
 
 def _package() -> str:

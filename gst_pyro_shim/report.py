@@ -217,18 +217,18 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     ]
     cpu_s = summary.process_cpu_s
     if cpu_s:
-        share = summary.accounted_s / cpu_s
         # What the process used after that is its end, and of an agent inside it the last push.
-        text = f"{share:.1%} of {cpu_s:.3f} s, the process's user + system time until its profile was closed"
-        lines.append(("CPU accounted", text.replace("%", " %")))
+        text = f"of {cpu_s:.3f} s, the process's user + system time until its profile was closed"
+        if unseen_s := summary.unseen_s:
+            text += f"; {percent(unseen_s, cpu_s)} % in no thread's account"
+        lines.append(("CPU accounted", f"{percent(summary.accounted_s, cpu_s)} % {text}"))
     stacks = summary.stacks
     if any(stacks.values()):
         lines.append(("stacks to the root", _stacks_text(stacks)))
     if summary.named_fraction is not None:
         lines.append(("leaf frames named", f"{summary.named_fraction * 100:.1f} % of samples"))
-    if summary.python_samples:
-        text = f"{summary.python_samples} samples at {summary.python_rate} Hz"
-        lines.append(("Python functions", text))
+    if summary.python_s:
+        lines.append(("Python functions", _python_text(summary)))
     lines += _pushes(summary)
     agent_s = sum(one.agent_cpu_s for one in summary.stats)
     if agent_s:
@@ -249,6 +249,16 @@ def _stacks_text(stacks: dict[str, int]) -> str:
     reached = stacks["cfi"] + stacks["scan"] + stacks["guessed"]
     parts = [f"{_ENDS[end]} {stacks[end]}" for end in STACK_ENDS if stacks[end]]
     return f"{percent(reached, whole)} % of {whole} ({', '.join(parts)})"
+
+
+def _python_text(summary: Summary) -> str:
+    """How much stands on how few samples."""
+    rest_s = summary.not_sampled_s
+    parts = [f"{rest_s:.3f} s not sampled"] if round(rest_s, 3) else []
+    if samples := summary.python_samples:
+        known_s = summary.python_s - rest_s
+        parts.insert(0, f"{known_s:.3f} s by {samples} samples at {summary.python_rate} Hz")
+    return ", ".join(parts)
 
 
 def _pushes(summary: Summary) -> list[tuple[str, str]]:

@@ -26,6 +26,9 @@ HOST_INERT: Final = native.constant("GP_HOST_INERT")
 AGENT_RUNNING: Final = native.constant("GP_AGENT_RUNNING")
 AGENT_DONE: Final = native.constant("GP_AGENT_DONE")
 AGENT_REFUSED: Final = native.constant("GP_AGENT_REFUSED")
+_PYTHON_NONE: Final = native.constant("GP_PYTHON_NONE")
+_PYTHON_SAMPLED: Final = native.constant("GP_PYTHON_SAMPLED")
+_PYTHON_PUSHED: Final = native.constant("GP_PYTHON_PUSHED")
 
 _COUNTER_NAMES: Final = native.enum_names("gp_counter", "GP_COUNTER_")
 _CLOCK_NAMES: Final = native.enum_names("gp_clock", "GP_CLOCK_")
@@ -104,6 +107,8 @@ class Segment:
     def path(self, key: int) -> list[Step]:
         """An element with the bins around it, as they are now, outermost first.
 
+        What a bin does itself has a label beside the bin's own: the last step is the bin then, of kind "own_work".
+
         Args:
             key: of its label; empty for one that the shim has not published, or whose row is another's by now.
         """
@@ -113,6 +118,9 @@ class Segment:
             row, text = self._raw.labels[number], self._reader.text
             if row.state == _SLOT_FREE or row.serial != serial >= 0:
                 break
+            if row.is_own_work and not found:
+                bin_path = self.path(self._key_of(row.parent))
+                return [*bin_path[:-1], *(one._replace(kind="own_work") for one in bin_path[-1:])]
             found.append(
                 Step(
                     label_key(number, row.serial),
@@ -124,6 +132,9 @@ class Segment:
             )
             number, serial = row.parent, -1
         return found[::-1]
+
+    def _key_of(self, number: int) -> int:
+        return label_key(number, self._raw.labels[number].serial)
 
     def is_gone(self, key: int) -> bool:
         """Whether the element of a label is no more."""
@@ -137,8 +148,7 @@ class Segment:
 
     def ended_labels(self) -> list[int]:
         """Keys of labels that have ended: nothing more will come of them but what the shim has written already."""
-        labels = self._raw.labels
-        return [label_key(one, labels[one].serial) for one in self._reader.ended_labels()]
+        return [self._key_of(one) for one in self._reader.ended_labels()]
 
     def free_labels(self, keys: Iterable[int]) -> None:
         """Gives labels back that have ended, and of which records, accounts and links have been taken."""
@@ -302,7 +312,17 @@ class Segment:
     @property
     def has_entered_python(self) -> bool:
         """A thread of the host has run Python, and its samples are of use."""
-        return bool(self._raw.python_entered)
+        return self._raw.python_state != _PYTHON_NONE
+
+    @property
+    def python_was_sampled(self) -> bool:
+        """Our pyroscope-io is up in the host, or was."""
+        return self._raw.python_state in {_PYTHON_SAMPLED, _PYTHON_PUSHED}
+
+    @property
+    def python_was_pushed(self) -> bool:
+        """It has ended, and has pushed all that it had."""
+        return self._raw.python_state == _PYTHON_PUSHED
 
     def offer_python(self, config: dict[str, str]) -> None:
         """Gives the host what host_python.py starts with."""

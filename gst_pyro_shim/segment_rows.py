@@ -20,7 +20,7 @@ class Label:
         path: "/pipeline0/bin0/x264enc0"; "" for CPU of no element.
         pipeline: name of the topmost bin; "" where there is none.
         kind: enum gp_label_kind, lowered: element, state_change, main, pool, task, thread, agent, before, unseen,
-            overflow.
+            overflow, loading.
     """
 
     name: str
@@ -39,6 +39,7 @@ FIXED_NAMES: Final = {
     "before": "[before the tracer]",
     "unseen": "[unseen threads]",
     "overflow": "[too many labels]",
+    "loading": "[loading plugins]",
 }
 UNSEEN: Final = Label(FIXED_NAMES["unseen"], kind="unseen")
 UNLABELLED: Final = Label(FIXED_NAMES["thread"], kind="thread")

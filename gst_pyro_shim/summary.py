@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Cut
 from gst_pyro_shim.places import settled
-from gst_pyro_shim.rows import Row, elements_of, row_json, ticks
+from gst_pyro_shim.rows import Row, elements_of, row_json
+from gst_pyro_shim.segment_rows import UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gst_pyro_shim.model import Profile, Sample
+    from gst_pyro_shim.model import Profile
     from gst_pyro_shim.stats import RunStats
 
 _NS: Final = 1e9
@@ -43,13 +44,14 @@ STACK_ENDS: Final[tuple[str, ...]] = (
     "leaf_only",
 )
 _COMPLETE_ENDS: Final = ("cfi", "scan")
-_UNTAGGED: Final = ("[other threads]", "", "")
-"""Whose Python it is where nobody said: a thread's that runs since before pyroscope-io was up."""
-_MAIN: Final = ("[main thread]", "", "")
 _MAX_RATE: Final = 1000
 """Hz; as in config.py. A file that says more is damaged."""
 _PYTHON_RATE_PART: Final = 4
 """Of the sample rate; as in csrc/python_agent.c."""
+_LEAST_EXCESS: Final = 0.005
+"""Of a process's CPU time: by less, two clocks agree."""
+_CLOCKS_APART_S: Final = 0.01
+"""They are not read at the same instant, and a thread that corrects an estimate was told up to 1 ms too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,25 @@ class Summary:
 
     @property
     def process_cpu_s(self) -> float:
-        """User + system CPU of the processes that reported, from their birth on."""
+        """User + system CPU of the processes that reported, from their birth on, by their own clocks."""
         return sum(one.process_cpu_s for one in self.stats)
+
+    @property
+    def unseen_s(self) -> float:
+        """Of `accounted_s`, what the clocks know of and no thread's account. 0 where that is next to nothing."""
+        return self._unless_small(
+            sum(row.self_ns for row in self.rows if row.name == UNSEEN.name) / _NS
+        )
+
+    @property
+    def excess_s(self) -> float:
+        """What all rows together have beyond the clocks; negative: what they lack. 0 where that is next to nothing."""
+        return self._unless_small(self.accounted_s - self.process_cpu_s)
+
+    def _unless_small(self, difference_s: float) -> float:
+        """Of accounts and clocks. Nothing is said of a process whose clock was never read."""
+        least_s = max(_CLOCKS_APART_S * len(self.stats), _LEAST_EXCESS * self.process_cpu_s)
+        return difference_s if self.process_cpu_s and abs(difference_s) > least_s else 0.0
 
     @property
     def samples(self) -> int:
@@ -93,8 +112,18 @@ class Summary:
 
     @property
     def python_samples(self) -> int:
-        """Samples of Python behind all rows."""
-        return sum(ticks(row.functions.total(), self.python_rate) for row in self.rows)
+        """pyroscope-io's samples behind all rows."""
+        return sum(row.python_samples for row in self.rows)
+
+    @property
+    def python_s(self) -> float:
+        """CPU in Python code, of all rows."""
+        return sum(row.python_ns for row in self.rows) / _NS
+
+    @property
+    def not_sampled_s(self) -> float:
+        """Of it, what no Python function is known of."""
+        return sum(row.not_sampled_ns for row in self.rows) / _NS
 
     @property
     def counters(self) -> Counter[str]:
@@ -145,10 +174,18 @@ class Summary:
             "duration_s": self.duration_s,
             "process_cpu_s": self.process_cpu_s,
             "accounted_cpu_s": self.accounted_s,
+            "unseen_cpu_s": self.unseen_s,
+            "excess_cpu_s": self.excess_s,
             "samples": self.samples,
             "sample_clock": ", ".join(self.sample_clocks),
             "sample_rate": max((one.sample_rate for one in self.stats), default=0),
-            "elements": [row_json(row, self.python_rate) for row in self.rows],
+            "elements": [row_json(row) for row in self.rows],
+            "python": {
+                "cpu_s": self.python_s,
+                "samples": self.python_samples,
+                "sample_rate": self.python_rate,
+                "not_sampled_cpu_s": self.not_sampled_s,
+            },
             "dropped": samples_dropped,
             "dropped_profiles": profiles_dropped,
             "stacks": {
@@ -188,12 +225,9 @@ def summarize(profile: Profile) -> Summary:
         if sample.cpu_ns:
             own.threads.add((sample.pid or lone_pid, sample.tid))
     for sample in profile.python:
-        found = _row_of(rows, sample)
-        if found is not None and sample.frames:
-            leaf = sample.frames[0]
-            found.functions[leaf.name, leaf.file] += sample.cpu_ns
-            for function in {(frame.name, frame.file) for frame in sample.frames}:
-                found.callers[function] += sample.cpu_ns
+        found = rows.get(elements_of(sample)[0])
+        if found is not None:
+            found.add_python(sample)
     return Summary(
         rows=sorted(
             rows.values(), key=lambda row: (-row.self_ns, -row.total_ns, row.path, row.name)
@@ -203,16 +237,6 @@ def summarize(profile: Profile) -> Summary:
         duration_s=_duration_s(profile, stats),
         cut=next(filter(None, map(Cut.from_comment, profile.comments)), Cut()),
     )
-
-
-def _row_of(rows: dict[tuple[str, str, str], Row], sample: Sample) -> Row | None:
-    """Whose Python it is."""
-    key = elements_of(sample)[0]
-    if key in rows and key != _UNTAGGED:
-        return rows[key]
-    others = rows.get(_UNTAGGED)
-    # The main thread tags itself, but not while it is within one call of C.
-    return others if others is not None and others.python_ns else rows.get(_MAIN)
 
 
 def _facts(comments: Iterable[str]) -> RunFacts | None:

@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 _HEADER: Final = struct.Struct("=7I2H")
 _KEY_BYTES: Final = 64 * 1024 * 1024
 """Of stacks in one window; beyond it only the ends of deep ones are kept."""
-_CLOCKS_APART_NS: Final = 10_000_000
-"""Accounts are closed before the process's clock is read, and know less than that by some 0.1 ms. A thread that
-corrects an estimate was told up to 1 ms too much."""
 
 
 class _Row:
@@ -64,9 +61,7 @@ class Window:
     Attributes:
         end_ns: of the last window, CLOCK_MONOTONIC; the next one begins there.
         accounted_ns: CPU time told so far, of all windows.
-        process_ns: CPU time of the process at the last close; never less than what accounts know.
-        twice_ns: what accounts knew beyond the process's own clock at the shim's last close: told twice. 0 where the
-            clocks can explain it.
+        process_ns: CPU time of the process by its own clock, at the last close. Accounts are closed before it is read.
         weight: ticks of all samples told so far.
         named_weight: of these, with a function's name for a leaf.
         dropped: what came out of the ring and could not be used, by reason.
@@ -88,7 +83,6 @@ class Window:
         self.end_ns = segment.start_mono_ns
         self.accounted_ns = 0
         self.process_ns = 0
-        self.twice_ns = 0
         self.weight = 0
         self.named_weight = 0
         self.dropped = {"dropped_unfinished": 0, "dropped_corrupt": 0}
@@ -184,10 +178,7 @@ class Window:
                 self._tell(rows, ended.told(owner), weights, 0)
             self._pending.clear()
         samples = [self._sample(one) for one in rows.values()]
-        self.process_ns = max(segment.process_cpu_ns, self.accounted_ns)
-        if segment.is_stopping:  # closed for the last time; one that was killed leaves an old clock
-            excess = self.accounted_ns - segment.process_cpu_ns
-            self.twice_ns = excess if excess > _CLOCKS_APART_NS else 0
+        self.process_ns = segment.process_cpu_ns
         unseen = self._unseen.take(self.process_ns, self.accounted_ns, final=final)
         if unseen:
             samples.append(_unseen_sample(unseen))

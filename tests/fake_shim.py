@@ -127,6 +127,12 @@ class FakeShim:
             parent = self._pipeline = self._pipeline or self.bin("pipeline0", factory="pipeline")
         return self.label("element", name, factory, parent, **more)
 
+    def own_work(self, bin_label: int) -> int:
+        """What a bin does itself."""
+        number = self.label("element", "", "bin", bin_label)
+        self.raw.labels[number].is_own_work = 1
+        return number
+
     def key(self, number: int) -> int:
         """A label's key."""
         return self.raw.labels[number].serial << lib.GP_LABEL_BITS | number

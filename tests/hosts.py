@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -20,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from build_requirements import pkg_config
-from gst_pyro_shim import paths
+from gst_pyro_shim import files, paths
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 TARGETS = Path(__file__).parent / "targets"
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -57,7 +58,7 @@ class Report:
     data: dict[str, Any]
 
     def __post_init__(self) -> None:
-        assert not self.data["counters"].get("accounted_twice_ms"), self.data["counters"]
+        assert self.data["excess_cpu_s"] <= 0 or self.data["notes"], self.data["excess_cpu_s"]
 
     @property
     def elements(self) -> dict[str, dict[str, Any]]:
@@ -79,10 +80,10 @@ def near_share(share: float, samples: float) -> Any:
 
 
 def needs_gstreamer(*elements: str) -> None:
-    """Skips where the distribution's GStreamer lacks what the test runs."""
+    """Skips where the distribution's GStreamer lacks what the test runs: names, after options of gst-inspect-1.0."""
     for element in elements:
         done = subprocess.run(
-            ["gst-inspect-1.0", "--exists", element], env=clean_environment(), check=False
+            ["gst-inspect-1.0", "--exists", *element.split()], env=clean_environment(), check=False
         )
         if done.returncode != 0:
             pytest.skip(f"this GStreamer has no {element}")
@@ -134,6 +135,42 @@ def run(
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
 
 
+def run_until(
+    condition: Callable[[], object], command: Sequence[str], env: Mapping[str, str], folder: Path
+) -> Done:
+    """Runs a program that goes on while the file is there that GP_TEST_UNTIL names: until `condition()` holds."""
+    until = folder / "until"
+    until.touch()
+    start = time.monotonic()
+    with subprocess.Popen(
+        command,
+        env={**env, "GP_TEST_UNTIL": str(until)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as host:
+        try:
+            wait_for(lambda: condition() or host.poll() is not None, TIMEOUT_S)
+            until.unlink()
+            out, err = host.communicate(timeout=TIMEOUT_S)
+        except BaseException:
+            host.kill()
+            raise
+    return Done(host.returncode, out, err, time.monotonic() - start)
+
+
+def has_python(output: Path, *wanted: tuple[str, str]) -> bool:
+    """A file of a program that still runs has samples of these Python functions, each under this element."""
+    if not output.exists():
+        return False
+    seen = {
+        (dict(one.labels)["element"], frame.name)
+        for one in files.read(output).python
+        for frame in one.frames
+    }
+    return seen >= set(wanted)
+
+
 def profile(
     command: Sequence[str],
     tmp_path: Path,
@@ -156,9 +193,20 @@ def profile(
         done = run([*words, "--", *command], clean_environment())
     else:
         done = run(command, environment(way, home, output=str(output), **settings))
-    # An agent beside its host may be later than the host's end, by a second at most.
-    wait_for(output.exists, what=f"no profile; stderr: {done.err}")
+    wait_for_profile(output, what=f"no profile; stderr: {done.err}")
     return done, report(output)
+
+
+def wait_for_profile(output: Path, what: str = "no profile") -> None:
+    """Until a process's file has its last word: an agent beside its host may be later than the host's end.
+
+    Raises:
+        AssertionError: there is no file. One without a last word, as of a program that took its agent with it, is
+            waited for and taken as it is.
+    """
+    wait_for(output.exists, what=what)
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: all(one.final for one in files.read(output).stats()))
 
 
 def report(output: Path) -> Report:

@@ -34,6 +34,8 @@ from tests.waiting import wait_for
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
 HOST = gst_launch("videotestsrc num-buffers=60 ! video/x-raw,width=640,height=360 ! fakesink")
+# Works for a quarter of a second and more: some of its samples have names.
+BUSY = gst_launch("videotestsrc num-buffers=400 ! video/x-raw,width=1280,height=720 ! fakesink")
 # perf_event_open, timer_create, memfd_create
 NUMBERS = {"x86_64": (298, 222, 319), "aarch64": (241, 107, 279)}
 
@@ -220,7 +222,7 @@ def test_a_host_that_becomes_a_daemon_goes_on(changes: Path, home: str) -> None:
 @pytest.mark.parametrize("home", HOMES)
 def test_where_the_hosts_stacks_are_limited_ours_are_not(home: str, tmp_path: Path) -> None:
     """libdw needs more than 128 KiB: the host died of it, or its profile was silently nothing."""
-    limited = ["sh", "-c", 'ulimit -s 128 && exec "$@"', "sh", *HOST]
+    limited = ["sh", "-c", 'ulimit -s 128 && exec "$@"', "sh", *BUSY]
     done, seen = profile(limited, tmp_path, home=home)
     assert (done.status, done.out, done.err) == (0, "", "")
     assert seen.data["samples"] > 0
@@ -235,7 +237,7 @@ def test_where_threads_have_small_stacks_by_default_ours_have_not(
     output = tmp_path / "x.pb.gz"
     env = environment("preload", home, output=str(output))
     env["LD_PRELOAD"] = f"{small}:{env['LD_PRELOAD']}"
-    done = run(HOST, env)
+    done = run(BUSY, env)
     assert (done.status, done.out, done.err) == (0, "", "")
     wait_for(output.exists)
     assert report(output).data["named_fraction"] > 0
@@ -251,7 +253,7 @@ def registry() -> None:
 def test_where_the_limit_is_too_small_for_an_agent_that_is_said(tmp_path: Path) -> None:
     """A Python that starts all the same is welcome."""
     output = tmp_path / "x.pb.gz"
-    limited = ["sh", "-c", 'ulimit -s 32 && exec "$@"', "sh", *HOST]
+    limited = ["sh", "-c", 'ulimit -s 32 && exec "$@"', "sh", *BUSY]
     done = run(limited, environment("preload", "process", output=str(output)))
     assert (done.status, done.out) == (0, "")
     if not done.err.startswith("gst-pyro: the agent ended early"):
@@ -260,7 +262,7 @@ def test_where_the_limit_is_too_small_for_an_agent_that_is_said(tmp_path: Path) 
 
 @pytest.mark.usefixtures("registry")
 def test_a_limit_that_is_the_hosts_own_choice_is_not_the_agents(tmp_path: Path) -> None:
-    limited = ["sh", "-c", 'ulimit -S -s 32 && exec "$@"', "sh", *HOST]
+    limited = ["sh", "-c", 'ulimit -S -s 32 && exec "$@"', "sh", *BUSY]
     done, seen = profile(limited, tmp_path, home="process")
     assert (done.status, done.out, done.err) == (0, "", "")
     assert seen.data["named_fraction"] > 0

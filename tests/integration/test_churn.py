@@ -28,7 +28,6 @@ OVERFLOWS = (
     "threads_full",
     "links_full",
     "unarmed",
-    "accounted_twice_ms",
 )
 
 

@@ -111,7 +111,8 @@ def owners_of_threads(output: Path) -> Counter[str]:
     for sample in pprof.samples:
         labels = {pprof.text(key): (text, number) for key, text, number in sample.labels}
         factory = pprof.text(labels.get("factory", (0, 0))[0])
-        met.setdefault(labels["tid"][1], set()).add(factory)
+        if "tid" in labels:  # [unseen threads] are those that nobody met
+            met.setdefault(labels["tid"][1], set()).add(factory)
     return Counter(next(iter(factories)) for factories in met.values() if len(factories) == 1)
 
 
@@ -157,16 +158,17 @@ gi.require_version("Gst", "1.0")
 from gi.repository import Gst
 Gst.init(None)
 Gst.deinit()
-time.sleep(0.4)
-x = 0
 start = time.thread_time()
-while time.thread_time() - start < 0.3:
-    x += 1
+while time.thread_time() - start < 0.5:
+    pass
+print(start)
 """
 
 
-@pytest.mark.parametrize(("stop", "least", "most"), [("true", 0.0, 0.25), ("false", 0.3, 2.0)])
-def test_stop_agent_on_dispose(stop: str, least: float, most: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", ["true", "false"])
+def test_stop_agent_on_dispose(stop: str, tmp_path: Path) -> None:
     """What runs after gst_deinit() is seen only where the agent was told to stay."""
-    _, report = profile([SYSTEM_PYTHON, "-c", AGENT_STAYS], tmp_path, stop_agent_on_dispose=stop)
-    assert least <= report.self_s("[main thread]") <= most
+    program = [SYSTEM_PYTHON, "-c", AGENT_STAYS]
+    done, report = profile(program, tmp_path, stop_agent_on_dispose=stop)
+    seen_s, until_then_s = report.self_s("[main thread]"), float(done.out)
+    assert seen_s < until_then_s if stop == "true" else seen_s >= 0.49

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim.decode import decode
-from tests.hosts import environment, gst_launch, needs_gstreamer, run
+from tests.hosts import environment, gst_launch, needs_gstreamer, run, wait_for_profile
 from tests.pprof_reader import parse_pprof
 from tests.pyroscope_client import CPU_TYPE
 from tests.pyroscope_server import PyroscopeServer
-from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +53,7 @@ def test_times_stay_complete_where_the_server_does_not_symbolize(tmp_path: Path)
         )
         done = run(gst_launch(PIPELINE), env)
         assert done.status == 0, done.err
-        wait_for(output.exists)
+        wait_for_profile(output)
         pushed = [
             raw for request in server.requests for one in request.series for _, raw in one.samples
         ]

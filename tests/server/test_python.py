@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Python functions on a server: a profile type of their own, under the elements' labels.
+"""Python functions on a server: a profile type of their own, under the elements' labels, with the accounts' time.
 
 Context: tests.
 """
@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import ast
 import secrets
-import time
 
 import pytest
 
-from tests.hosts import SYSTEM_PYTHON, TARGETS, environment, near_share, needs_gstreamer, run
+from gst_pyro_shim import files
+from tests.hosts import (
+    SYSTEM_PYTHON,
+    TARGETS,
+    environment,
+    near_share,
+    needs_gstreamer,
+    run,
+    run_until,
+    wait_for_profile,
+)
 from tests.pyroscope_client import Client
 from tests.python.test_host import fits_this_python
 from tests.waiting import wait_for
@@ -25,13 +34,13 @@ pytestmark = [
 ]
 
 PYTHON_TYPE = "python_cpu:cpu:nanoseconds:cpu:nanoseconds"
+PYTHON_COUNT_TYPE = "python_cpu:samples:count:cpu:nanoseconds"
 RATE_HZ = 1000
-PYTHON_RATE_HZ = RATE_HZ / 4
 
 
 @pytest.fixture(scope="module")
 def pushed(url, tmp_path_factory):
-    """A run: (service, client, CPU that each function of the program says it used)."""
+    """A run: (service, client, CPU that each function of the program says it used, its file)."""
     needs_gstreamer("appsink")
     folder = tmp_path_factory.mktemp("run")
     service = f"gp-test-python-{secrets.token_hex(4)}"
@@ -43,15 +52,20 @@ def pushed(url, tmp_path_factory):
         upload_interval="2",
         tags="site=test",
         spool_dir=str(folder / "spool"),
+        output=str(folder / "x.pb.gz"),
     )
     done = run([SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "4"], env)
     assert done.status == 0, done.err
-    time.sleep(2)
-    return service, Client(url), ast.literal_eval(done.out)
+    wait_for_profile(folder / "x.pb.gz")
+    profile, client = files.read(folder / "x.pb.gz"), Client(url)
+    # A query's total is a float of ns.
+    used_ns = sum(sample.cpu_ns for sample in profile.samples)
+    wait_for(lambda: client.flame(service_name=service).total >= used_ns - 1000, 30.0)
+    return service, client, ast.literal_eval(done.out), profile
 
 
 def test_it_has_a_type_of_its_own(pushed):
-    service, client, _ = pushed
+    service, client, _, _ = pushed
     assert PYTHON_TYPE in client.profile_types()
     native = client.flame(service_name=service)
     python = client.flame(PYTHON_TYPE, service_name=service)
@@ -60,8 +74,17 @@ def test_it_has_a_type_of_its_own(pushed):
     assert any("three_quarters" in path for path in python.paths)
 
 
+def test_each_element_has_its_python_time(pushed):
+    service, client, _, profile = pushed
+    for name in ("one-sink", "two-sink", "one-id", "two-id", "[main thread]", "[other threads]"):
+        of_it = [one for one in profile.samples if dict(one.labels)["element"] == name]
+        used_ns = sum(one.cpu_ns for one in of_it if one.python)
+        found = client.flame(PYTHON_TYPE, service_name=service, element=name)
+        assert found.total == pytest.approx(used_ns, rel=1e-6), name
+
+
 def test_functions_are_found_by_element(pushed):
-    service, client, used = pushed
+    service, client, used, _ = pushed
     for pipeline in ("one", "two"):
         labels = {"service_name": service, "element": f"{pipeline}-sink", "pipeline": pipeline}
         paths = client.flame(PYTHON_TYPE, **labels, factory="appsink", site="test").paths
@@ -72,7 +95,8 @@ def test_functions_are_found_by_element(pushed):
         whole_ns = sum(inside.values())
         share = inside["three_quarters"] / whole_ns
         truth = used["three_quarters"] / (used["three_quarters"] + used["one_quarter"])
-        assert share == near_share(truth, PYTHON_RATE_HZ * whole_ns / 1e9)
+        number = client.flame(PYTHON_COUNT_TYPE, **labels).total
+        assert share == near_share(truth, number)
     paths = client.flame(PYTHON_TYPE, service_name=service, element="one-id").paths
     assert any(path[-1] == "sink_pad_work" for path in paths)
     assert any(
@@ -90,13 +114,14 @@ def test_allocations_where_they_are_asked_for(url, tmp_path):
         "python_memory": "true",
         "spool_dir": str(tmp_path),
     }
-    program = [SYSTEM_PYTHON, str(TARGETS / "python_work.py"), "2", "numpy"]
-    assert run(program, environment("preload", **settings)).status == 0
+    program = [SYSTEM_PYTHON, str(TARGETS / "before_and_after.py"), "0"]
     client = Client(url)
 
     def has_arrived():
         kinds = [kind for kind in client.profile_types() if kind.startswith("memory:alloc_space:")]
         paths = client.flame(kinds[0], service_name=service).paths if kinds else ()
-        return any("brighten" in path for path in paths)
+        return any("allocate" in path for path in paths)
 
-    wait_for(has_arrived, 10.0)
+    done = run_until(has_arrived, program, environment("preload", **settings), tmp_path)
+    assert done.status == 0, done.err
+    assert has_arrived()

@@ -263,7 +263,7 @@ def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
 
     monkeypatch.setattr("gst_pyro_shim.python_samples.Collector", refuse)
     environ(output=tmp_path / "out.pb.gz", upload_interval=0.1)
-    shim.raw.python_entered = 1
+    shim.raw.python_state = 1
     with running(shim, "process"):
         burn(shim, 50)
         wait_for((tmp_path / "out.pb.gz").exists)

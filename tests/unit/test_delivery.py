@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import pytest
 
+from gst_pyro_shim import files
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import Delivery, OutputFile
@@ -250,3 +251,15 @@ def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_has_a_windows_python_functions_and_its_time_or_neither(said, tmp_path):
+    settings = Settings(spool_dir="", output=str(tmp_path / "a.pb.gz"))
+    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    whole = profiles.demo()
+    for _ in range(2):  # the second is not written: that would be too often
+        delivery.deliver_python(replace(whole, comments=[]))
+        delivery.deliver(whole, final=False)
+        found = files.read(tmp_path / "a.pb.gz")
+        told = sum(one.cpu_ns for one in found.samples)
+        assert sum(one.cpu_ns for one in found.python) == told == 3 * 10**9

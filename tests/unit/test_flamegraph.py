@@ -90,12 +90,13 @@ def test_elements_are_told_apart_and_located():
 def test_python_functions_go_with_their_element():
     labels = profiles.labels("x264enc0", "x264enc")
     native = [Sample((Frame("[python]"), profiles.X264), 1000, 1, labels)]
-    functions = [Sample((Frame(f"f{i}", file="/a/b/c.py"),), i + 1, 1, labels) for i in range(3)]
+    functions = [Sample((Frame(f"f{i}", file="/a/b/c.py"),), 100 * i, i, labels) for i in (1, 2, 3)]
     data = _data(Profile(1, 2, 3, native, python=functions))
     assert [(data["frames"][at][0], *told) for at, *told in data["python"]] == [
-        ("x264enc0", "f2", "b/c.py", 0.5),
-        ("x264enc0", "f1", "b/c.py", pytest.approx(1 / 3)),
-        ("x264enc0", "f0", "b/c.py", pytest.approx(1 / 6)),
+        ("x264enc0", "[python, not sampled]", "", 0.4),
+        ("x264enc0", "f3", "b/c.py", 0.3),
+        ("x264enc0", "f2", "b/c.py", 0.2),
+        ("x264enc0", "f1", "b/c.py", 0.1),
     ]
     assert data["nodes"][0][2] == 1
 
@@ -159,7 +160,7 @@ def test_no_name_turns_the_figures_beside_it_around():
     name = "a\u202eb\x1b\n"
     tags = (*profiles.labels(name, name), ("thread", name))
     frames = (Frame("[python]"), element_frame(name, name, f"/pipeline0/{name}"))
-    python = [Sample((Frame(name, file=name),), 10, 1, tags)]
+    python = [Sample((Frame(name, file=name),), 10**9, 1, tags)]
     text = flamegraph.page(
         replace(
             profiles.demo(program=name), samples=[Sample(frames, 10**9, 1, tags)], python=python

@@ -110,6 +110,16 @@ def test_namesakes_beyond_their_number_count_together(names):
     assert told[-3:] == [f"camera#{MAX_NAMESAKES}", "camera#*", "camera#*"]
 
 
+def test_what_a_bin_does_itself_is_an_elements(names):
+    first, second = pipeline(), pipeline()
+    names.label([first])
+    label = names.label([second._replace(kind="own_work")])
+    assert (label.name, label.path, label.pipeline) == ("camera#2", "/camera#2", "camera#2")
+    assert (label.factory, label.kind) == ("pipeline", "element")
+    source = Step(next(KEYS), "own_work", "src", "rtspsrc", auto_named=False)
+    assert names.label([second, source]).path == "/camera#2/src"
+
+
 def test_what_is_no_element_has_its_fixed_name(names):
     assert names.label([Step(1, "main", "", "", auto_named=False)]).name == "[main thread]"
     assert names.label([]).name == "[other threads]"

@@ -25,11 +25,10 @@ from gst_pyro_shim.segment import Segment
 from gst_pyro_shim.segment_rows import FIXED_NAMES
 from gst_pyro_shim.summary import summarize
 from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
-from tests.fake_shim import FakeShim, ffi
+from tests.fake_shim import FakeShim, ffi, lib
 
 CSRC = Path(__file__).parents[2] / "csrc"
 SINK = (("element", "sink"), ("factory", "appsink"), ("pipeline", "p"))
-OTHERS = (("element", "[other threads]"),)
 PATH = "/p/sink"
 FUNCTION = Frame("work", file="app.py", line=7)
 CALLER = Frame("on_sample", file="app.py", line=9)
@@ -43,8 +42,8 @@ def native(python_ns, other_ns):
     ]
 
 
-def seen(ns, labels=SINK, frames=(FUNCTION, CALLER)):
-    return Sample(frames, ns, 0, labels)
+def seen(ns, labels=SINK, frames=(FUNCTION, CALLER), ticks=0):
+    return Sample(frames, ns, ticks, labels)
 
 
 def push(url, token, raw, name="process_cpu", coding="identity"):
@@ -60,8 +59,8 @@ def push(url, token, raw, name="process_cpu", coding="identity"):
 
 class FakeDelivery:
     def __init__(self):
-        self.python, self.memory, self.dropped, self.said = [], [], {}, {}
-        self.deliver_python, self.deliver_memory = self.python.append, self.memory.append
+        self.memory, self.dropped, self.said = [], {}, {}
+        self.deliver_memory = self.memory.append
 
     def drop(self, reason, text, number=1):
         self.dropped[reason] = number
@@ -73,7 +72,7 @@ def test_the_host_is_told_and_its_profiles_are_taken():
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
         assert not segment.has_entered_python
-        shim.raw.python_entered = 1
+        shim.raw.python_state = 1
         assert segment.has_entered_python
         delivery = FakeDelivery()
         samples = PythonSamples(segment, Settings(), delivery, lambda *line: said.append(line))
@@ -93,13 +92,14 @@ def test_the_host_is_told_and_its_profiles_are_taken():
                 push(url, token, b"", "wall", coding="br")
             refused.value.close()
         samples.close()
+        profile = samples.take()
+        assert samples.take() is None
         segment.close()
-    [profile] = delivery.python
     assert delivery.memory == [b"of memory"]
     # Without a stack it says nothing; ticks follow from the period.
     assert profile.samples == [
         Sample((FUNCTION, CALLER), 50, 5, SINK),
-        Sample((FUNCTION, CALLER), 20, 2, OTHERS),
+        Sample((FUNCTION, CALLER), 20, 2, ()),
     ]
     assert delivery.dropped == {"unreadable": 1, "refused_push": 2}
     assert delivery.said["refused_push"] == 'of pyroscope-io: unknown compression "br"'
@@ -110,13 +110,13 @@ def test_what_finds_no_room_is_counted_and_the_newest_stay(monkeypatch):
     monkeypatch.setattr(python_samples, "_MAX_WAITING", 3)
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
-        shim.raw.python_entered = 1
+        shim.raw.python_state = 1
         delivery = FakeDelivery()
         samples = PythonSamples(segment, Settings(), delivery, lambda *_: None)
         for number in range(5):
             samples._take("memory", b"%d" % number)
             samples._take("wall", b"nobody wants it")
-        samples.deliver()
+        assert not samples.look()
         samples.close()
         segment.close()
     assert delivery.dropped == {"queue_full": 2}
@@ -126,17 +126,68 @@ def test_what_finds_no_room_is_counted_and_the_newest_stay(monkeypatch):
 def test_what_is_void_is_not_passed_on():
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
-        shim.raw.python_entered = 1
-        delivery = FakeDelivery()
-        samples = PythonSamples(segment, Settings(), delivery, lambda *_: None)
-        words = bytes(ffi.buffer(shim.raw.python_config)).split(b"\0")
-        config = dict(zip(words[::2], words[1::2], strict=False))
-        shim.raw.python_entered = 0
-        url, token = config[b"url"].decode(), config[b"token"].decode()
-        push(url, token, encode(Profile(1, 2, 10, [seen(50)])))
+        shim.raw.python_state = 1
+        samples = PythonSamples(segment, Settings(), FakeDelivery(), lambda *_: None)
+        samples._take("process_cpu", encode(Profile(1, 2, 10, [seen(50)])))
+        shim.raw.python_state = lib.GP_PYTHON_SAMPLED
+        assert samples.look()
+        samples._take("process_cpu", encode(Profile(1, 2, 10, [seen(50)])))
+        shim.raw.python_state = lib.GP_PYTHON_NONE
+        assert not samples.look()
         samples.close()
+        assert (samples.take(), samples.patience_s) == (None, 0)
         segment.close()
-    assert delivery.python == []
+
+
+@pytest.mark.parametrize(("setting_s", "interval_s"), [(10, 10), (0.1, 1)])
+def test_windows_end_with_the_pushes_of_pyroscope_io(setting_s, interval_s):
+    with FakeShim() as shim:
+        segment = Segment.from_fd(shim.fd)
+        shim.raw.python_state = lib.GP_PYTHON_ENTERED
+        samples = PythonSamples(
+            segment, Settings(upload_interval=setting_s), FakeDelivery(), lambda *_: None
+        )
+        assert not samples.look()
+        shim.raw.python_state = lib.GP_PYTHON_SAMPLED
+        assert samples.look()  # what was before is not sampled
+        assert (samples.take(), samples.patience_s) == (None, 2 * interval_s)
+        assert not samples.look()
+        samples._take("process_cpu", encode(Profile(1, 2, 10, [])))
+        assert samples.look()  # of nothing, too
+        assert (samples.take().samples, samples.patience_s) == ([], 2 * interval_s)
+        assert not samples.look()
+        for _ in range(2):
+            samples._take("process_cpu", encode(Profile(1, 2, 10, [seen(50)])))
+        assert samples.look()
+        assert [one.samples for one in samples.take().samples] == [5, 5]
+        # None came: the next window does not wait.
+        assert (samples.take(), samples.patience_s) == (None, 0)
+        samples._take("process_cpu", encode(Profile(1, 2, 10, [])))
+        samples.look()
+        samples.take()
+        assert samples.patience_s
+        segment.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "lost"), [("ENTERED", 0), ("SAMPLED", 1), ("PUSHED", 0), ("NONE", 0)]
+)
+@pytest.mark.parametrize("memory", ["none", "wanted", "came"])
+def test_what_did_not_come_before_the_end_is_counted(state, lost, memory):
+    with FakeShim() as shim:
+        segment = Segment.from_fd(shim.fd)
+        shim.raw.python_state = lib.GP_PYTHON_ENTERED
+        settings = Settings(python_memory=memory != "none")
+        samples = PythonSamples(segment, settings, FakeDelivery(), lambda *_: None)
+        if memory == "came":
+            samples._take("memory", b"of memory")
+            samples.look()
+        shim.raw.python_state = getattr(lib, f"GP_PYTHON_{state}")
+        assert samples.counters() == {
+            "python_end_lost": lost,
+            "python_memory_none": int(memory == "wanted"),
+        }
+        segment.close()
 
 
 def test_strangers_are_not_let_in():
@@ -150,7 +201,7 @@ def test_strangers_are_not_let_in():
 
 
 def test_a_file_keeps_them_apart():
-    profile = Profile(1, 2, 10, native(30, 10), python=[seen(50)])
+    profile = Profile(1, 2, 10, native(30, 10), python=[seen(50, ticks=5)])
     again = decode(encode(profile))
     assert again.samples == profile.samples
     assert again.python == profile.python
@@ -160,23 +211,43 @@ def test_a_file_keeps_them_apart():
 def test_merging_keeps_them_apart():
     merge = Merge()
     for _ in range(2):
-        merge.add(Profile(1, 2, 10, native(30, 10), python=[seen(50)]))
+        merge.add(Profile(1, 2, 10, native(30, 10), python=[seen(50, ticks=5)]))
     whole = merge.profile()
     assert sum(one.cpu_ns for one in whole.samples) == 80
-    assert [one.cpu_ns for one in whole.python] == [100]
+    assert [(one.cpu_ns, one.samples) for one in whole.python] == [(100, 10)]
 
 
-def test_native_says_how_much_and_python_says_where():
-    other = Frame("other", file="lib.py")
-    python = [seen(300), seen(100, frames=(other, CALLER))]
+OTHER = Frame("other", file="lib.py")
+
+
+@pytest.mark.parametrize(
+    ("work_ns", "other_ns", "told"),
+    [
+        # All of it is known.
+        (750, 250, [("work", "app.py", 750, 750, 3), ("other", "lib.py", 250, 250, 1)]),
+        # Never beyond what was told.
+        (
+            300,
+            100,
+            [
+                ("[python, not sampled]", "", 600, 600, 0),
+                ("work", "app.py", 300, 300, 3),
+                ("other", "lib.py", 100, 100, 1),
+            ],
+        ),
+        # Nor beyond what there is, as where native samples were lost on the way.
+        (3000, 1000, [("work", "app.py", 750, 750, 3), ("other", "lib.py", 250, 250, 1)]),
+    ],
+)
+def test_native_says_how_much_and_python_says_where(work_ns, other_ns, told):
+    python = [seen(work_ns, ticks=3), seen(other_ns, frames=(OTHER, CALLER), ticks=1)]
     summary = summarize(Profile(1, 2, 10, native(1000, 500), python=python))
     [row] = [row for row in summary.rows if row.path == PATH]
     assert (row.self_ns, row.python_ns) == (1500, 1000)
-    assert [tuple(one) for one in row.python()] == [
-        ("work", "app.py", 750, 750),
-        ("other", "lib.py", 250, 250),
-        ("on_sample", "app.py", 0, 1000),
-    ]
+    [*functions, caller] = [tuple(one) for one in row.python()]
+    assert functions == told
+    assert caller == ("on_sample", "app.py", 0, min(1000, work_ns + other_ns), 4)
+    assert sum(one.self_ns for one in row.python()) == row.python_ns
     assert summary.accounted_s == 1500e-9
 
 
@@ -206,32 +277,9 @@ def test_nested_elements_are_told_apart():
     deep = (*SINK, ("path", "/p/bin/sink"))
     frame = element_frame("sink", "appsink", "/p/bin/sink")
     samples = [*native(10, 0), Sample((Frame(PYTHON), frame), 20, 1, deep)]
-    profile = Profile(1, 2, 10, samples, python=[seen(1), seen(1, deep, (CALLER,))])
+    profile = Profile(1, 2, 10, samples, python=[seen(10), seen(20, deep, (CALLER,))])
     found = {row.path: [one.name for one in row.python()] for row in summarize(profile).rows}
     assert found == {PATH: ["work", "on_sample"], "/p/bin/sink": ["on_sample"]}
-
-
-def labelled(name, ns):
-    return Sample((Frame(PYTHON), element_frame(name)), ns, 1, (("element", name),))
-
-
-@pytest.mark.parametrize("tags", [(), OTHERS])
-def test_untagged_is_another_threads(tags):
-    python = [seen(4, tags), seen(2, (("element", "[main thread]"),), (CALLER,))]
-    samples = [labelled("[main thread]", 10), labelled("[other threads]", 30)]
-    rows = {row.name: row for row in summarize(Profile(1, 2, 10, samples, python=python)).rows}
-    assert [tuple(one)[:3:2] for one in rows["[other threads]"].python()] == [
-        ("work", 30),
-        ("on_sample", 0),
-    ]
-    assert [tuple(one)[:3:2] for one in rows["[main thread]"].python()] == [("on_sample", 10)]
-
-
-def test_untagged_is_the_main_threads_where_no_other_runs_python():
-    samples = [labelled("[main thread]", 10), labelled("[other threads]", 0)]
-    python = [seen(4, OTHERS)]
-    rows = {row.name: row for row in summarize(Profile(1, 2, 10, samples, python=python)).rows}
-    assert [one.self_ns for one in rows["[main thread]"].python()] == [10, 0]
 
 
 def test_both_sides_use_the_same_names():

@@ -19,13 +19,14 @@ from gst_pyro_shim import cli, files, gaps, report, summary
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
 from gst_pyro_shim.facts import RunFacts
 from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.profile import encode
 from tests import profiles
 
 ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
 WINDOW = Path(summary.__file__).with_name("window.py")
 AGENT = Path(summary.__file__).with_name("agent.py")
+PYTHON_SAMPLES = Path(summary.__file__).with_name("python_samples.py")
 FACTS = RunFacts(program="prog", end="ended with status 0")
 
 
@@ -111,7 +112,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
         "spooled": 2,
         "dropped_too_old": 5,
         "signal_taken": 6,
-        "accounted_twice_ms": 30,
+        "python_end_lost": 1,
     }
     text = _render(profiles.demo(counters=counters, agent_cpu_s=0.25, notes=["look: here"]))
     assert "dropped             4 (ring full 3, nested 1)" in text
@@ -119,7 +120,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
     assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
     assert "agent               0.250 s CPU outside the program" in text
     assert "took the sampling signal over in 6 windows" in text
-    assert "30 ms more are shown than the process has used" in text
+    assert "last push did not come from 1 processes" in text
     assert "note: look: here" in text
 
 
@@ -409,18 +410,70 @@ def test_no_sample_where_the_program_took_the_signal():
     assert "too short" not in text
 
 
+@pytest.mark.parametrize(
+    ("process_s", "share", "says"),
+    [
+        (2.94, "102.0", "0.060 s (2.0 %) more are shown than the process's own clock says"),
+        (2.99, "100.3", ""),  # within what two clocks differ by
+        (3.01, "99.7", ""),
+        (3.06, "98.0", "0.060 s (2.0 %) of what the process has used are not shown"),
+        (0.0, "", ""),  # its clock was never read
+    ],
+)
+def test_accounts_and_the_process_s_clock_are_both_shown(process_s, share, says):
+    profile = profiles.demo(process_cpu_s=process_s)
+    text = _render(profile)
+    assert (f"CPU accounted       {share} % of {process_s:.3f} s" in text) == bool(share)
+    assert says in text
+    assert ("more are shown" in text, "are not shown" in text) == ("more" in says, "not" in says)
+    found = summary.summarize(profile).as_json()
+    assert (found["process_cpu_s"], found["accounted_cpu_s"]) == (process_s, 3.0)
+    assert found["excess_cpu_s"] == pytest.approx(3.0 - process_s if says else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("unseen_s", "says"), [(0.06, "; 2.0 % in no thread's account"), (0.009, "")]
+)
+def test_what_no_account_holds_is_said_beside(unseen_s, says):
+    unseen = Sample((element_frame("[unseen threads]"),), int(unseen_s * 1e9), 0)
+    profile = profiles.demo(process_cpu_s=3.0 + unseen_s)
+    text = _render(replace(profile, samples=[*profile.samples, unseen]))
+    assert f"until its profile was closed{says}\n" in text
+    assert "are shown" not in text
+
+
+def test_two_short_clocks_may_differ_by_some_milliseconds():
+    samples = [Sample((Frame("f"), profiles.X264), 109 * 10**6, 1)]
+    profile = replace(profiles.demo(process_cpu_s=0.1), samples=samples)
+    assert "more are shown" not in _render(profile)
+
+
 def test_on_how_many_samples_python_functions_rest():
     tags = profiles.labels("x264enc0", "x264enc")
     seen = [
-        Sample((Frame(name), Frame("caller")), ns, 0, tags)
-        for name, ns in (("work", 800_000_000), ("rest", 400_000_000))
+        Sample((Frame(name), Frame("caller")), ns, ticks, tags)
+        for name, ns, ticks in (("work", 500_000_000, 20), ("rest", 250_000_000, 10))
     ]
+    seen.append(Sample((NOT_SAMPLED,), 50_000_000, 0, tags))
     native = [Sample((Frame(PYTHON), profiles.X264), 10**9, 100)]
     profile = replace(profiles.demo(), samples=native, python=seen)
-    assert "Python functions    30 samples at 25 Hz" in _render(profile)
-    [row] = summary.summarize(profile).as_json()["elements"]
-    found = {one["function"]: one["samples"] for one in row["python"]}
-    assert found == {"work": 20, "rest": 10, "caller": 30}
+    # What was told as such, and what was not told at all: its profile is missing.
+    says = "Python functions    0.750 s by 30 samples at 25 Hz, 0.250 s not sampled"
+    assert says in _render(profile)
+    data = summary.summarize(profile).as_json()
+    assert data["python"] == {
+        "cpu_s": 1.0,
+        "samples": 30,
+        "sample_rate": 25,
+        "not_sampled_cpu_s": 0.25,
+    }
+    [row] = data["elements"]
+    assert {one["function"]: (one["cpu_s"], one["samples"]) for one in row["python"]} == {
+        "work": (0.5, 20),
+        "rest": (0.25, 10),
+        "caller": (0.0, 30),
+        "[python, not sampled]": (0.25, 0),
+    }
     text = (ABI.parent / "python_agent.c").read_text()
     assert f"RATE_PART = {summary._PYTHON_RATE_PART}," in text
 
@@ -446,7 +499,7 @@ def test_why_no_python_function_was_seen(home, says):
     profile = replace(profiles.demo(agent_home=home), samples=[python])
     assert f"Python functions were seen for none of 1.0 s: {says}" in _render(profile)
     assert "were seen for none" not in _render(replace(profile, python=[seen]))
-    short = replace(profile, samples=[replace(python, cpu_ns=10**8)])
+    short = replace(profile, samples=[replace(python, cpu_ns=10**8 - 1)])
     assert "were seen for none" not in _render(short)
 
 
@@ -573,5 +626,6 @@ def test_names_of_counters_are_those_of_the_abi():
         name for name in names if name.startswith("stacks_")
     }
     names |= set(re.findall(r'counters\["(\w+)"\] =', AGENT.read_text()))
+    names |= set(re.findall(r'"(python_\w+)": int', PYTHON_SAMPLES.read_text()))
     assert set(gaps.WARNINGS) <= names
     assert set(report._ENDS) == set(summary.STACK_ENDS)

@@ -97,6 +97,24 @@ def test_an_element_is_read_with_the_bins_around_it(shim, segment):
     assert [step.kind for step in segment.path(shim.key(shim.label("main")))] == ["main"]
 
 
+def test_what_a_bin_does_itself_stands_where_the_bin_is(shim, segment):
+    pipeline = shim.bin("camera", factory="pipeline")
+    source = shim.bin("src", factory="rtspsrc")
+    work = shim.own_work(source)
+    shim.move(source, pipeline)
+    path = segment.path(shim.key(work))
+    assert [(step.kind, step.name, step.factory) for step in path] == [
+        ("state_change", "camera", "pipeline"),
+        ("own_work", "src", "rtspsrc"),
+    ]
+    assert path[1].key == shim.key(source)
+    key = shim.key(work)
+    shim.end_label(work)
+    segment.free_labels([key])
+    shim.own_work(pipeline)
+    assert segment.path(key) == []
+
+
 @pytest.mark.parametrize("key", [0, 5, 2**24 - 1, 2**55])
 def test_a_label_that_does_not_exist_is_in_nothing(segment, key):
     assert segment.path(key) == []

@@ -198,28 +198,11 @@ def test_cpu_that_nobody_accounted_is_unseen_at_the_end(bench):
     assert bench.window.process_ns == 50 * MS
 
 
-def test_the_process_is_never_less_than_its_accounts(bench):
+def test_the_process_is_what_its_own_clock_says(bench):
     slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
     bench.shim.account(slot, label, 30 * MS)
-    bench.close(process_ns=10 * MS, final=True)
-    assert bench.window.process_ns == 30 * MS
-    assert bench.window.twice_ns == 0  # it did not come to its last close: the clock is old
-
-
-def test_what_accounts_know_beyond_the_process_was_told_twice(bench):
-    slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
-    bench.shim.account(slot, label, 30 * MS)
-    bench.shim.raw.host_state = lib.GP_HOST_STOPPING
-    bench.close(process_ns=10 * MS, final=True)
-    assert bench.window.twice_ns == 20 * MS
-
-
-def test_what_the_clocks_can_explain_was_not_told_twice(bench):
-    slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
-    bench.shim.account(slot, label, 30 * MS)
-    bench.shim.raw.host_state = lib.GP_HOST_STOPPING
-    bench.close(process_ns=20 * MS, final=True)
-    assert bench.window.twice_ns == 0
+    assert by_element(bench.close(process_ns=10 * MS, final=True)) == {"e": 30}
+    assert (bench.window.process_ns, bench.window.accounted_ns) == (10 * MS, 30 * MS)
 
 
 def test_kinds_of_cpu_of_no_element_have_their_names_and_no_factory(bench):

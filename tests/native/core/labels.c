@@ -126,7 +126,8 @@ TEST (a_new_thread_takes_its_creators_element_along)
   enter (TOP, label);
   CHECK_EQUAL (base_of_new_thread (), label);
   enter (TOP - STEP, pipeline);
-  CHECK_EQUAL (base_of_new_thread (), pipeline);
+  CHECK_EQUAL (base_of_new_thread (), gp_label_own_work (pipeline));
+  CHECK (gp_label_own_work (pipeline) != pipeline);
   leave (TOP);
   CHECK_EQUAL (base_of_new_thread (), thread);
 }
@@ -194,6 +195,29 @@ TEST (a_label_takes_its_elements_new_name)
   gp_label_rename (inner, "b", false);
   CHECK (strcmp (path (one), "/b/enc") == 0);
   CHECK_EQUAL (g_segment->labels_moved, moved + 2);
+}
+
+TEST (what_a_bin_does_itself_is_an_elements_and_ends_with_the_bin)
+{
+  core_start (100);
+  uint32_t outer = bin ("camera"), source = bin ("src"), one = element ("one");
+  gp_label_set_parent (source, outer);
+  uint32_t work_of = gp_label_own_work (source);
+  CHECK (work_of != source);
+  CHECK_EQUAL (gp_label_own_work (source), work_of);
+  CHECK_EQUAL (gp_label_own_work (work_of), work_of);
+  CHECK_EQUAL (gp_label_own_work (one), one);
+  CHECK_EQUAL (g_segment->labels[work_of].kind, GP_LABEL_ELEMENT);
+  CHECK (strcmp (path (work_of), "/camera/src") == 0);
+  CHECK_EQUAL (gp_label_topmost (work_of), outer);
+  CHECK (gp_label_ref (work_of)); /* a thread of the bin's */
+  gp_label_gone (outer);
+  gp_label_gone (source);
+  CHECK_EQUAL (g_segment->labels[source].state, GP_SLOT_LIVE);
+  gp_label_unref (work_of);
+  CHECK_EQUAL (g_segment->labels[work_of].state, GP_SLOT_ENDED);
+  CHECK_EQUAL (g_segment->labels[source].state, GP_SLOT_ENDED);
+  CHECK_EQUAL (g_segment->labels[outer].state, GP_SLOT_ENDED);
 }
 
 TEST (a_path_that_is_too_long_loses_its_root)

@@ -191,6 +191,12 @@ TEST (gstreamers_pools_set_the_base)
   CHECK_EQUAL (run (pool, g_items), one);
   CHECK_EQUAL (g_depth, 0);
   push_as (pipeline, pool, g_items);
+  uint32_t label = run (pool, g_items);
+  CHECK_EQUAL (label, gp_label_own_work (pipeline));
+  CHECK_EQUAL (g_segment->labels[label].kind, GP_LABEL_ELEMENT);
+  /* Whoever needed the pool first, it is everybody's. */
+  gp_label_set_base (gp_thread_known (), gp_label_fixed (GP_LABEL_MAIN));
+  gp_pool_push (pool, g_items, NULL);
   CHECK_EQUAL (run (pool, g_items), gp_label_fixed (GP_LABEL_TASK));
 }
 

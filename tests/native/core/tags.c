@@ -46,6 +46,12 @@ nothing (void)
 {
 }
 
+static void
+refer (PyObject *object)
+{
+  (void) object;
+}
+
 static PyObject *
 make_text (const char *text, ptrdiff_t bytes, const char *errors)
 {
@@ -86,6 +92,8 @@ start_python (void)
     .PyErr_Fetch_ = fetch,
     .PyErr_Restore_ = give_back,
     .PyErr_Clear_ = nothing,
+    .Py_IncRef_ = refer,
+    .Py_DecRef_ = refer,
     .PyUnicode_DecodeUTF8_ = make_text,
     .Py_BuildValue_ = make_tuple,
     .PyObject_CallObject_ = call,
@@ -108,6 +116,26 @@ TEST (errno_is_as_it_was)
   g_calls = 0;
   gp_python_ensure ();
   CHECK_EQUAL (errno, ENOENT);
+  CHECK (g_calls > 0);
+}
+
+/* The next user of a label's row is another element. */
+TEST (tags_change_with_the_element)
+{
+  core_start (100);
+  start_python ();
+  uint32_t main_thread = gp_label_fixed (GP_LABEL_MAIN), one = element ("one");
+  gp_label_set_base (gp_thread_known (), one);
+  gp_python_restore (NULL);
+  gp_label_set_base (gp_thread_known (), main_thread);
+  gp_label_gone (one);
+  meet_others (100, 1 << 20);
+  free_ended ();
+  while (element ("two") != one)
+    continue;
+  gp_label_set_base (gp_thread_known (), one);
+  g_calls = 0;
+  gp_python_restore (NULL);
   CHECK (g_calls > 0);
 }
 

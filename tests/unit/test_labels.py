@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Labels whose rows are freed: what stacks say of them is kept until the window's end."""
+
+from __future__ import annotations
+
+import pytest
+
+from gst_pyro_shim.labels import Labels
+from gst_pyro_shim.naming import Names, Step
+
+
+class Rows:
+    """One element in a pipeline, until its row is freed."""
+
+    def __init__(self):
+        self.labels_moved = 0
+        self.is_freed = False
+
+    def path(self, key):
+        if self.is_freed:
+            return []
+        return [
+            Step(1, "state_change", "session", "pipeline", False),
+            Step(key, "element", "encoder", "x264enc", False),
+        ]
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_stack_names_an_element_whose_row_was_freed_in_the_window(moved):
+    """Another element's move has all frames forgotten, and the stacks that were resolved with them."""
+    rows = Rows()
+    labels = Labels(rows, Names(200, lambda _: False))
+    assert labels.frame(7).name == "encoder"
+    rows.labels_moved += moved
+    labels.refresh()
+    labels.freed([7])
+    rows.is_freed = True
+    assert labels.frame(7).name == "encoder"
+    labels.end_window()
+    assert labels.frame(7).name == "[other threads]"
