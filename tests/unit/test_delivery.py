@@ -255,7 +255,7 @@ def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
 
 def test_a_file_has_a_windows_python_functions_and_its_time_or_neither(said, tmp_path):
     settings = Settings(spool_dir="", output=str(tmp_path / "a.pb.gz"))
-    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    delivery = Delivery(settings, 7, lambda _, text: said.append(text))
     whole = profiles.demo()
     for _ in range(2):  # the second is not written: that would be too often
         delivery.deliver_python(replace(whole, comments=[]))
