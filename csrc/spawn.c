@@ -153,8 +153,8 @@ gp_spawn_prepare (int memory_fd)
   if (embedded_is_asked_for () || getcwd (folder, sizeof folder) == NULL)
     return;
   gp_handover_name (g_chosen_python, g_agent_name);
-  if (gp_handover_to_agent (g_agent_name, folder, memory_fd))
-    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which another program has started", (int) g_segment->agent_pid);
+  /* Said by the poller: what the host's log functions wait for, this thread may hold. */
+  gp_handover_to_agent (g_agent_name, folder, memory_fd);
 }
 
 void
@@ -246,8 +246,10 @@ is_to_be_embedded (void)
 void
 gp_spawn_agent (void)
 {
-  if (gp_load (&g_segment->agent_home) != 0)
-    return; /* one has taken it */
+  if (gp_load (&g_segment->agent_home) != 0) {
+    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which was there", (int) g_segment->agent_pid);
+    return;
+  }
   if (!gp_where_find (g_chosen_python)) {
     gp_spawn_refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
