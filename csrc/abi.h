@@ -166,7 +166,8 @@ struct gp_label
   uint32_t refs;        /* shim: of the element, accounts, children, work that waits */
   uint32_t gone;        /* shim: 1 once the element is */
   uint32_t room;        /* shim: bytes at name, kept for the row's next user */
-  uint32_t own_work;    /* shim: of a bin, the label of what it does itself, which has a reference; 0: none yet */
+  uint32_t own_work;    /* shim: of a bin, the label of what it does itself, which has a reference; 0: none
+                            yet; this label: a plain bin or pipeline, which only holds others */
   uint32_t is_own_work; /* 1: this is such a label. Its parent is the bin's label: name and place are the bin's */
   uint64_t overflow_ns; /* atomic: CPU of threads that found no slot or no account */
 };

@@ -60,9 +60,9 @@ struct gp_meter
   bool is_checked;            /* the clock was read when the open stretch began, and will be at its end */
   struct gp_tally *estimated; /* tallies with an estimate */
   struct gp_tally **table;    /* by label, open addressing, at most half full */
-  uint32_t table_log2;
-  uint32_t tallies;  /* in the table */
-  uint32_t sweep_at; /* with so many, those of elements that are gone are looked for */
+  uint32_t table_shift;       /* it has 1 << (32 - table_shift) places */
+  uint32_t tallies;           /* in the table */
+  uint32_t sweep_at;          /* with so many, those of elements that are gone are looked for */
   uint32_t sweeps;
   struct gp_tally *free;
   struct gp_slab *slabs;   /* the poller reads them, under the registry lock */

@@ -71,7 +71,7 @@ take_tally (struct gp_meter *meter)
 static void
 insert (struct gp_meter *meter, struct gp_tally *tally)
 {
-  uint32_t mask = (1u << meter->table_log2) - 1, at = gp_tally_place (meter, tally->label);
+  uint32_t mask = UINT32_MAX >> meter->table_shift, at = gp_tally_place (meter, tally->label);
   while (meter->table[at] != NULL)
     at = (at + 1) & mask;
   meter->table[at] = tally;
@@ -82,7 +82,7 @@ unmap_table (struct gp_thread *thread)
 {
   struct gp_meter *meter = &thread->meter;
   if (meter->table != thread->first_table)
-    munmap (meter->table, sizeof meter->table[0] << meter->table_log2);
+    munmap (meter->table, sizeof meter->table[0] << (32 - meter->table_shift));
 }
 
 /* Anew, with place for twice as many tallies as there are. False: there is no memory for a larger one, and all is as
@@ -95,19 +95,19 @@ rebuild_table (struct gp_thread *thread)
   while (meter->tallies > 1u << (log2 - 2))
     log2++;
   struct gp_tally **table = log2 == GP_FIRST_TABLE_LOG2 ? thread->first_table : NULL;
-  if (table == NULL && log2 != meter->table_log2)
+  if (table == NULL && log2 != 32 - meter->table_shift)
     table = map (sizeof *table << log2);
-  if (table == NULL && log2 > meter->table_log2)
+  if (table == NULL && log2 > 32 - meter->table_shift)
     return false;
   if (table == NULL) {
     table = meter->table;
-    log2 = meter->table_log2;
+    log2 = 32 - meter->table_shift;
   }
   if (table != meter->table)
     unmap_table (thread);
   memset (table, 0, sizeof *table << log2);
   meter->table = table;
-  meter->table_log2 = log2;
+  meter->table_shift = 32 - log2;
   for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = slab->next)
     for (uint32_t i = 0; i < slab->used; i++)
       if (slab->tallies[i].label != 0)
@@ -201,7 +201,7 @@ gp_tally_make (struct gp_thread *thread, uint32_t label)
     sweep (thread);
     pthread_mutex_unlock (&g_registry);
   }
-  bool has_place = 2 * (meter->tallies + 1) <= 1u << meter->table_log2 || rebuild_table (thread);
+  bool has_place = 2 * (meter->tallies + 1) <= 1u << (32 - meter->table_shift) || rebuild_table (thread);
   struct gp_tally *tally = has_place ? take_tally (meter) : NULL;
   if (tally == NULL)
     return meter->current; /* out of memory: the time stays where it is */
@@ -226,7 +226,7 @@ gp_tallies_init (struct gp_thread *thread)
   meter->slabs->next = NULL;
   meter->slabs->used = 0;
   meter->table = thread->first_table;
-  meter->table_log2 = GP_FIRST_TABLE_LOG2;
+  meter->table_shift = 32 - GP_FIRST_TABLE_LOG2;
   memset (meter->table, 0, GP_FIRST_TABLE * sizeof meter->table[0]);
   memset (meter->slabs->tallies, 0, sizeof meter->slabs->tallies);
   meter->sweep_at = FIRST_SWEEP;

@@ -24,19 +24,18 @@ GP_INTERNAL void gp_tallies_end (struct gp_thread *thread, bool own);
 static inline uint32_t
 gp_tally_place (const struct gp_meter *meter, uint32_t label)
 {
-  return label * 0x9e3779b1u >> (32 - meter->table_log2);
+  return label * 0x9e3779b1u >> meter->table_shift;
 }
 
 /* NULL: the thread has none. */
 static inline struct gp_tally *
 gp_tally_known (const struct gp_meter *meter, uint32_t label)
 {
-  uint32_t mask = (1u << meter->table_log2) - 1;
-  for (uint32_t at = gp_tally_place (meter, label);; at = (at + 1) & mask) {
-    struct gp_tally *tally = meter->table[at];
-    if (tally == NULL || tally->label == label)
-      return tally;
-  }
+  uint32_t at = gp_tally_place (meter, label);
+  struct gp_tally *tally = meter->table[at];
+  while (tally != NULL && __builtin_expect (tally->label != label, 0))
+    tally = meter->table[at = (at + 1) & (UINT32_MAX >> meter->table_shift)];
+  return tally;
 }
 
 static inline struct gp_tally *

@@ -94,6 +94,9 @@ make_label (GstElement *element, uint32_t parent)
   GST (g_free) (name);
   if (label == gp_label_fixed (GP_LABEL_OVERFLOW))
     return label;
+  GType type = G_TYPE_FROM_INSTANCE (element);
+  if (type == GST (gst_pipeline_get_type) () || type == GST (gst_bin_get_type) ())
+    gp_label_without_own_work (label);
   if (GST (g_object_replace_qdata) (
           (GObject *) element, g_label_key, NULL, GUINT_TO_POINTER (label), on_element_gone, NULL))
     return label;

@@ -56,11 +56,11 @@ gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)
   return (uintptr_t) pad | (side == GP_PAD_PEER_LOCKED ? GP_PAD_PEER : side == GP_PAD_OWN_LOCKED ? GP_PAD_OWN : side);
 }
 
-/* Of the pad that a key is of. */
+/* Of the pad that a key is of, whatever its side. A pad is larger than 64 bytes. */
 static inline uint32_t *
 gp_elements_pad_generation (uintptr_t key)
 {
-  return &g_pad_generations[(key >> 3) * 0x9e3779b97f4a7c15u >> (64 - GP_PAD_GENERATIONS_LOG2)];
+  return &g_pad_generations[key >> 6 & ((1 << GP_PAD_GENERATIONS_LOG2) - 1)];
 }
 
 static inline struct gp_pad_set *

@@ -99,6 +99,9 @@ gp_label_current (const struct gp_thread *thread, uintptr_t sp)
  * other labels: the label given. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL uint32_t gp_label_own_work (uint32_t label);
 
+/* The bin is a plain one: what its threads do is its state change. Right behind gp_label_make(). MT-Safe | AS-Safe */
+GP_INTERNAL void gp_label_without_own_work (uint32_t label);
+
 /* The label that work handed to another thread takes along: the element in force, a bin as an element, or the agent;
  * else 0. It lives as long as the thread runs under it. MT-Safe lock | AS-Unsafe lock */
 static inline uint32_t

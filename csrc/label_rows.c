@@ -122,11 +122,17 @@ gp_label_unref (uint32_t label)
   }
 }
 
-static void
-drop_own_work (struct gp_label *row)
+void
+gp_label_without_own_work (uint32_t label)
 {
-  uint32_t own = __atomic_exchange_n (&row->own_work, 0, __ATOMIC_SEQ_CST);
-  if (own != 0)
+  gp_store (&g_segment->labels[label].own_work, label);
+}
+
+static void
+drop_own_work (uint32_t label)
+{
+  uint32_t own = __atomic_exchange_n (&g_segment->labels[label].own_work, 0, __ATOMIC_SEQ_CST);
+  if (own != 0 && own != label)
     gp_label_gone (own);
 }
 
@@ -135,7 +141,7 @@ gp_label_gone (uint32_t label)
 {
   struct gp_label *row = &g_segment->labels[label];
   __atomic_store_n (&row->gone, 1, __ATOMIC_SEQ_CST);
-  drop_own_work (row);
+  drop_own_work (label);
   gp_label_unref (label);
 }
 
@@ -155,7 +161,7 @@ gp_label_own_work (uint32_t label)
     return none;
   }
   if (__atomic_load_n (&row->gone, __ATOMIC_SEQ_CST) != 0) /* meanwhile */
-    drop_own_work (row);
+    drop_own_work (label);
   return own;
 }
 
