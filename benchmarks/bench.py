@@ -19,6 +19,7 @@ from benchmarks import (
     bench_pipeline,
     bench_probe,
     bench_python,
+    bench_short,
     bench_stacks,
     bench_unwind,
 )
@@ -32,6 +33,7 @@ PARTS = {
     "pipeline": bench_pipeline.rows,
     "probe": bench_probe.rows,
     "python": bench_python.rows,
+    "short": bench_short.rows,
     "churn": bench_churn.rows,
 }
 

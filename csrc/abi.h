@@ -63,8 +63,9 @@ enum gp_agent_state
 
 enum gp_agent_home
 {
-  GP_HOME_EMBEDDED = 1,
-  GP_HOME_PROCESS = 2
+  GP_HOME_EMBEDDED = 1,  /* in the host */
+  GP_HOME_PROCESS = 2,   /* a process of its own */
+  GP_HOME_CONTROLLER = 3 /* in the controller: `run` */
 };
 
 /* What the host's Python and pyroscope-io in it are up to. */
@@ -284,7 +285,7 @@ struct gp_segment
   struct gp_taken threads_taken;
   struct gp_taken accounts_taken;
   uint32_t threads_seen; /* shim: threads ever registered */
-  int32_t agent_pid;     /* shim: of an agent beside the host; 0: none */
+  int32_t agent_pid;     /* shim: of an agent beside the host, or of the controller; 0: none, or not known here */
   uint64_t counters[32]; /* shim: enum gp_counter */
 
   uint64_t head; /* shim, atomic: words reserved */

@@ -20,6 +20,34 @@ static int cffi_start_python (void);
 __attribute__ ((visibility ("default"))) int gp_agent_main (
     int memory_fd, const char *python, const char *entries, char *why, unsigned long why_bytes);
 
+__attribute__ ((visibility ("default"))) void gp_agent_finalize (void);
+
+static PyThreadState *g_state; /* NULL: there is no interpreter */
+
+/* What an interpreter leaves behind for the next one: how it was configured, in variables that Python 3.12 and later
+ * warn of, hence by name. */
+static const char *const g_left_names[] = { "Py_BytesWarningFlag", "Py_DebugFlag", "Py_DontWriteBytecodeFlag",
+  "Py_FrozenFlag", "Py_HashRandomizationFlag", "Py_IgnoreEnvironmentFlag", "Py_InspectFlag", "Py_InteractiveFlag",
+  "Py_IsolatedFlag", "Py_NoSiteFlag", "Py_NoUserSiteDirectory", "Py_OptimizeFlag", "Py_QuietFlag", "Py_UTF8Mode",
+  "Py_UnbufferedStdioFlag", "Py_VerboseFlag" };
+enum
+{
+  LEFT = sizeof g_left_names / sizeof g_left_names[0]
+};
+static int g_left[LEFT];
+
+static void
+keep_or_put_back (bool put_back)
+{
+  for (int i = 0; i < LEFT; i++) {
+    int *variable = dlsym (RTLD_DEFAULT, g_left_names[i]);
+    if (variable != NULL && put_back)
+      *variable = g_left[i];
+    else if (variable != NULL)
+      g_left[i] = *variable;
+  }
+}
+
 static bool
 initialize (const char *python, char *why, unsigned long why_bytes)
 {
@@ -93,6 +121,7 @@ gp_agent_main (int memory_fd, const char *python, const char *entries, char *why
     snprintf (why, why_bytes, "there is a Python in this process already");
     return 0;
   }
+  keep_or_put_back (false);
   if (!initialize (python, why, why_bytes))
     return 0;
   /* The module's own start-up takes SIGINT for Python, whoever imports it later: now, and undone. */
@@ -102,12 +131,30 @@ gp_agent_main (int memory_fd, const char *python, const char *entries, char *why
       give_back (i, &before[i]);
   extend_path (entries);
   if (cffi_start_python () != 0) {
+    g_state = PyEval_SaveThread ();
     snprintf (why, why_bytes, "cffi does not start");
     return 0;
   }
-  PyEval_SaveThread ();
+  g_state = PyEval_SaveThread ();
   int done = gp_agent_run (memory_fd);
   if (done == 0)
     snprintf (why, why_bytes, "the agent's Python code failed, see above");
   return done != 0;
+}
+
+/* Takes the interpreter down, on the thread that has brought it up: the host wants one of its own. */
+void
+gp_agent_finalize (void)
+{
+  if (g_state == NULL)
+    return;
+  PyEval_RestoreThread (g_state);
+  g_state = NULL;
+  Py_FinalizeEx ();
+  keep_or_put_back (true);
+  /* The paths that ours was started with. No part of the API, so it may be missing. */
+  void (*forget_paths) (void) = NULL;
+  *(void **) &forget_paths = dlsym (RTLD_DEFAULT, "_PyPathConfig_ClearGlobal");
+  if (forget_paths != NULL)
+    forget_paths ();
 }

@@ -4,5 +4,5 @@
  * Context: agent.
  */
 
-/* agent.run(fd, "embedded"), in Python; 0 where it raised. */
+/* agent.run(fd), in Python; 0 where it raised. */
 int gp_agent_run (int fd);

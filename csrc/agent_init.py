@@ -19,4 +19,4 @@ def gp_agent_run(fd):
     sys.dont_write_bytecode = os.stat(gst_pyro_shim.__file__).st_uid != os.geteuid()
     from gst_pyro_shim import agent
 
-    return agent.run(fd, "embedded")
+    return agent.run(fd)

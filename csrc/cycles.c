@@ -85,16 +85,23 @@ read_both (uint64_t *cycles, uint64_t *ns)
 }
 
 void
+gp_cycles_begin (void)
+{
+#if defined(__x86_64__)
+  unsigned eax, ebx, ecx, edx;
+  g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
+#endif
+  read_both (&g_base.cycles, &g_base.ns);
+}
+
+void
 gp_cycles_calibrate (void)
 {
   uint64_t cycles, ns;
-  if (g_base.ns == 0) {
-#if defined(__x86_64__)
-    unsigned eax, ebx, ecx, edx;
-    g_counter_invariant = __get_cpuid (0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8) != 0;
-#endif
+  if (g_base.ns == 0)
+    gp_cycles_begin ();
+  if (g_ns_per_cycle == 0) {
     read_both (&cycles, &ns);
-    g_base = (struct moment) { cycles, ns };
     for (int i = 0; i < BASE_READS && ns - g_base.ns < BASE_NS; i++)
       read_both (&cycles, &ns);
     set_rate (cycles - g_base.cycles, ns - g_base.ns);

@@ -17,7 +17,11 @@ extern GP_INTERNAL uint64_t g_ns_per_cycle;
 extern GP_INTERNAL bool g_counter_invariant;
 #endif
 
-/* Finds the counter's rate; takes a millisecond. Called again, over an ever longer base. MT-Unsafe | AS-Unsafe */
+/* Notes both clocks: a millisecond later the rate is known. MT-Unsafe | AS-Safe */
+GP_INTERNAL void gp_cycles_begin (void);
+
+/* Finds the counter's rate; waits for what is left of that millisecond. Called again, over an ever longer base.
+ * MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_cycles_calibrate (void);
 
 /* What a later calibration makes of a reading of both clocks. MT-Unsafe | AS-Safe */

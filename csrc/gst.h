@@ -47,9 +47,11 @@
   X (gst_pad_get_peer)                                                                                                 \
   X (gst_pad_get_type)                                                                                                 \
   X (gst_pipeline_get_type)                                                                                            \
+  X (gst_plugin_get_filename)                                                                                          \
+  X (gst_plugin_list_free)                                                                                             \
   X (gst_proxy_pad_get_type)                                                                                           \
-  X (gst_registry_find_plugin)                                                                                         \
   X (gst_registry_get)                                                                                                 \
+  X (gst_registry_get_plugin_list)                                                                                     \
   X (gst_segtrap_is_enabled)                                                                                           \
   X (gst_structure_free)                                                                                               \
   X (gst_structure_from_string)                                                                                        \

@@ -166,6 +166,26 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   count_stack (walk.end);
 }
 
+bool
+gp_handler_meets (const void *context, uintptr_t start, uintptr_t end)
+{
+  struct gp_thread *thread = gp_thread_known ();
+  if (thread == NULL || thread->in_handler || !atomic_load_explicit (&thread->ready, memory_order_acquire))
+    return false;
+  thread->in_handler = true; /* frames[] is ours until then */
+  struct gp_regs regs = gp_regs_of (context);
+  struct gp_stack stack = find_stack (thread, context);
+  struct gp_walk_result walk = { .depth = 0 };
+  if (stack.lo != 0 && has_room (&stack))
+    gp_unwind (
+        &regs, &stack, NULL, 0, thread->root.sp != 0 ? &thread->root : NULL, thread->frames, GP_MAX_FRAMES, &walk);
+  bool found = false;
+  for (uint32_t i = 0; i < walk.depth && !found; i++)
+    found = thread->frames[i] >= start && thread->frames[i] < end;
+  thread->in_handler = false;
+  return found;
+}
+
 struct gp_thread *
 gp_tick_owner (const siginfo_t *info)
 {

@@ -40,6 +40,7 @@ enum
 
 _Atomic bool g_imports_pending;
 _Atomic bool g_imports_deepbind;
+_Atomic bool g_imports_at_loader;
 struct gp_import g_imports_rows[GP_ROWS];
 size_t g_imports_row_count;
 
@@ -71,7 +72,9 @@ static void
 settle_one (struct gp_pass *pass)
 {
   struct link_map *map = NULL;
+  atomic_store (&g_imports_at_loader, true);
   void *handle = dlopen (pass->left_name, RTLD_LAZY | RTLD_NOLOAD);
+  atomic_store (&g_imports_at_loader, false);
   bool held = handle != NULL && dlinfo (handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_addr == pass->left_bias
               && (uintptr_t) map->l_ld == pass->left_dynamic;
   *pass = (struct gp_pass) {
@@ -82,8 +85,10 @@ settle_one (struct gp_pass *pass)
     .left_name = pass->left_name,
   };
   run (pass);
+  atomic_store (&g_imports_at_loader, true);
   if (handle != NULL)
     dlclose (handle);
+  atomic_store (&g_imports_at_loader, false);
 }
 
 void

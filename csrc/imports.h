@@ -36,6 +36,10 @@ struct gp_import
 /* The n rows at table stay in use. Redirects nothing yet. Lifecycle, once. MT-Unsafe | AS-Unsafe heap */
 GP_INTERNAL void gp_imports_init (const struct gp_import *table, size_t n);
 
+/* Set by the poller around what takes the loader's lock: the thread that waits for it at the host's end may be the one
+ * that holds the lock (stop.c). */
+extern GP_INTERNAL _Atomic bool g_imports_at_loader;
+
 /* Redirects the slots of all modules that came since the last pass. Never waits for a dlopen in another thread; what is
  * not ready yet is left to a later pass. Keeps errno and dlerror. MT-Safe | AS-Unsafe lock */
 GP_INTERNAL void gp_imports_pass (void);

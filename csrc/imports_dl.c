@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
+#include "embed.h"
 #include "imports.h"
 #include "modules.h"
 
@@ -43,6 +44,7 @@ gp_imports_route_dlopen (const char *name, int mode)
 {
   if (name == NULL || (mode & RTLD_NOLOAD) != 0 || !atomic_load (&g_active))
     return (dlopen_function) g_real_dlopen;
+  gp_embed_before_dlopen (name);
   if ((mode & RTLD_DEEPBIND) != 0)
     atomic_store_explicit (&g_imports_deepbind, true, memory_order_relaxed); /* orders nothing: set before the call */
   /* Relaxed: a hint for those who make a pass. The module is not there yet, so a pass lowers the flag only if it finds

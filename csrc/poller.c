@@ -12,12 +12,12 @@
 #include "gst.h"
 #include "imports.h"
 #include "label.h"
-#include "lifecycle.h"
 #include "modules.h"
 #include "names.h"
 #include "python.h"
 #include "sampler.h"
 #include "spawn.h"
+#include "stop.h"
 #include "thread.h"
 #include "workers.h"
 
@@ -113,40 +113,60 @@ look_around (void)
   gp_python_poll ();
 }
 
-static void
-run (int memory_fd)
+/* Whether all goes on. */
+static bool
+look_after_agent (void)
 {
-  bool announced = false;
+  static bool announced;
+  if (!announced && gp_load_acquire (&g_segment->agent_state) == GP_AGENT_RUNNING) {
+    announced = true;
+    gp_stop_agent_runs ();
+  }
+  if (agent_is_over ())
+    return false;
+  if (gp_spawn_agent_lives () || gp_spawn_elsewhere ())
+    return true;
+  say_agent_ended ();
+  gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
+  gp_segment_signal (&g_segment->wake);
+  return false;
+}
+
+static void
+profile_until_the_end (void)
+{
   unsigned periods = 0;
-  log_sample_clock ();
-  gp_spawn_agent (memory_fd);
-  while (!agent_is_over () && !gp_lifecycle_is_ending ()) {
+  while (!gp_stop_is_wanted () && look_after_agent ()) {
     uint32_t seen = gp_load_acquire (&g_segment->poll);
+    /* First, for a host that ends at once needs one look only, the last. */
+    if (!gp_stop_is_wanted ())
+      gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
+    if (gp_stop_is_wanted ())
+      return;
     look_around ();
     close_window (false);
     pass_log_on ();
     if (++periods % CALIBRATE_PERIODS == 0)
       gp_account_calibrate ();
-    if (!announced && gp_load_acquire (&g_segment->agent_state) == GP_AGENT_RUNNING) {
-      announced = true;
-      gp_lifecycle_agent_runs ();
-    }
-    if (!gp_spawn_agent_lives () && !agent_is_over ()) {
-      say_agent_ended ();
-      gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
-      gp_segment_signal (&g_segment->wake);
-    }
-    if (!gp_lifecycle_is_ending ())
-      gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
   }
+}
+
+static void *
+poller_main (void *unused)
+{
+  (void) unused;
+  log_sample_clock ();
+  gp_spawn_agent ();
+  profile_until_the_end ();
   look_around ();
   gp_python_stop ();
   close_window (true);
-  gp_lifecycle_retire ();
+  gp_stop_profiling ();
   /* Again, behind all that hooks could account meanwhile. */
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);
   gp_segment_signal (&g_segment->wake);
+  gp_stop_closed ();
   while (!agent_is_over () && gp_spawn_agent_lives ()) {
     uint32_t state = gp_load_acquire (&g_segment->agent_state);
     pass_log_on ();
@@ -156,18 +176,12 @@ run (int memory_fd)
   pass_log_on ();
   if (!agent_is_over ())
     say_agent_ended ();
-  gp_lifecycle_over ();
-}
-
-static void *
-poller_main (void *memory_fd)
-{
-  run ((int) (intptr_t) memory_fd);
+  gp_stop_over ();
   return NULL;
 }
 
 int
-gp_poller_start (int memory_fd)
+gp_poller_start (void)
 {
-  return gp_workers_start_own (poller_main, (void *) (intptr_t) memory_fd, "gst-pyro");
+  return gp_workers_start_own (poller_main, NULL, "gst-pyro");
 }

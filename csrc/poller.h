@@ -12,7 +12,7 @@
 
 #include "segment.h"
 
-/* Starts the poller, which starts the agent on the segment's descriptor. Returns an errno or 0. */
-GP_INTERNAL int gp_poller_start (int memory_fd);
+/* Starts the poller, which starts the agent where no controller is. Returns an errno or 0. */
+GP_INTERNAL int gp_poller_start (void);
 
 #endif

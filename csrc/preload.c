@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include "cycles.h"
 #include "gst.h"
 #include "lifecycle.h"
 
@@ -60,6 +61,7 @@ on_load (void)
     return;
   *slash = '\0';
   g_preloaded = true;
+  gp_cycles_begin ();
   append (getenv ("GST_PLUGIN_PATH_1_0") != NULL ? "GST_PLUGIN_PATH_1_0" : "GST_PLUGIN_PATH", path, ':');
   append ("GST_TRACERS", "pyroscope", ';');
 }

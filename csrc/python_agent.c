@@ -20,9 +20,9 @@
 #include <unistd.h>
 #include "gst.h"
 #include "kernel.h"
-#include "lifecycle.h"
 #include "python_api.h"
 #include "python_tags.h"
+#include "stop.h"
 #include "workers.h"
 
 enum
@@ -179,7 +179,7 @@ wait_for_offer (void)
 {
   uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + OFFER_MS * 1000000ull;
   while (gp_load_acquire (&g_segment->python_offered) == 0) { /* pairs with the release in gp_reader_offer_python() */
-    if (gp_lifecycle_is_ending () || gp_clock_ns (CLOCK_MONOTONIC) > deadline)
+    if (gp_stop_is_wanted () || gp_clock_ns (CLOCK_MONOTONIC) > deadline)
       return false;
     gp_segment_wait (&g_segment->python_offered, 0, 100);
   }

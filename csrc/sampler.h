@@ -68,4 +68,8 @@ GP_INTERNAL struct gp_thread *gp_tick_owner (const siginfo_t *info);
 /* The signal handler. AS-Safe */
 GP_INTERNAL void gp_handler (int number, siginfo_t *info, void *context);
 
+/* Another signal's handler: whether a frame of the stack that it interrupted, on a thread of ours, lies in [start,
+ * end). False where that cannot be told. context: its ucontext_t. MT-Safe | AS-Safe */
+GP_INTERNAL bool gp_handler_meets (const void *context, uintptr_t start, uintptr_t end);
+
 #endif

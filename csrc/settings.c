@@ -12,6 +12,8 @@
 #include <strings.h>
 #include "gst.h"
 
+bool g_settings_file;
+
 static size_t g_params_used;
 
 static bool
@@ -98,6 +100,13 @@ gp_settings_get (const char *field)
     name[at++] = field[i] >= 'a' && field[i] <= 'z' ? (char) (field[i] - 'a' + 'A') : field[i];
   const char *environment = secure_getenv (name), *given = param (field);
   return given == NULL || (environment != NULL && is_overridden (field)) ? environment : given;
+}
+
+bool
+gp_settings_is_set (const char *field)
+{
+  const char *text = gp_settings_get (field);
+  return text != NULL && *text != '\0';
 }
 
 uint32_t

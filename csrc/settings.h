@@ -19,6 +19,12 @@ GP_INTERNAL bool gp_settings_take (const char *params);
  * parameter, environment. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL const char *gp_settings_get (const char *field);
 
+/* Whether there is a text that is not empty. MT-Unsafe | AS-Unsafe */
+GP_INTERNAL bool gp_settings_is_set (const char *field);
+
+/* A file takes the profile; read once, at the start. */
+extern GP_INTERNAL bool g_settings_file;
+
 GP_INTERNAL uint32_t gp_settings_sample_rate (void);
 GP_INTERNAL bool gp_settings_stop_on_dispose (void);
 

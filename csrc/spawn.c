@@ -1,144 +1,74 @@
 /* SPDX-License-Identifier: MIT */
-/* spawn.c: which Python, which home, and the start itself.
+/* spawn.c: which home, and the start itself.
  *
- * Context: poller, and for the embedded home the agent's own thread.
+ * Context: poller.
  */
 #define _GNU_SOURCE
 #include "spawn.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+#include "clock.h"
+#include "embed.h"
 #include "gst.h"
+#include "handover.h"
 #include "kernel.h"
-#include "lifecycle.h"
+#include "libpython.h"
 #include "sampler.h"
 #include "settings.h"
-#include "workers.h"
+#include "stop.h"
+#include "where.h"
 
-#define AGENT_FD 3
-#define STACK_BYTES (8u << 20)
-
-/* What the record beside the package says (gst_pyro_shim/paths.py writes it), corrected by GST_PYROSCOPE_PYTHON and by
- * a virtual environment that holds the agent's own file. Empty: not known. */
-static struct
+enum
 {
-  char python[PATH_MAX];
-  char libpython[PATH_MAX];
-  char entries[4 * PATH_MAX]; /* of sys.path, colons between */
-  char agent[PATH_MAX];
-} g_where;
+  AGENT_FD = 3,
+  UNBORN_MS = 500,
+  STACK_BYTES = 8 << 20
+};
 
 /* of the environment, as it was when the tracer was made */
 static char **g_environment; /* NULL: out of memory */
 static char g_chosen_python[PATH_MAX], g_chosen_home[16];
 
+static char g_agent_name[GP_HANDOVER_NAME];
 static int g_memory_fd;
 
+/* A host that lives for some milliseconds only does not pay for the start of a Python meanwhile. Until there is
+ * something to do, or the host ends. */
 static void
-take_line (FILE *file, char *into, size_t bytes)
+wait_until_due (void)
 {
-  if (file == NULL || fgets (into, (int) bytes, file) == NULL)
-    into[0] = '\0';
-  into[strcspn (into, "\n")] = '\0';
-}
-
-/* The folder above the one this object was loaded from, symbolic links resolved. */
-static bool
-find_package (char package[PATH_MAX])
-{
-  Dl_info info;
-  if (dladdr ((void *) (uintptr_t) gp_spawn_agent, &info) == 0 || realpath (info.dli_fname, package) == NULL)
-    return false;
-  for (int i = 0; i < 2; i++) {
-    char *slash = strrchr (package, '/');
-    if (slash == NULL)
-      return false;
-    *slash = '\0';
+  uint64_t due = g_segment->start_mono_ns + UNBORN_MS * 1000000ull, now;
+  while ((now = gp_clock_ns (CLOCK_MONOTONIC)) < due) {
+    uint32_t seen = gp_load_acquire (&g_segment->wake);
+    if (gp_load (&g_segment->host_state) >= GP_HOST_STOPPING || gp_load (&g_segment->python_state) != 0)
+      return;
+    gp_segment_wait (&g_segment->wake, seen, (unsigned) ((due - now) / 1000000 + 1));
   }
-  return true;
-}
-
-/* The Python of the virtual environment that the agent is installed in. */
-static void
-find_environment (const char *agent)
-{
-  char folder[PATH_MAX], file[PATH_MAX + 32];
-  snprintf (folder, sizeof folder, "%s", agent);
-  for (char *slash = strrchr (folder, '/'); slash != NULL; slash = strrchr (folder, '/')) {
-    *slash = '\0';
-    snprintf (file, sizeof file, "%s/pyvenv.cfg", folder);
-    if (access (file, R_OK) != 0)
-      continue;
-    snprintf (file, sizeof file, "%s/bin/python", folder);
-    if (strlen (file) < sizeof g_where.python)
-      strcpy (g_where.python, file);
-    return;
-  }
-}
-
-static bool
-find_python (void)
-{
-  char package[PATH_MAX], record[PATH_MAX + 32];
-  if (!find_package (package))
-    return false;
-  snprintf (record, sizeof record, "%s/agent-python.txt", package);
-  FILE *file = fopen (record, "re");
-  take_line (file, g_where.python, sizeof g_where.python);
-  take_line (file, g_where.libpython, sizeof g_where.libpython);
-  take_line (file, g_where.entries, sizeof g_where.entries);
-  take_line (file, g_where.agent, sizeof g_where.agent);
-  if (file != NULL)
-    fclose (file);
-  if (g_where.agent[0] == '\0'
-      && snprintf (g_where.agent, sizeof g_where.agent, "%s/libgstpyro-agent.so", package)
-             >= (int) sizeof g_where.agent)
-    return false;
-  find_environment (g_where.agent);
-  if (g_chosen_python[0] != '\0')
-    strcpy (g_where.python, g_chosen_python);
-  return g_where.python[0] != '\0';
-}
-
-static int
-is_libpython (struct dl_phdr_info *info, size_t bytes, void *data)
-{
-  (void) bytes, (void) data;
-  const char *slash = strrchr (info->dlpi_name, '/');
-  return strncmp (slash != NULL ? slash + 1 : info->dlpi_name, "libpython", 9) == 0;
-}
-
-/* Two interpreters in one process break each other: in 20 of 20 runs a gst-launch with a Python element failed once
- * ours was there first. */
-static bool
-host_may_run_python (void)
-{
-  if (dlsym (RTLD_DEFAULT, "Py_IsInitialized") != NULL || dl_iterate_phdr (is_libpython, NULL) != 0)
-    return true;
-  GstPlugin *plugin = GST (gst_registry_find_plugin) (GST (gst_registry_get) (), "python");
-  if (plugin != NULL)
-    GST (gst_object_unref) (plugin);
-  return plugin != NULL;
 }
 
 /* In the forked child: only what is AS-Safe, for other threads of the host may have held any lock. */
 static void
 become_agent (char *const arguments[], char *const environment[])
 {
+  static const int end[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
   sigset_t none;
   int null = open ("/dev/null", O_RDWR);
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
+  /* Until it has a name of its own, who ends all programs of the host's name does not mean it. */
+  for (size_t i = 0; i < sizeof end / sizeof end[0]; i++)
+    signal (end[i], SIG_IGN);
+  prctl (PR_SET_NAME, "gst-pyro-agent");
   setsid (); /* the terminal's Ctrl-C is for the host */
   /* As is its limit of stacks: to start a Python takes 48 KiB. */
   struct rlimit stack;
@@ -158,6 +88,11 @@ become_agent (char *const arguments[], char *const environment[])
 #endif
     for (int fd = AGENT_FD + 1; fd < 4096; fd++)
       close (fd);
+  wait_until_due ();
+  for (size_t i = 0; i < sizeof end / sizeof end[0]; i++)
+    signal (end[i], SIG_DFL);
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
   execve (arguments[0], arguments, environment);
   _exit (127);
 }
@@ -187,16 +122,43 @@ take_setting (const char *field, char *into, size_t bytes)
     strcpy (into, text);
 }
 
-void
-gp_spawn_read_environment (void)
+static bool
+embedded_is_asked_for (void)
 {
+  return strcmp (g_chosen_home, "embedded") == 0;
+}
+
+static bool
+process_is_asked_for (void)
+{
+  return strcmp (g_chosen_home, "process") == 0;
+}
+
+/* Pid 1 of a container, or a subreaper: the agent's process would become its child, and be seen by its waitpid(-1). */
+static bool
+takes_orphans (void)
+{
+  int reaper = 0;
+  return g_segment->host_pid == 1 || (prctl (PR_GET_CHILD_SUBREAPER, &reaper) == 0 && reaper != 0);
+}
+
+void
+gp_spawn_prepare (int memory_fd)
+{
+  g_memory_fd = memory_fd;
   g_environment = agent_environment ();
   take_setting ("python", g_chosen_python, sizeof g_chosen_python);
   take_setting ("agent", g_chosen_home, sizeof g_chosen_home);
+  char folder[PATH_MAX];
+  if (embedded_is_asked_for () || getcwd (folder, sizeof folder) == NULL)
+    return;
+  gp_handover_name (g_chosen_python, g_agent_name);
+  /* Said by the poller: what the host's log functions wait for, this thread may hold. */
+  gp_handover_to_agent (g_agent_name, folder, memory_fd);
 }
 
-static void
-refuse (const char *why, const char *what)
+void
+gp_spawn_refuse (const char *why, const char *what)
 {
   gp_say (
       "no agent, nothing is profiled: %s%s. `python -m gst_pyro_shim path` writes down which Python to use", why, what);
@@ -204,19 +166,17 @@ refuse (const char *why, const char *what)
   gp_segment_signal (&g_segment->poll);
 }
 
-static void
-start_process (void)
+int
+gp_spawn_process (void)
 {
   /* -I: no PYTHON* variables, no user's or current folder on sys.path. */
   static char script[] = "import os, sys; sys.path.extend(sys.argv[1].split(':')); "
-                         "from gst_pyro_shim import agent; os._exit(agent.run(int(sys.argv[2]), 'process'))";
-  char fd[] = { '0' + AGENT_FD, '\0' };
-  char *const arguments[] = { g_where.python, "-I", "-c", script, g_where.entries, fd, NULL };
+                         "from gst_pyro_shim import agents; "
+                         "os._exit(agents.run(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))";
+  char fd[] = { '0' + AGENT_FD, '\0' }, pid[16];
+  snprintf (pid, sizeof pid, "%d", (int) g_segment->host_pid);
+  char *const arguments[] = { g_where.python, "-I", "-c", script, g_where.entries, fd, pid, g_agent_name, NULL };
   g_segment->agent_home = GP_HOME_PROCESS;
-  if (g_environment == NULL || access (g_where.python, X_OK) != 0) {
-    refuse ("cannot run ", g_where.python);
-    return;
-  }
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
    * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
    * us alone; a single one would not do, since execve() makes SIGCHLD of it. */
@@ -233,12 +193,12 @@ start_process (void)
   else
     while (waitpid (between, NULL, __WCLONE) < 0 && errno == EINTR)
       continue;
-  if (g_segment->agent_pid <= 0) {
-    refuse ("cannot fork: ", strerror (-g_segment->agent_pid));
+  int error = g_segment->agent_pid < 0 ? -g_segment->agent_pid : 0;
+  if (error != 0)
     g_segment->agent_pid = 0;
-    return;
-  }
-  gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);
+  else
+    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);
+  return error;
 }
 
 /* One that has ended may stand in the list for ever: pid 1 of a container need not be one that reaps. */
@@ -267,58 +227,50 @@ gp_spawn_agent_lives (void)
   return (kill (pid, 0) == 0 || errno != ESRCH) && !is_zombie (pid);
 }
 
-/* The agent's thread in the embedded home; comes back when the agent is done. */
-static void *
-embedded_main (void *unused)
+/* libc tells an agent in here another time than the kernel, where it is faked. A Go program ends without exit handlers,
+ * and an agent in it with it. */
+static bool
+may_be_embedded (void)
 {
-  (void) unused;
-  /* Global: extension modules take the API's names from there. */
-  if (g_where.libpython[0] != '\0')
-    dlopen (g_where.libpython, RTLD_NOW | RTLD_GLOBAL);
-  void *library = dlopen (g_where.agent, RTLD_NOW | RTLD_GLOBAL);
-  int (*agent_main) (int, const char *, const char *, char *, unsigned long) = NULL;
-  char why[PATH_MAX] = "";
-  if (library == NULL) {
-    const char *error = dlerror ();
-    snprintf (why, sizeof why, "%s", error != NULL ? error : g_where.agent);
-  } else {
-    *(void **) &agent_main = dlsym (library, "gp_agent_main");
-  }
-  /* 0 never means success: it is what cffi returns where its Python code fails. */
-  if (agent_main != NULL && agent_main (g_memory_fd, g_where.python, g_where.entries, why, sizeof why) == 1) {
-    /* Without the segment, whose descriptor the host may have closed, it cannot say that it is over. */
-    uint32_t none = GP_AGENT_NONE;
-    if (__atomic_compare_exchange_n (
-            &g_segment->agent_state, &none, GP_AGENT_REFUSED, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-      gp_segment_signal (&g_segment->poll);
-    return NULL;
-  }
-  if (gp_load (&g_segment->agent_state) != GP_AGENT_NONE)
-    return NULL;
-  gp_gst_log (GST_LEVEL_WARNING, "the agent cannot be embedded (%s), it gets a process", why);
-  start_process ();
-  return NULL;
+  return !process_is_asked_for () && !gp_clock_is_faked ();
+}
+
+static bool
+is_to_be_embedded (void)
+{
+  return may_be_embedded ()
+         && (embedded_is_asked_for ()
+             || (takes_orphans () && !gp_sampler_host_takes_all () && !gp_libpython_may_come ()));
 }
 
 void
-gp_spawn_agent (int memory_fd)
+gp_spawn_agent (void)
 {
-  g_memory_fd = memory_fd;
-  if (!find_python ()) {
-    refuse ("no record of a Python beside ", "libgstpyro.so");
+  if (gp_load (&g_segment->agent_home) != 0) {
+    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which was there", (int) g_segment->agent_pid);
     return;
   }
-  bool process = strcmp (g_chosen_home, "process") == 0 || gp_clock_is_faked ();
-  bool embedded = strcmp (g_chosen_home, "embedded") == 0;
-  if (process || (!embedded && (gp_sampler_host_takes_all () || host_may_run_python ()))) {
-    start_process ();
+  if (!gp_where_find (g_chosen_python)) {
+    gp_spawn_refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
   }
-  g_segment->agent_home = GP_HOME_EMBEDDED;
-  gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_where.agent);
-  int error = gp_workers_start_own (embedded_main, NULL, "gst-pyro-agent");
-  if (error != 0)
-    refuse ("no thread: ", strerror (error));
-  else
-    gp_lifecycle_agent_embedded ();
+  if (is_to_be_embedded ()) {
+    gp_embed (g_memory_fd);
+    return;
+  }
+  if (g_environment == NULL || access (g_where.python, X_OK) != 0) {
+    gp_spawn_refuse ("cannot run ", g_where.python);
+    return;
+  }
+  int error = gp_spawn_process ();
+  if (error != 0 && !gp_spawn_elsewhere ())
+    gp_spawn_refuse ("cannot fork: ", strerror (error));
+}
+
+bool
+gp_spawn_elsewhere (void)
+{
+  return may_be_embedded () && !embedded_is_asked_for () && !gp_stop_is_wanted ()
+         && gp_load (&g_segment->agent_home) == GP_HOME_PROCESS && gp_load (&g_segment->agent_state) == GP_AGENT_NONE
+         && !gp_libpython_may_come () && gp_embed (g_memory_fd);
 }

@@ -17,6 +17,7 @@
  */
 #include "gst.h"
 #include "lifecycle.h"
+#include "stop.h"
 
 typedef struct
 {
@@ -43,7 +44,7 @@ gst_pyro_tracer_constructed (GObject *object)
 static void
 gst_pyro_tracer_dispose (GObject *object)
 {
-  gp_lifecycle_dispose ();
+  gp_stop_at_dispose ();
   parent_class->dispose (object);
 }
 

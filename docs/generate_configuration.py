@@ -46,8 +46,8 @@ the agent takes the virtual environment around its own file (`pyvenv.cfg`), and 
 
 The preloaded library appends itself to `GST_PLUGIN_PATH` (or `GST_PLUGIN_PATH_1_0`, where that is set)
 and `pyroscope` to `GST_TRACERS`. `run` passes `GST_PYROSCOPE_OVERRIDE`, the names of the settings that
-were given as flags, and `GST_PYROSCOPE_COLLECTOR` with `GST_PYROSCOPE_COLLECTOR_TOKEN`, by which the agent
-finds the controller. None of these is for users.
+were given as flags, and `GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. None of these is
+for users.
 """
 
 

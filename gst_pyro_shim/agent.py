@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The agent: empties the ring, makes a profile of each window, delivers it, and ends within a second.
+"""The agent of one host: empties the ring, makes a profile of each window, delivers it, and ends within a second.
 
-Context: agent, one thread; in the host's process (embedded) or in one beside it (process), where it outlives a host
-that was killed.
+Context: agent, one thread; in the host's process (embedded), in one beside it or in the controller, where it outlives a
+host that was killed (agents.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -22,15 +23,20 @@ from gst_pyro_shim.host import Host
 from gst_pyro_shim.model import Profile
 from gst_pyro_shim.openssl import keep_at_exit
 from gst_pyro_shim.python_time import python_profile
-from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Home, Segment
+from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Segment
 from gst_pyro_shim.stats import RunStats
 from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gst_pyro_shim.config import Settings
+    from gst_pyro_shim.debuginfod import Debuginfod
     from gst_pyro_shim.delivery import Delivery
+    from gst_pyro_shim.merge import Merge
     from gst_pyro_shim.python_samples import PythonSamples
     from gst_pyro_shim.segment_rows import Label
+    from gst_pyro_shim.symbolize import Files
     from gst_pyro_shim.window import Window
 
 DRAIN_S: Final = 0.25
@@ -41,7 +47,7 @@ FLUSH_S: Final = 0.9
 SETTLE_S: Final = 0.01
 """For handlers that are in flight at the stop."""
 _DWARF_UNTIL_S: Final = 0.3
-_STACK_BYTES: Final = 8 << 20
+STACK_BYTES: Final = 8 << 20
 """As workers.c gives. By itself a thread takes what the host is limited to (`ulimit -s`), and libdw may need more."""
 _MAX_LINKS: Final = 65_536
 """Told already and remembered; beyond it some are told again."""
@@ -50,36 +56,68 @@ _LEVELS: Final = ("error", "warning", "info", "debug")
 
 
 class Log:
-    """Lines for GStreamer's debug log, and for stderr what the settings ask for. MT-safe."""
+    """Lines for GStreamer's debug log, and for the host's stderr what the settings ask for. MT-safe."""
 
-    def __init__(self, segment: Segment | None) -> None:
-        """Errors and warnings go to stderr until `level` says otherwise."""
-        self._segment = segment
+    def __init__(self, segment: Segment | None = None, stderr: int = 2) -> None:
+        """Errors and warnings go to stderr until `level` says otherwise.
+
+        Args:
+            segment: takes lines for GStreamer's log; None: nobody does.
+            stderr: descriptor; negative: there is none.
+        """
+        self._lock = threading.Lock()
+        self.segment = segment
+        self._stderr = stderr
         self.level = "warning"
 
     def __call__(self, level: str, text: str) -> None:
         """Writes one line."""
         line = printable(" ".join(text.split()))
-        if self._segment is not None:
-            self._segment.log(level, line)
-        if _LEVELS.index(level) <= _LEVELS.index(self.level):
-            # One write: threads of the host may be writing too.
-            try:
-                os.write(2, f"gst-pyro: {line}\n".encode("utf-8", "replace"))
-            except OSError:
-                return
+        with self._lock:
+            if self.segment is not None:
+                self.segment.log(level, line)
+            if self._stderr >= 0 and _LEVELS.index(level) <= _LEVELS.index(self.level):
+                # One write: threads of the host may be writing too.
+                with contextlib.suppress(OSError):
+                    os.write(self._stderr, f"gst-pyro: {line}\n".encode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Segment and descriptor are about to go; lines that still come, from the exporter's threads, are lost."""
+        with self._lock:
+            self.segment, self._stderr = None, -1
 
 
 class Agent:
-    """One run of the drain loop."""
+    """One run of the drain loop.
+
+    Attributes:
+        is_dismissed: set by others: to end although the host lives on.
+        cpu_before_s: CPU that it took for this agent to be there.
+    """
 
     def __init__(
-        self, segment: Segment, settings: Settings, home: Home, delivery: Delivery, log: Log
+        self,
+        segment: Segment,
+        settings: Settings,
+        host: Host,
+        delivery: Delivery,
+        log: Log,
+        *,
+        servers: Debuginfod | None,
+        elf_files: Files | None,
     ) -> None:
-        """Prepares; `run` works."""
-        from gst_pyro_shim import native
+        """Prepares; `run` works.
+
+        Args:
+            segment: of the host.
+            settings: the user's.
+            host: whether it is still there.
+            delivery: where profiles go.
+            log: takes a level and a line.
+            servers: who fetches debug files.
+            elf_files: shared with other agents.
+        """
         from gst_pyro_shim.config import NAMES_IN_A_FILE
-        from gst_pyro_shim.debuginfod import debuginfod_of
         from gst_pyro_shim.naming import Names
         from gst_pyro_shim.symbolize import Symbolizer
         from gst_pyro_shim.window import Window
@@ -87,14 +125,10 @@ class Agent:
         self._segment = segment
         self._settings = settings
         self._interval_s = settings.upload_interval
-        self._home: Home = home
-        self._host = Host(segment.pid, home)
+        self._host = host
         self._delivery = delivery
         self._log = log
-        servers = debuginfod_of(os.environ, log)
-        if servers is not None:
-            native.use_cache(str(servers.cache))
-        self._symbolizer = Symbolizer(segment, servers)
+        self._symbolizer = Symbolizer(segment, servers, elf_files)
         limit = settings.auto_names
         self._names = Names(
             limit if delivery.pushes else max(limit, NAMES_IN_A_FILE), segment.is_gone
@@ -105,10 +139,12 @@ class Agent:
         self._said_first = False
         self._notes: list[str] = []
         self._python: PythonSamples | None = None
-        self._may_take_python = home == "process"
+        self._may_take_python = host.home != "embedded"
+        self.is_dismissed = False
+        self.cpu_before_s = 0.0
 
     def run(self) -> None:
-        """Until the host stops, or is gone; by a fault of ours sooner, and what is profiled by then is delivered."""
+        """Until the host stops, is gone, or is of no interest any more; a fault loses nothing that was taken."""
         try:
             self._run()
         except Exception:
@@ -121,13 +157,15 @@ class Agent:
         seen = segment.wake
         segment.set_agent_state(AGENT_RUNNING)
         due = time.monotonic() + self._interval_s
-        while not segment.is_stopping and not self._host.has_ended:
+        while not (segment.is_stopping or self._host.has_ended or self.is_dismissed):
             seen = segment.wait(seen, min(DRAIN_S, max(0.0, due - time.monotonic())))
             self._drain()
             is_due = self._look_at_python() or time.monotonic() >= due
             if is_due and not segment.is_stopping:
                 self._end_window()
                 due = time.monotonic() + self._window_s()
+        if self.is_dismissed and not segment.is_stopping:
+            segment.request_close(CLOSE_S)
         self._stop(time.monotonic() + FLUSH_S)
 
     def _window_s(self) -> float:
@@ -160,19 +198,21 @@ class Agent:
 
     def _stop(self, end: float) -> None:
         """Delivers what is left; over at `end` (time.monotonic)."""
-        self._symbolizer.deadline = end - FLUSH_S + _DWARF_UNTIL_S
+        if self._host.home == "embedded":  # whose end waits
+            self._symbolizer.deadline = end - FLUSH_S + _DWARF_UNTIL_S
         self._drain()
         if self._segment.tail != self._segment.head:
             time.sleep(SETTLE_S)
         self._drain(final=True)
         if self._python is not None:
             self._python.close()
-        if not self._segment.is_stopping:
+        lives = not self._segment.is_stopping and not self._host.has_ended
+        if not self._segment.is_stopping and not lives:
             self._notes.append(
                 "The process ended without a last word: its CPU time is what its threads had"
                 " written down by then."
             )
-        stats = self._deliver(final=True)
+        stats = self._deliver(final=True, lives=lives)
 
         def last_word() -> Profile:
             counters = stats.counters | self._delivery.counters
@@ -182,12 +222,12 @@ class Agent:
         self._delivery.close(end, last_word)
         self._log("info", _totals(stats, self._delivery.counters))
 
-    def _deliver(self, *, final: bool) -> RunStats:
+    def _deliver(self, *, final: bool, lives: bool = False) -> RunStats:
         profile = self._window.close(final=final)
         seen = self._python.take() if self._python is not None else None
         if (python := python_profile(profile, seen)).samples:  # first: the file has both at once
             self._delivery.deliver_python(python)
-        stats = self._stats(final=final)
+        stats = self._stats(final=final and not lives)
         profile.comments.append(stats.to_comment())
         profile.comments.extend(self._new_links())
         self._delivery.deliver(profile, final=final)
@@ -234,11 +274,14 @@ class Agent:
             counters=counters,
             named_weight=window.named_weight,
             total_weight=window.weight,
-            agent_home=self._home,
-            agent_cpu_s=time.process_time() if self._home == "process" else 0.0,
+            agent_home=self._host.home,
+            agent_cpu_s=self._cpu_s(),
             notes=list(self._notes),
             final=final,
         )
+
+    def _cpu_s(self) -> float:
+        return 0.0 if self._host.home == "embedded" else self.cpu_before_s + time.thread_time()
 
 
 def _totals(stats: RunStats, counters: dict[str, int]) -> str:
@@ -256,79 +299,94 @@ def _totals(stats: RunStats, counters: dict[str, int]) -> str:
     )
 
 
-def run(fd: int, home: Home) -> int:
-    """Runs the agent of one host until its end, on a stack that is large enough.
+def run(fd: int) -> int:
+    """Runs the agent inside its host until that ends.
 
     Args:
         fd: of the segment.
-        home: where this runs.
 
     Returns:
-        0 in a process of its own where all went well. Embedded never 0, which there means that Python itself failed.
+        Never 0, which there means that Python itself failed.
     """
-    threading.stack_size(_STACK_BYTES)
-    if home == "embedded":
-        return _run(fd, home)
-    statuses: list[int] = []
-    thread = threading.Thread(target=lambda: statuses.append(_run(fd, home)), name="gst-pyro-agent")
-    try:
-        thread.start()
-    except RuntimeError:  # there is no thread to be had; what this stack is too small for ends the process, and is said
-        return _run(fd, home)
-    thread.join()
-    return statuses[0] if statuses else 1
-
-
-def _run(fd: int, home: Home) -> int:
-    log = Log(None)
+    threading.stack_size(STACK_BYTES)
+    log = Log()
     segment: Segment | None = None
     try:
         segment = Segment.from_fd(fd)
-        log = Log(segment)
+        log.segment = segment
         # What the imports make is there to stay: to look through it for garbage would be a tenth of the start.
         gc.disable()
         try:
-            agent = _prepare(segment, home, log)
+            keep_at_exit()
+            without_plugins()
+            from gst_pyro_shim.debuginfod import debuginfod_of
+
+            servers = debuginfod_of(os.environ, log)
+            agent = prepare(segment, Host(segment.pid, "embedded"), os.environ, log, servers)
         finally:
             gc.freeze()
             gc.enable()
         agent.run()
     except Exception as error:  # noqa: BLE001  the host must not see a traceback, and must not wait for us
-        if isinstance(error, GstPyroError):
-            # One line of what the command line says in two.
-            log("error", f"{error.message.rstrip('.')}. {error.hint} Not profiling.")
-        else:
-            log("error", _where(error))
-        if segment is not None:
-            segment.set_agent_state(AGENT_REFUSED)
-        return error.exit_code if isinstance(error, GstPyroError) else 1
+        return refuse(segment, log, error)
     segment.set_agent_state(AGENT_DONE)
-    return 0 if home == "process" else AGENT_DONE
+    return AGENT_DONE
 
 
-def _prepare(segment: Segment, home: Home, log: Log) -> Agent:
-    if home == "embedded":
-        keep_at_exit()
-    _without_plugins()
+def refuse(segment: Segment | None, log: Log, error: Exception) -> int:
+    """Says why there is no agent, or none any more, and tells the shim; returns an exit status."""
+    if isinstance(error, GstPyroError):
+        # One line of what the command line says in two.
+        log("error", f"{error.message.rstrip('.')}. {error.hint} Not profiling.")
+    else:
+        log("error", _where(error))
+    if segment is not None:
+        segment.set_agent_state(AGENT_REFUSED)
+    return error.exit_code if isinstance(error, GstPyroError) else 1
+
+
+def prepare(
+    segment: Segment,
+    host: Host,
+    environ: Mapping[str, str],
+    log: Log,
+    servers: Debuginfod | None,
+    *,
+    merge: Merge | None = None,
+    folder: str = "",
+    elf_files: Files | None = None,
+) -> Agent:
+    """The agent of a host.
+
+    Args:
+        segment: of the host.
+        host: whether it is still there.
+        environ: of the host.
+        log: takes a level and a line.
+        servers: who fetches debug files.
+        merge: what `run` adds up.
+        folder: of the host, to which the file's name is relative; this process's own unless given.
+        elf_files: shared with other agents.
+
+    Raises:
+        ConfigError: the settings are wrong.
+    """
     from gst_pyro_shim.config import Settings, unknown_variables
-    from gst_pyro_shim.delivery import Delivery, announce
-    from gst_pyro_shim.wire import COLLECTOR_ENV
+    from gst_pyro_shim.delivery import Delivery
 
-    settings = Settings.load(segment.params(), os.environ)
+    settings = Settings.load(segment.params(), environ)
     log.level = settings.log_level
     # A controller has said so already.
-    for name in () if COLLECTOR_ENV in os.environ else unknown_variables(os.environ):
+    for name in unknown_variables(environ) if merge is None else ():
         log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
-    delivery = Delivery(settings, os.environ, segment.pid, log)
-    if home == "embedded":
-        announce(os.environ)
+    delivery = Delivery(settings, segment.pid, log, merge, folder)
     shown = " ".join(f"{name}={value}" for name, value in settings.masked().items() if value)
     log("info", f"settings: {shown}")
-    log("info", f"agent is at home {home}, delivers to {', '.join(delivery.places)}")
-    return Agent(segment, settings, home, delivery, log)
+    log("info", f"agent is at home {host.home}, delivers to {', '.join(delivery.places)}")
+    return Agent(segment, settings, host, delivery, log, servers=servers, elf_files=elf_files)
 
 
-def _without_plugins() -> None:
+def without_plugins() -> None:
     """Keeps pydantic from looking for plugins: other people's code in the host, and 14 ms to find that there is none.
 
     Its own switch is an environment variable, and the environment is the host's. Should pydantic rename the module, it

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A Pyroscope in small, on loopback: takes pushes for the length of one run and adds them up.
+"""A Pyroscope in small, on loopback: takes what one host's pyroscope-io pushes.
 
 Speaks push.v1.PusherService/Push as the server does (proto or JSON, transport and profiles gzipped
-or not). Only who knows the token of this run gets in: other users of the machine can reach loopback
-too.
+or not). Only who knows the token gets in: other users of the machine can reach loopback too.
 
-Context: controller; agent, for Python's samples. One thread accepts, one thread for each connection;
+Context: agent, outside the host. One thread accepts, one thread for each connection;
 none of them runs Python's signal handlers.
 """
 
@@ -22,17 +21,14 @@ import socketserver
 import threading
 import zlib
 from collections import Counter
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
-from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import ProfileFormatError
-from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.schema import PushRequest
-from gst_pyro_shim.wire import PROFILE_NAME, PUSH_PATH, PYTHON_NAME, STARTED_PATH, TOKEN_HEADER
+from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,27 +58,21 @@ def _invalid(text: str) -> _RefusedError:
 class Collector:
     """Listens from construction on, answers once started; a context manager that closes at the end.
 
-    What comes before `start` waits: the target is forked while there are no threads yet.
-
     Attributes:
         token: to be sent in the header `TOKEN_HEADER` of each push.
-        merge: sum of what came.
-        was_embedded: an agent has started inside a program.
     """
 
-    def __init__(self, take: Callable[[str, bytes], None] | None = None) -> None:
+    def __init__(self, take: Callable[[str, bytes], None]) -> None:
         """Listens on a free port of 127.0.0.1.
 
         Args:
-            take: gets name and bytes of each profile, in any thread; else those of CPU time are merged.
+            take: gets name and bytes of each profile, in any thread.
 
         Raises:
             OSError: no socket could be had.
         """
         self.token = secrets.token_urlsafe(24)
-        self.merge = Merge()
-        self.was_embedded = False
-        self._take = take or self._merge
+        self._take = take
         self._lock = threading.Lock()
         self._busy = 0
         self._problems: dict[str, None] = {}
@@ -123,7 +113,11 @@ class Collector:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the socket; connections that are still open are left to end with the process."""
+        """Closes it."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the socket; connections that are still open are left to end with their clients."""
         if self._thread.is_alive():
             self._is_closing = True
             self._server.socket.shutdown(socket.SHUT_RDWR)  # ends the wait for a connection
@@ -169,13 +163,6 @@ class Collector:
             except Exception as error:  # noqa: BLE001  the others of this push are as good as ever
                 text = f"A profile was lost ({type(error).__name__}: {error})."
                 self.complain("dropped_unreadable", text)
-
-    def _merge(self, name: str, raw: bytes) -> None:
-        if name == PROFILE_NAME:
-            self.merge.add(decode(raw))
-        elif name == PYTHON_NAME:
-            profile = decode(raw)
-            self.merge.add(replace(profile, samples=[], python=profile.samples))
 
 
 def _profiles(request: Any) -> list[tuple[str, bytes]]:
@@ -224,15 +211,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(_RefusedError(HTTPStatus.NOT_FOUND, "unimplemented", "not found"))
 
     def do_POST(self) -> None:
-        """A push, or the word that one may come."""
+        """A push."""
         collector = self.server.collector
         with collector.request():
             try:
                 self._check_token()
-                if self.path == STARTED_PATH:
-                    collector.was_embedded = True
-                    self._answer(HTTPStatus.OK, b"", "text/plain")
-                    return
                 is_json = self._check()
                 profiles = _profiles(self._parse(self._body(), is_json=is_json))
             except _RefusedError as error:
@@ -244,7 +227,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 collector.complain("refused_pushes", text)
                 self.close_connection = True
                 return
-            # Answered before it is read: at its end the agent has less than a second.
+            # Answered before it is read: pyroscope-io waits for it, and at its end the host for that.
             kind = "application/json" if is_json else "application/proto"
             self._answer(HTTPStatus.OK, b"{}" if is_json else b"", kind)
             collector.add(profiles)

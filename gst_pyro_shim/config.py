@@ -26,7 +26,7 @@ from pydantic import (
 from gst_pyro_shim import config_values as values
 from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.naming import FIRST_OF_FACTORY
-from gst_pyro_shim.wire import COLLECTOR_ENV, TOKEN_ENV
+from gst_pyro_shim.wire import CONTROLLER_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 ENV_PREFIX = "GST_PYROSCOPE_"
 OVERRIDE_ENV = "GST_PYROSCOPE_OVERRIDE"
 """Names, comma-separated, of the fields whose environment variable stands for a command line flag."""
-# Between our own parts, not for users: the controller's collector, and its secret.
-_INTERNAL_ENV = frozenset({OVERRIDE_ENV, COLLECTOR_ENV, TOKEN_ENV})
+# Between our own parts, not for users.
+_INTERNAL_ENV = frozenset({OVERRIDE_ENV, CONTROLLER_ENV})
 
 # GStreamer's own parameter of tracers; GST_TRACERS='pyroscope(flags=element)' is as good as 'pyroscope'.
 _IGNORED_PARAMETERS = frozenset({"flags"})
@@ -164,8 +164,8 @@ class Settings(BaseModel):
     )
     agent: Literal["auto", "embedded", "process"] = _setting(
         "auto",
-        "Where the agent runs: on a thread of the profiled process, or in a process beside it. "
-        "`auto` takes the process where the host is Python, or may become it.",
+        "Where the agent runs: in a process beside the profiled one, or on a thread in it (docs/homes.md). "
+        "Under `run` it is `run` itself, whatever this says.",
         "auto, embedded or process",
     )
     python: Annotated[str | None, BeforeValidator(values.absolute_path)] = _setting(

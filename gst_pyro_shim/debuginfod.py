@@ -79,11 +79,10 @@ class Debuginfod:
                 self._thread.start()
             self._changed.notify()
 
-    def arrived(self) -> list[str]:
-        """Build ids whose files have come since the last call."""
+    def arrived(self, first: int) -> list[str]:
+        """Build ids whose files have come, from the `first`th on, in the order in which they came."""
         with self._changed:
-            out, self._arrived = self._arrived, []
-        return out
+            return self._arrived[first:]
 
     def _work(self) -> None:
         while True:
@@ -192,8 +191,12 @@ class Debuginfod:
 
 
 def debuginfod_of(environ: Mapping[str, str], log: Callable[[str, str], None]) -> Debuginfod | None:
-    """A client, where the environment names servers."""
-    return Debuginfod(environ, log) if environ.get(_URLS, "").split() else None
+    """A client, where the environment names servers; what it fetches is found from now on."""
+    if not environ.get(_URLS, "").split():
+        return None
+    client = Debuginfod(environ, log)
+    native.use_cache(str(client.cache))
+    return client
 
 
 def _cache_folder(environ: Mapping[str, str]) -> Path:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Where finished profiles go: the server, the controller's collector, the user's file.
+"""Where finished profiles go: the server, the sum that `run` makes, the user's file.
 
-Context: agent.
+Context: agent, controller.
 """
 
 from __future__ import annotations
@@ -15,87 +15,60 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pydantic import SecretStr
-
 from gst_pyro_shim import free_name, spare
 from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES, encode, split
-from gst_pyro_shim.spool_entry import MAX_AGE_S
-from gst_pyro_shim.wire import (
-    COLLECTOR_ENV,
-    MEMORY_NAME,
-    PYTHON_NAME,
-    STARTED_PATH,
-    TOKEN_ENV,
-    TOKEN_HEADER,
-)
+from gst_pyro_shim.wire import MEMORY_NAME, PYTHON_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.exporter import Exporter
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.outbox import Log
 
-_COLLECTOR_S: Final = 0.1
-"""Of the last second, what is left for the controller: it is on this machine and answers at once."""
-_COLLECTOR_LEAST_S: Final = 1.0
-"""What it gets though nothing is left: on a busy machine names and encoding may take the second."""
 _WRITE_SHARE: Final = 0.005
 """Of the time that passes, what rewriting the file may take: it grows with the run."""
-
-
-def announce(environ: Mapping[str, str]) -> None:
-    """Tells the controller, where there is one, that an agent is inside its host. Waits for no answer."""
-    host, _, port = environ.get(COLLECTOR_ENV, "").removeprefix("http://").rpartition(":")
-    if not host:
-        return
-    import socket
-
-    head = f"POST {STARTED_PATH} HTTP/1.1\r\n{TOKEN_HEADER}: {environ.get(TOKEN_ENV, '')}\r\n\r\n"
-    with (
-        contextlib.suppress(OSError, ValueError),
-        socket.create_connection((host, int(port)), _COLLECTOR_LEAST_S) as connection,
-    ):
-        connection.sendall(head.encode())
 
 
 class Delivery:
     """All destinations of one run."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], pid: int, log: Log) -> None:
-        """Opens what the settings and the controller name.
+    def __init__(
+        self,
+        settings: Settings,
+        pid: int,
+        log: Log,
+        merge: Merge | None = None,
+        folder: str = "",
+    ) -> None:
+        """Opens what the settings name.
 
-        Without any of them the default server is pushed to. A controller that collects, or a file, takes its place.
+        Without any of them the default server is pushed to. A sum that is kept, or a file, takes its place.
 
         Args:
             settings: the user's.
-            environ: of the host; names the controller's collector.
             pid: of the host, for `%p` in the file's name.
             log: takes a level and a line.
-
-        Raises:
-            ValueError: the collector's URL or token cannot be used.
+            merge: what `run` adds up.
+            folder: of the host, to which the file's name is relative; this process's own unless given.
         """
-        collector = environ.get(COLLECTOR_ENV, "")
         self.places: list[str] = []
-        self._collector: Exporter | None = None
+        self._merge = merge
         self._server: Exporter | None = None
         self._file: OutputFile | None = None
         self._server_symbolizes = settings.server_symbolizes
         self._log = log
         self._dropped: Counter[str] = Counter()
-        if collector:
-            own = _collector_settings(settings, collector, environ.get(TOKEN_ENV, ""))
-            # It takes profiles of any age, as of a host that was stopped over lunch.
-            self._collector = _exporter(own, log, max_age_s=None)
+        if merge is not None:
             self.places.append("the controller")
         if settings.output:
-            self._file = OutputFile(settings.output.replace("%p", str(pid)), pid, log)
+            path = os.path.join(folder, settings.output.replace("%p", str(pid)))
+            self._file = OutputFile(path, pid, log)
             self.places.append(self._file.path)
         if settings.server_is_set or not self.places:
-            self._server = _exporter(settings, log, max_age_s=MAX_AGE_S)
+            self._server = _exporter(settings, log)
             self._server.warm_up()
             self.places.append(settings.masked()["server_url"])
 
@@ -106,18 +79,12 @@ class Delivery:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What was dropped before it came to any exporter, and an exporter's counts.
-
-        Those of the server where there is one; the collector's are only told where something was lost.
-        """
+        """What was dropped before it came to the exporter, and the exporter's counts."""
         counters = self._dropped.copy()
         if self._file is not None:
             counters.update(self._file.counters)
         if self._server is not None:
             counters.update(self._server.counters)
-        elif self._collector is not None:
-            found = self._collector.counters.items()
-            counters.update({name: value for name, value in found if name.startswith("dropped_")})
         return dict(counters)
 
     def drop(self, reason: str, text: str, number: int = 1) -> None:
@@ -128,27 +95,25 @@ class Delivery:
 
     def deliver(self, profile: Profile, *, final: bool) -> None:
         """Hands a profile to all destinations. Waits for the disk alone, and only where there is a file."""
-        # Without samples only the comments are of use, and those only to the controller.
-        server = self._server if profile.samples else None
-        forms: dict[bool, list[bytes]] = {}
-        for exporter, symbolizes in ((self._collector, False), (server, self._server_symbolizes)):
-            if exporter is None:
-                continue
-            if symbolizes not in forms:
-                forms[symbolizes] = split(profile, server_symbolizes=symbolizes)
-            for data in forms[symbolizes]:
-                exporter.submit(data, start_ns=profile.start_ns)
+        # Without samples only the comments are of use, and those to no server.
+        if self._server is not None and profile.samples:
+            for data in split(profile, server_symbolizes=self._server_symbolizes):
+                self._server.submit(data, start_ns=profile.start_ns)
+        if self._merge is not None:
+            self._merge.add(profile)
         if self._file is not None:
             self._file.add(profile, final=final)
 
     def deliver_python(self, profile: Profile) -> None:
         """The same for a profile of Python functions, under a name of its own; `deliver` of its window follows."""
-        exporters = [one for one in (self._collector, self._server) if one is not None]
-        for data in split(profile) if exporters else ():
-            for exporter in exporters:
-                exporter.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
+        if self._server is not None:
+            for data in split(profile):
+                self._server.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
+        of_python = replace(profile, samples=[], python=profile.samples)
+        if self._merge is not None:
+            self._merge.add(of_python)
         if self._file is not None:
-            self._file.keep(replace(profile, samples=[], python=profile.samples))
+            self._file.keep(of_python)
 
     def deliver_memory(self, data: bytes) -> None:
         """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
@@ -166,35 +131,22 @@ class Delivery:
         Args:
             end: of the time there is.
             last_word: a profile without samples whose totals know what became of the last pushes to the server; for
-                the controller and the file.
+                the sum and the file.
         """
-        if self._server is not None:
-            server_end = end - (_COLLECTOR_S if self._collector is not None else 0.0)
-            self._server.close(max(0.05, server_end - time.monotonic()))
-            if self._file is not None:
-                self._file.add(last_word(), final=True)
-        if self._collector is not None:
-            if self._server is not None:
-                self._collector.submit(encode(last_word()), start_ns=time.time_ns())
-            self._collector.close(max(_COLLECTOR_LEAST_S, end - time.monotonic()))
+        if self._server is None:
+            return
+        self._server.close(max(0.05, end - time.monotonic()))
+        if self._merge is not None:
+            self._merge.add(last_word())
+        if self._file is not None:
+            self._file.add(last_word(), final=True)
 
 
-def _exporter(settings: Settings, log: Log, *, max_age_s: float | None) -> Exporter:
+def _exporter(settings: Settings, log: Log) -> Exporter:
     # Imported here: who writes a file alone needs no network.
     from gst_pyro_shim.exporter import Exporter
 
-    return Exporter(settings, log, max_age_s=max_age_s)
-
-
-def _collector_settings(settings: Settings, url: str, token: str) -> Settings:
-    """No credential of the server's goes there, and nothing waits on disk for it."""
-    return type(settings)(
-        server_url=url,
-        http_headers={TOKEN_HEADER: SecretStr(token)},
-        tracer_name=settings.tracer_name,
-        tags=settings.tags,
-        spool_dir="",
-    )
+    return Exporter(settings, log)
 
 
 class OutputFile:

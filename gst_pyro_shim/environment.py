@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import paths
 from gst_pyro_shim.config import OVERRIDE_ENV, env_name
-from gst_pyro_shim.wire import COLLECTOR_ENV, TOKEN_ENV
+from gst_pyro_shim.wire import CONTROLLER_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from gst_pyro_shim.collector import Collector
+    from gst_pyro_shim.reception import Reception
 
 _OTHER_TMPDIRS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (a new folder in it, by mkdtemp)
 _REGISTRY_VARIABLES: Final = ("GST_REGISTRY_1_0", "GST_REGISTRY")
@@ -42,19 +42,18 @@ def with_flags(environ: Mapping[str, str], flags: Mapping[str, str]) -> dict[str
     return out
 
 
-def for_target(environ: Mapping[str, str], collector: Collector, shim: Path) -> dict[str, str]:
+def for_target(environ: Mapping[str, str], reception: Reception, shim: Path) -> dict[str, str]:
     """What the target gets; its registry apart (`Registry`).
 
     Args:
         environ: the user's, with the flags (`with_flags`).
-        collector: where its agent sends everything, a server or not.
+        reception: where its processes hand in their segments.
         shim: file to preload.
     """
     out = dict(environ)
     # The controller writes that file, for all processes together.
     out.pop(env_name("output"), None)
-    out[COLLECTOR_ENV] = collector.url
-    out[TOKEN_ENV] = collector.token
+    out[CONTROLLER_ENV] = reception.address
     out.setdefault(env_name("python"), paths.python_path())
     before = out.get("LD_PRELOAD", "")
     out["LD_PRELOAD"] = f"{before}:{shim}" if before else str(shim)

@@ -39,7 +39,6 @@ class RunFacts:
         registry_update_off: GST_REGISTRY_UPDATE=no stood in its environment.
         registry_written: GStreamer wrote its plugin registry meanwhile, so it was initialized.
         registry_has_tracer: that registry knows our plugin.
-        agent_died_inside: an agent started inside a program, all programs are gone, and no profile came.
         preload_ignored: why the loader ignores LD_PRELOAD for this program; "" where it does not.
         problems: what went wrong on the way.
         counters: what `run` itself did not take or lost, by wire name.
@@ -50,7 +49,6 @@ class RunFacts:
     registry_update_off: bool = False
     registry_written: bool = False
     registry_has_tracer: bool = False
-    agent_died_inside: bool = False
     preload_ignored: str = ""
     problems: list[str] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
@@ -88,17 +86,6 @@ class RunFacts:
                 "Profile a build that is linked dynamically."
                 if self.preload_ignored == IS_STATIC
                 else "Profile a copy of it without these rights, as the user that it becomes."
-            )
-        elif self.agent_died_inside:
-            why = (
-                f"The agent lived inside the program and died with it, before its first push: {name}"
-                f" {self.end}"
-            )
-            # Of a signal it is plain that no exit handler ran.
-            why += "." if self.end.startswith("was killed") else ", without exit handlers."
-            do = (
-                "With `--agent process` the agent outlives it and keeps the profile; a shorter"
-                " `--upload-interval` loses less."
             )
         elif self.registry_has_tracer:
             # Where the registry knew the tracer before, it says nothing of this program.

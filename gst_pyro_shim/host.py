@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The profiled process, as an agent beside it sees it: is it still there?
+"""The profiled process, as an agent outside it sees it: is it still there?
 
-Context: agent.
+Context: agent, controller.
 """
 
 from __future__ import annotations
@@ -16,24 +16,42 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """Whether the profiled process is still there."""
+    """Whether the profiled process is still there.
 
-    def __init__(self, pid: int, home: Home) -> None:
-        """Watches it where it can end without us."""
+    Attributes:
+        home: of its agent.
+    """
+
+    def __init__(self, pid: int, home: Home, pidfd: int = -1) -> None:
+        """Watches it where it can end without us.
+
+        Args:
+            pid: of it, as it is called here.
+            home: of the agent.
+            pidfd: of it, which stays the caller's; -1 where the caller has none.
+        """
+        self.home = home
         self._pid = pid
-        self._is_beside = home == "process"
+        self._is_beside = home != "embedded"
         self._poll: select.poll | None = None
         self._ended = False
-        if self._is_beside:
+        self._own = -1
+        if self._is_beside and pidfd < 0:
             try:
-                descriptor = os.pidfd_open(pid)
+                self._own = pidfd = os.pidfd_open(pid)
             except ProcessLookupError:
                 self._ended = True
             except OSError:  # older containers forbid what they do not know
                 return
-            else:
-                self._poll = select.poll()
-                self._poll.register(descriptor, select.POLLIN)
+        if pidfd >= 0:
+            self._poll = select.poll()
+            self._poll.register(pidfd, select.POLLIN)
+
+    def close(self) -> None:
+        """Gives back what was opened here."""
+        if self._own >= 0:
+            os.close(self._own)
+            self._own, self._poll = -1, None
 
     @property
     def has_ended(self) -> bool:

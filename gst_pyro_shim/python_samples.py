@@ -4,7 +4,7 @@
 pyroscope-io knows no deadline, no second try and no spool, and cannot stop while a server is silent. It pushes to this
 process, which answers at once; what it brings goes out under a name of its own, since Python CPU is native CPU too.
 
-Context: agent, in a process of its own. The collector's threads receive, the agent's thread takes.
+Context: agent, outside the host. The collector's threads receive, the agent's thread takes.
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ class PythonSamples:
         while self._collector.is_busy and time.monotonic() < end:
             time.sleep(0.002)
         self.look()
+        self._collector.close()
 
     def counters(self) -> dict[str, int]:
         """What did not come before the end, by wire name."""

@@ -232,7 +232,7 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     lines += _pushes(summary)
     agent_s = sum(one.agent_cpu_s for one in summary.stats)
     if agent_s:
-        lines.append(("agent", f"{agent_s:.3f} s CPU in a process of its own"))
+        lines.append(("agent", f"{agent_s:.3f} s CPU outside the program"))
     if len(summary.stats) > 1:
         names = ", ".join(f"{one.program} ({one.pid})" for one in summary.stats)
         lines.append(("processes", names))
@@ -269,8 +269,8 @@ def _pushes(summary: Summary) -> list[tuple[str, str]]:
         words.append(f"{counters['pushed_profiles']} profiles, {size:.0f} KiB")
     if counters["spooled"]:
         words.append(f"{counters['spooled']} kept on disk for later")
-    if counters["refused_pushes"]:
-        words.append(f"{counters['refused_pushes']} pushes to run refused")
+    if counters["failed_programs"]:
+        words.append(f"{counters['failed_programs']} programs not profiled")
     if dropped:
         words.append(f"{sum(dropped.values())} dropped{_reasons(dropped)}")
     return [("pushed", ", ".join(words))] if words else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`run`: starts a target, gathers what its agents send, writes the profile, prints the table.
+"""`run`: starts a target, is the agent of all its GStreamer processes, writes the profile, prints the table.
 
 Until the target has ended nothing of ours appears on the terminal; then all of it goes to stderr.
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import secrets
 import shlex
 import shutil
 import sys
@@ -19,11 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import environment, files, free_name, paths, report, senders, spare
-from gst_pyro_shim.collector import Collector
+from gst_pyro_shim import environment, files, free_name, paths, report, spare, stragglers
+from gst_pyro_shim.agents import Agents
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
+from gst_pyro_shim.merge import Merge
+from gst_pyro_shim.reception import Reception
 from gst_pyro_shim.target import Target
 from gst_pyro_shim.terminal import printable
 
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
     from gst_pyro_shim.model import Profile
     from gst_pyro_shim.target import End
 
-# An agent in a process of its own may outlive its host by up to a second.
-_LAST_PUSH_WAIT_S: Final = 1.5
+_LIVING_S: Final = 1.5
+"""For programs that live on behind the target, and may be about to end."""
 _PROGRAM_BYTES: Final = 200
 """Of its name, in the name of the file: the whole may be as long as a name can be."""
 
@@ -112,14 +115,20 @@ def run(
     paths.write_record()
     with (
         Target() as target,
-        Collector() as collector,
         environment.Registry(user) as registry,
     ):
+        merge = Merge()
+        agents = Agents("controller", merge)
+        reception = Reception(agents.serve, word=secrets.token_urlsafe(24))
         link = registry.place(user, shim)
-        target.start(command, environment.for_target(user, collector, link))
-        collector.start()
+        target.start(command, environment.for_target(user, reception, link))
+        reception.start()
         end = target.wait()
-        all_gone = senders.wait(collector, _LAST_PUSH_WAIT_S)
+        stragglers.wait(reception.address)
+        reception.close()
+        if not reception.wait(_LIVING_S):
+            agents.dismiss()
+            reception.wait()
         found = shutil.which(command[0])
         facts = RunFacts(
             program=Path(command[0]).name,
@@ -127,12 +136,11 @@ def run(
             registry_update_off=user.get("GST_REGISTRY_UPDATE") == "no",
             registry_written=registry.was_written,
             registry_has_tracer=registry.has_tracer,
-            agent_died_inside=all_gone and collector.was_embedded and not collector.merge.stats(),
+            problems=agents.problems,
+            counters=agents.counters,
             preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
-            problems=collector.problems,
-            counters=collector.counters,
         )
-    is_written = _tell(collector.merge.profile(), facts, output, target.pid, end)
+    is_written = _tell(merge.profile(), facts, output, target.pid, end)
     code = end.repeat()
     return code if is_written else code or GstPyroError.exit_code
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.stats import SampleClock
 
-Home = Literal["embedded", "process"]
+Home = Literal["embedded", "process", "controller"]
 
 HOST_STOPPING: Final = native.constant("GP_HOST_STOPPING")
 HOST_INERT: Final = native.constant("GP_HOST_INERT")

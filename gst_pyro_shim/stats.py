@@ -41,9 +41,9 @@ class RunStats:
         counters: abi.h's `enum gp_counter` and the exporter's, by wire name.
         named_weight: weight of samples whose leaf frame has a function's name.
         total_weight: weight of all samples.
-        agent_home: "embedded" or "process".
-        agent_cpu_s: CPU of an agent in a process of its own; 0 where it is embedded (then it has a
-            row of its own).
+        agent_home: "embedded", "process" or "controller".
+        agent_cpu_s: CPU of an agent outside the process; 0 where it is embedded (then it has a row
+            of its own).
         notes: sentences for the user, e.g. why nothing was sampled.
         final: nothing more comes from this process.
     """

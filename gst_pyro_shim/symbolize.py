@@ -11,6 +11,7 @@ Context: agent. Reads files; waits for nothing from the network.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, Protocol
@@ -65,8 +66,8 @@ class DebugFileServers(Protocol):
     def want(self, build_id: str) -> None:
         """Notes that this file is wanted, once more."""
 
-    def arrived(self) -> list[str]:
-        """Build ids whose files have come since the last call."""
+    def arrived(self, first: int) -> list[str]:
+        """Build ids whose files have come, from the `first`th on."""
 
 
 class _Table:
@@ -88,6 +89,62 @@ class _Table:
         return self._indices[at] if at >= 0 and pc < self._ends[at] else -1
 
 
+class Files:
+    """Files that are open for lookups, of one host or of several that share them.
+
+    Attributes:
+        lock: held while one of them is used.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is open."""
+        self.lock = threading.RLock()
+        self._open: dict[tuple[str, str], ElfFile | None] = {}
+        self._used: dict[tuple[str, str], int] = {}  # window of the last use
+        self._window = 0
+
+    def get(self, module: Module) -> ElfFile | None:
+        """Of a module, opened where it was not; None where it is gone, or replaced by another build."""
+        key = module.key
+        self._used[key] = self._window
+        if key in self._open:
+            file = self._open.pop(key)
+        else:
+            file = ElfFile.open(*key)
+            if len(self._open) >= _MAX_FILES:
+                self._close(next(iter(self._open)))
+        self._open[key] = file
+        return file
+
+    def known(self, key: tuple[str, str]) -> ElfFile | None:
+        """What is open; None also where it is not."""
+        return self._open.get(key)
+
+    def forget(self, build_id: str) -> None:
+        """Closes what is open of a build: its debug file is there now."""
+        with self.lock:
+            for key in [key for key in self._open if key[1] == build_id]:
+                self._close(key)
+
+    def end_window(self) -> None:
+        """Closes files that were not needed for a while, and, of those with debug information, all but a few."""
+        with self.lock:
+            self._window += 1
+            with_dwarf = 0
+            for key, file in reversed(list(self._open.items())):
+                is_big = file is not None and file.has_dwarf
+                with_dwarf += is_big
+                is_idle = self._window - self._used[key] > _IDLE_WINDOWS
+                if is_idle or (is_big and with_dwarf > _MAX_DWARF_FILES):
+                    self._close(key)
+
+    def _close(self, key: tuple[str, str]) -> None:
+        file = self._open.pop(key)
+        del self._used[key]
+        if file is not None:
+            file.close()
+
+
 class Symbolizer:
     """Names addresses by the files that the host had loaded.
 
@@ -96,24 +153,29 @@ class Symbolizer:
         version: raised when names came for addresses that had been answered without.
     """
 
-    def __init__(self, source: ModuleSource, servers: DebugFileServers | None = None) -> None:
+    def __init__(
+        self,
+        source: ModuleSource,
+        servers: DebugFileServers | None = None,
+        files: Files | None = None,
+    ) -> None:
         """Starts without anything read.
 
         Args:
             source: the host's modules and names.
             servers: who fetches debug files that are not here.
+            files: shared with others.
         """
         self.deadline = math.inf
         self.version = 0
         self._source = source
         self._servers = servers
+        self._arrived = len(servers.arrived(0)) if servers is not None else 0
         self._modules: list[Module] = []
         self._tables: dict[int, _Table] = {}
         self._addresses: dict[tuple[int, int], tuple[Frame, ...]] = {}
         self._frames: dict[Frame, Frame] = {}
-        self._files: dict[tuple[str, str], ElfFile | None] = {}
-        self._used: dict[tuple[str, str], int] = {}  # window of the last use
-        self._window = 0
+        self._files = files or Files()
         self._host_names: dict[tuple[int, int], str] = {}  # by module and ELF address
         self._host_names_read = 0
         self._unnamed: dict[tuple[int, int], list[int]] = {}  # likewise: addresses answered
@@ -143,16 +205,14 @@ class Symbolizer:
                     self._addresses.pop((index, address), None)
 
         if self._servers is not None:
-            for build_id in self._servers.arrived():
+            arrived = self._servers.arrived(self._arrived)
+            self._arrived += len(arrived)
+            for build_id in arrived:
                 self._take_debug_file(build_id)
 
     def _take_debug_file(self, build_id: str) -> None:
         """Forgets what was known of a module: its debug file is there now."""
-        for key in [key for key in self._files if key[1] == build_id]:
-            file = self._files.pop(key)
-            del self._used[key]
-            if file is not None:
-                file.close()
+        self._files.forget(build_id)
         self._forget({at for at, one in enumerate(self._modules) if one.build_id == build_id})
 
     def _forget(self, indices: set[int]) -> None:
@@ -193,10 +253,14 @@ class Symbolizer:
         Args:
             leaf_weights: samples by path and build id of the leaf's module.
         """
+        with self._files.lock:
+            self._promote(leaf_weights)
+
+    def _promote(self, leaf_weights: Mapping[tuple[str, str], int]) -> None:
         total = sum(leaf_weights.values())
         budget = _INFLATE_BYTES
         for key in sorted(leaf_weights, key=leaf_weights.__getitem__, reverse=True):
-            file = self._files.get(key)
+            file = self._files.known(key)
             if leaf_weights[key] * _PROMOTED_SHARE < total:
                 break
             if file is None or key not in self._held_back or file.inflates > budget:
@@ -208,16 +272,7 @@ class Symbolizer:
 
     def end_window(self) -> None:
         """Closes files that were not needed for a while, and, of those with debug information, all but a few."""
-        self._window += 1
-        with_dwarf = 0
-        for key, file in reversed(list(self._files.items())):
-            is_big = file is not None and file.has_dwarf
-            with_dwarf += is_big
-            is_idle = self._window - self._used[key] > _IDLE_WINDOWS
-            if is_idle or (is_big and with_dwarf > _MAX_DWARF_FILES):
-                del self._files[key], self._used[key]
-                if file is not None:
-                    file.close()
+        self._files.end_window()
 
     def _table(self, generation: int) -> _Table:
         table = self._tables.get(generation)
@@ -228,25 +283,13 @@ class Symbolizer:
             table = self._tables[generation] = _Table(self._modules, generation)
         return table
 
-    def _file(self, module: Module) -> ElfFile | None:
-        key = module.key
-        self._used[key] = self._window
-        if key in self._files:
-            file = self._files.pop(key)
-        else:
-            file = ElfFile.open(*key)
-            if len(self._files) >= _MAX_FILES:
-                oldest = next(iter(self._files))
-                closed = self._files.pop(oldest)
-                del self._used[oldest]
-                if closed is not None:
-                    closed.close()
-        self._files[key] = file
-        return file
-
     def _look_up(self, index: int, address: int) -> tuple[Frame, ...]:
+        with self._files.lock:
+            return self._frames_of(index, address)
+
+    def _frames_of(self, index: int, address: int) -> tuple[Frame, ...]:
         module = self._modules[index]
-        file = self._file(module)
+        file = self._files.get(module)
         if file is None:  # gone, or replaced by another build
             return (self._frame(identity(module.path, address), module),)
         is_late = time.monotonic() > self.deadline

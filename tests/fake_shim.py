@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,14 @@ class FakeShim:
         ffi.release(self.raw)
         self._map.close()
         os.close(self.fd)
+
+    def hand_in(self, address: str, **variables: str) -> None:
+        """As csrc/handover.c does; `address` is what GST_PYROSCOPE_CONTROLLER says."""
+        name, _, word = address.partition(" ")
+        lines = [word, *(f"{key}={value}" for key, value in variables.items()), ""]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(f"\0{name}")
+            socket.send_fds(connection, ["\0".join(lines).encode()], [self.fd, 2])
 
     def text(self, text: str) -> int:
         data = text.encode() + b"\0"

@@ -281,10 +281,27 @@ def compile_host(source: str, tmp_path: Path, *flags: str) -> Path:
     return program
 
 
-def compile_plugin(source: str, folder: Path) -> None:
+def compile_plugin(source: str, folder: Path, *flags: str) -> None:
     """Compiles a GStreamer plugin of tests/targets into a folder."""
     words = pkg_config("--cflags", "--libs", "gstreamer-base-1.0")
     assert words is not None
     product = folder / f"lib{Path(source).stem}.so"
     command = ["cc", "-g", "-O1", "-shared", "-fPIC", '-DPACKAGE="gst-pyro-shim"']
-    subprocess.run([*command, str(TARGETS / source), "-o", str(product), *words], check=True)
+    subprocess.run(
+        [*command, str(TARGETS / source), "-o", str(product), *words, *flags], check=True
+    )
+
+
+def core_plugins() -> Path:
+    """The folder of GStreamer's own elements, in a folder that holds nothing else."""
+    words = ["gst-inspect-1.0", "coreelements"]
+    done = subprocess.run(
+        words, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    (file,) = [line.split()[-1] for line in done.stdout.splitlines() if "Filename" in line]
+    folder = Path(os.environ["XDG_STATE_HOME"]).parent / "core-plugins"
+    folder.mkdir(exist_ok=True)
+    link = folder / Path(file).name
+    if not link.is_symlink():
+        link.symlink_to(file)
+    return folder

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -32,9 +32,6 @@ from tests.hosts import (
 )
 from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
 from tests.waiting import one_of, wait_for
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
@@ -151,33 +148,17 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("home", HOMES)
-@pytest.mark.parametrize("way", ["run", "preload"])
-def test_late_agent_of_a_short_run(late: Path, home: str, way: str, tmp_path: Path) -> None:
+def test_late_agent_of_a_short_run(late: Path, home: str, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nsleep 2\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     output = tmp_path / "x.pb.gz"
-    env = environment(way if way == "preload" else "none", home, output=str(output))
-    env["LD_PRELOAD"] = f"{late}:{env.get('LD_PRELOAD', '')}".rstrip(":")
+    env = environment("preload", home, output=str(output))
+    env["LD_PRELOAD"] = f"{late}:{env['LD_PRELOAD']}"
     if home == "process":
         env["GST_PYROSCOPE_PYTHON"] = str(python)
-    words = [
-        sys.executable,
-        "-m",
-        "gst_pyro_shim",
-        "run",
-        "--force",
-        "--agent",
-        home,
-        "-o",
-        str(output),
-        "--",
-    ]
     # On a machine that is busy beyond measure it is later than the five seconds that it has.
-    done = one_of(
-        lambda: run([*(words if way == "run" else ()), *SHORT], env),
-        lambda done: "lost" not in done.err,
-    )
+    done = one_of(lambda: run(SHORT, env), lambda done: "lost" not in done.err)
     assert done.status == 0
     wait_for(output.exists)
     assert report(output).self_s("videotestsrc0") > 0
@@ -243,27 +224,78 @@ def _controlled(*words: str, **more: str) -> Done:
     return run([sys.executable, "-m", "gst_pyro_shim", "run", *words], clean_environment() | more)
 
 
-@pytest.mark.parametrize(
-    ("signals", "end"),
-    [
-        (["6"], "was killed by SIGABRT."),
-        (["11"], "was killed by SIGSEGV."),
-        ([], "ended with status 5, without exit handlers."),
-    ],
-)
-def test_an_agent_that_died_with_its_host_is_told_from_one_that_never_was(
-    signals: list[str], end: str, tmp_path: Path
+@pytest.mark.parametrize("signals", [["6"], ["11"], ["9"], []])
+@pytest.mark.parametrize("play_ms", ["0", "1000"])
+def test_under_run_a_host_that_dies_without_exit_handlers_loses_nothing(
+    play_ms: str, signals: list[str], tmp_path: Path
 ) -> None:
-    host = [str(compile_host("dies.c", tmp_path)), "2000", *signals]
-    output = str(tmp_path / "x.pb.gz")
-    done = _controlled("-o", output, "--agent", "embedded", "--", *host)
-    assert (
-        f"The agent lived inside the program and died with it, before its first push: dies {end}"
-        in done.err
-    )
-    done = _controlled("-f", "-o", output, "--agent", "process", "--", *host)
-    assert "videotestsrc0" in done.err
-    assert "The agent lived" not in done.err
+    host = [str(compile_host("dies.c", tmp_path)), play_ms, *signals]
+    output = tmp_path / "x.pb.gz"
+    done = _controlled("-o", str(output), "--", *host)
+    assert done.status == (-int(signals[0]) if signals else 5)
+    found = report(output)
+    assert found.data["processes"][0]["program"] == "dies"
+    assert found.data["accounted_cpu_s"] > 0
+    assert "The process ended without a last word" in done.err
+    if play_ms != "0":
+        assert found.self_s("videotestsrc0") > 0
+
+
+def test_under_run_the_controller_is_the_agent_of_a_whole_tree(tmp_path: Path) -> None:
+    """One after the other, at once, by exec, and one that ends after the shell."""
+    launch = " ".join(SHORT)
+    script = f"{launch}; ({launch}) & {launch} & wait; sh -c 'exec {launch}'; ({launch}) &"
+    output = tmp_path / "x.pb.gz"
+    done = _controlled("-o", str(output), "--", "sh", "-c", script)
+    assert done.status == 0
+    assert f"agent {'':11}" in done.err
+    found = report(output)
+    assert [one["program"] for one in found.data["processes"]] == ["gst-launch-1.0"] * 5
+    assert found.elements["/pipeline0/videotestsrc0"]["threads"] == 10  # of each the main one, too
+    assert found.data["accounted_cpu_s"] == pytest.approx(found.data["process_cpu_s"], rel=0.02)
+    assert not [line for line in done.err.splitlines() if line.startswith("gst-pyro: ")]
+
+
+def test_a_program_that_outlives_run_is_told_up_to_then_and_goes_on(tmp_path: Path) -> None:
+    program = compile_host("endless.c", tmp_path)
+    output = tmp_path / "x.pb.gz"
+    script = f"{program} > {tmp_path}/said 2>&1 & echo $!; sleep 1"
+    done = _controlled("-o", str(output), "--", "sh", "-c", script)
+    survivor = int(done.out)
+    try:
+        assert report(output).self_s("source") > 0
+        assert "The last moments are missing" in done.err
+        assert (tmp_path / "said").read_text() == "playing\n"
+        threads = [
+            path.read_text().strip() for path in Path(f"/proc/{survivor}/task").glob("*/comm")
+        ]
+        assert threads
+        # The poller has nothing left to do.
+        wait_for(lambda: "gst-pyro" not in comms(survivor))
+    finally:
+        os.kill(survivor, 9)
+
+
+def comms(pid: int) -> list[str]:
+    """Names of a process's threads."""
+    return [path.read_text().strip() for path in Path(f"/proc/{pid}/task").glob("*/comm")]
+
+
+@pytest.mark.parametrize("server", ["set", "not set"])
+def test_where_run_is_gone_a_program_goes_on_as_the_user_has_set(
+    server: str, tmp_path: Path
+) -> None:
+    """As in one that `run` has left behind, and that starts others later."""
+    env = environment("preload", spool_dir=str(tmp_path / "spool"))
+    env["GST_PYROSCOPE_CONTROLLER"] = "gst-pyro-nobody secret"
+    with PyroscopeServer() as pyroscope:
+        if server == "set":
+            env["GST_PYROSCOPE_SERVER_URL"] = pyroscope.url
+        done = run(SHORT, env)
+        assert (done.status, done.err) == (0, "")
+        if server == "set":
+            wait_for(pyroscope.stored)
+    assert not (tmp_path / "spool").exists() or not list((tmp_path / "spool").rglob("*.pb*"))
 
 
 @pytest.mark.parametrize("knows", [False, True])

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim import agent
-from gst_pyro_shim.collector import Collector
+from gst_pyro_shim.agents import Agents
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import Delivery
+from gst_pyro_shim.merge import Merge
+from gst_pyro_shim.reception import Guest
 from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
 from tests.waiting import Waited, wait_for
@@ -48,15 +50,24 @@ def environ(monkeypatch, tmp_path):
     return put
 
 
+def guest(shim):
+    mine = {name: text for name, text in os.environ.items() if name.startswith("GST_PYROSCOPE_")}
+    return Guest(os.getpid(), -1, shim.fd, 2, "", mine)
+
+
 @contextlib.contextmanager
-def running(shim, home="embedded"):
-    """The agent on a thread; what it returned is `.status` afterwards."""
+def running(shim, home="embedded", merge=None):
+    """The agent on a thread; what an embedded one returned is `.status` afterwards."""
 
     def work():
-        thread.status = agent.run(shim.fd, home)
+        if home == "embedded":
+            thread.status = agent.run(shim.fd)
+        else:
+            thread.agents.serve(guest(shim))
 
     thread = threading.Thread(target=work)
     thread.status = None
+    thread.agents = Agents(home, merge)
     thread.start()
     try:
         wait_for(lambda: shim.raw.agent_state >= AGENT_RUNNING)
@@ -109,35 +120,58 @@ def test_the_file_is_there_before_the_end(shim, environ, tmp_path):
         assert not stats.final
 
 
-def test_the_last_word_knows_what_became_of_the_last_push(shim, environ, monkeypatch):
-    with Collector() as collector:
-        collector.start()
-        monkeypatch.setenv("GST_PYROSCOPE_COLLECTOR", collector.url)
-        monkeypatch.setenv("GST_PYROSCOPE_COLLECTOR_TOKEN", collector.token)
-        environ(server_url="http://127.0.0.1:9")
-        with running(shim):
-            burn(shim, 100, "first")
-
-        def kept():
-            return [one.counters.get("spooled") for one in collector.merge.stats()]
-
-        wait_for(lambda: kept() == [1])
-        assert element_ms(collector.merge.profile()) == {"first": 100.0}
+def test_the_last_word_knows_what_became_of_the_last_push(shim, environ):
+    merge = Merge()
+    environ(server_url="http://127.0.0.1:9")
+    with running(shim, "controller", merge):
+        burn(shim, 100, "first")
+    assert [one.counters.get("spooled") for one in merge.stats()] == [1]
+    assert element_ms(merge.profile()) == {"first": 100.0}
 
 
-def test_windows_are_pushed_while_the_host_runs_and_add_up(shim, environ, monkeypatch):
-    with Collector() as collector:
-        collector.start()
-        monkeypatch.setenv("GST_PYROSCOPE_COLLECTOR", collector.url)
-        monkeypatch.setenv("GST_PYROSCOPE_COLLECTOR_TOKEN", collector.token)
-        environ(upload_interval=0.1)
-        with running(shim):
-            burn(shim, 100, "first")
-            wait_for(lambda: collector.merge.profile().samples)
-            burn(shim, 50, "second")
-        wait_for(lambda: [one.final for one in collector.merge.stats()] == [True])
-        assert collector.problems == []
-        assert element_ms(collector.merge.profile()) == {"first": 100.0, "second": 50.0}
+def test_windows_are_told_while_the_host_runs_and_add_up(shim, environ):
+    merge = Merge()
+    environ(upload_interval=0.1)
+    with running(shim, "controller", merge):
+        burn(shim, 100, "first")
+        wait_for(lambda: merge.profile().samples)
+        burn(shim, 50, "second")
+    assert [one.final for one in merge.stats()] == [True]
+    assert element_ms(merge.profile()) == {"first": 100.0, "second": 50.0}
+
+
+def test_who_is_dismissed_has_told_what_its_host_has_done_by_then(shim, environ):
+    merge = Merge()
+    environ()
+    with running(shim, "controller", merge) as thread:
+        burn(shim, 100, "first")
+        thread.agents.dismiss()
+        thread.join(5.0)
+        assert not thread.is_alive()
+        assert shim.raw.host_state == lib.GP_HOST_RUNNING
+    assert shim.raw.agent_state == AGENT_DONE
+    (stats,) = merge.stats()
+    assert not stats.final
+    assert stats.notes == []
+    assert element_ms(merge.profile()) == {"first": 100.0}
+
+
+def test_memory_of_hosts_that_have_ended_is_given_back(environ):
+    environ()
+    merge = Merge()
+    agents = Agents("controller", merge)
+
+    def mapped():
+        return Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:gst-pyro")
+
+    before = mapped()
+    for _ in range(5):
+        with FakeShim() as shim:
+            burn(shim, 10)
+            shim.stop()
+            agents.serve(guest(shim))
+    assert mapped() == before
+    assert element_ms(merge.profile()) == {"x264enc0": 50.0}
 
 
 @pytest.mark.parametrize(
@@ -150,11 +184,6 @@ def test_windows_are_pushed_while_the_host_runs_and_add_up(shim, environ, monkey
             {"output": "/nowhere/x.pb.gz", "server_url": "http://127.0.0.1:9"},
             "/nowhere/x.pb.gz, http://127.0.0.1:9",
         ),
-        ({"collector": "http://127.0.0.1:9"}, "the controller"),
-        (
-            {"collector": "http://127.0.0.1:9", "server_url": "http://u:secret@127.0.0.1:9"},
-            "the controller, http://***@127.0.0.1:9",
-        ),
     ],
 )
 def test_profiles_go_where_somebody_said(shim, environ, settings, places):
@@ -163,6 +192,24 @@ def test_profiles_go_where_somebody_said(shim, environ, settings, places):
         pass
     (line,) = [line for line in shim.log_lines() if "delivers to" in line]
     assert line == f"4agent is at home embedded, delivers to {places}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "places"),
+    [
+        ({}, "the controller"),
+        (
+            {"server_url": "http://u:secret@127.0.0.1:9"},
+            "the controller, http://***@127.0.0.1:9",
+        ),
+    ],
+)
+def test_a_controller_takes_the_place_of_the_default_server(shim, environ, settings, places):
+    environ(log_level="error", **settings)
+    with running(shim, "controller", Merge()):
+        pass
+    (line,) = [line for line in shim.log_lines() if "delivers to" in line]
+    assert line == f"4agent is at home controller, delivers to {places}"
 
 
 def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
@@ -179,7 +226,7 @@ def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
 
 def test_tracer_parameters_count(environ, capfd):
     with FakeShim(params=b"upload-interval\0soon\0\0") as shim:
-        assert agent.run(shim.fd, "process") != 0
+        assert agent.run(shim.fd) != 0
     assert "upload-interval" in capfd.readouterr().err
 
 
@@ -187,7 +234,7 @@ def test_a_descriptor_of_something_else_is_one_line(capfd, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"x")
     with path.open() as file:
-        assert agent.run(file.fileno(), "process") != 0
+        assert agent.run(file.fileno()) != 0
     assert capfd.readouterr().err.count("\n") == 1
 
 
@@ -217,10 +264,9 @@ def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
     monkeypatch.setattr("gst_pyro_shim.python_samples.Collector", refuse)
     environ(output=tmp_path / "out.pb.gz", upload_interval=0.1)
     shim.raw.python_state = 1
-    with running(shim, "process") as done:
+    with running(shim, "process"):
         burn(shim, 50)
         wait_for((tmp_path / "out.pb.gz").exists)
-    assert done.status == 0
     assert element_ms(decode((tmp_path / "out.pb.gz").read_bytes())) == {"x264enc0": 50.0}
     (line,) = [line for line in shim.log_lines() if "Python functions are not profiled: " in line]
     assert str(error) in line
@@ -248,7 +294,7 @@ def test_the_log_tells_settings_home_first_sample_and_totals_without_secrets(shi
 
 
 def test_the_log_moves_no_cursor(capfd):
-    agent.Log(None)("warning", "a\x1b[2J\nb\x9b31m")
+    agent.Log()("warning", "a\x1b[2J\nb\x9b31m")
     assert capfd.readouterr().err == "gst-pyro: a\\x1b[2J b\\x9b31m\n"
 
 
@@ -294,7 +340,8 @@ os.set_inheritable(shim.fd, True)
 child = os.posix_spawn(
     sys.executable,
     [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); "
-     f"from gst_pyro_shim import agent; sys.exit(agent.run({{shim.fd}}, 'process'))"],
+     "from gst_pyro_shim import agents; "
+     f"sys.exit(agents.run({{shim.fd}}, {{os.getpid()}}, 'gst-pyro-{{os.getpid()}}'))"],
     os.environ,
 )
 while shim.raw.agent_state < 2:

@@ -91,15 +91,15 @@ def test_a_file_arrives_once(client: Callable[..., Debuginfod], server: Server):
     one.want(HAS)
     wait_for((one.cache / HAS / "debuginfo").exists)
     arrived: list[str] = []
-    wait_for(lambda: arrived.extend(one.arrived()) or arrived)
+    wait_for(lambda: arrived.extend(one.arrived(len(arrived))) or arrived)
     one.want(HAS)
     assert arrived == [HAS]
-    assert one.arrived() == []
+    assert one.arrived(1) == []
     assert server.asked == [HAS]
     assert [path.name for path in (one.cache / HAS).iterdir()] == ["debuginfo"]
     again = client()
     again.want(HAS)
-    wait_for(lambda: again.arrived() == [HAS])
+    wait_for(lambda: again.arrived(0) == [HAS])
     assert server.asked == [HAS]
 
 
@@ -114,9 +114,9 @@ def test_what_no_server_has_is_not_asked_for_again(
     again = client()
     again.want(UNKNOWN)
     again.want(HAS)
-    wait_for(lambda: again.arrived() == [HAS])
+    wait_for(lambda: again.arrived(0) == [HAS])
     assert server.asked.count(UNKNOWN) == 1
-    assert one.arrived() == []
+    assert one.arrived(0) == []
 
 
 def test_a_server_in_trouble_is_no_miss(client: Callable[..., Debuginfod]):
@@ -124,7 +124,7 @@ def test_a_server_in_trouble_is_no_miss(client: Callable[..., Debuginfod]):
     one.want(FAILS)
     one.want(HAS)
     arrived: list[str] = []
-    wait_for(lambda: arrived.extend(one.arrived()) or arrived)
+    wait_for(lambda: arrived.extend(one.arrived(len(arrived))) or arrived)
     wait_for(lambda: not one._wanted)
     assert arrived == [HAS]
     assert not (one.cache / FAILS / "debuginfo").exists()
@@ -155,5 +155,5 @@ def test_nonsense_is_not_asked_for(client: Callable[..., Debuginfod], server: Se
     for build_id in ("", "../../etc", "AA", "ab" * 200):
         one.want(build_id)
     one.want(HAS)
-    wait_for(lambda: one.arrived() == [HAS])
+    wait_for(lambda: one.arrived(0) == [HAS])
     assert server.asked == [HAS]

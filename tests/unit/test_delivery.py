@@ -21,8 +21,8 @@ from gst_pyro_shim import files
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import Delivery, OutputFile
+from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.profile import MAX_PROFILE_BYTES
-from gst_pyro_shim.wire import COLLECTOR_ENV
 from tests import profiles
 from tests.pyroscope_server import PyroscopeServer
 
@@ -39,19 +39,29 @@ def output(path, said):
 
 def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
     old = replace(profiles.demo(), start_ns=time.time_ns() - 3600 * 10**9)
-    with PyroscopeServer() as collector, PyroscopeServer() as server:
+    merge = Merge()
+    with PyroscopeServer() as server:
         settings = Settings(server_url=server.url, spool_dir="")
-        environ = {COLLECTOR_ENV: collector.url}
-        delivery = Delivery(settings, environ, 7, lambda _, text: said.append(text))
+        delivery = Delivery(settings, 7, lambda _, text: said.append(text), merge)
         delivery.deliver(old, final=True)
-        delivery.close(time.monotonic() + 60, profiles.demo)
+        delivery.close(time.monotonic() + 60, lambda: profiles.demo(program="last word"))
         assert delivery.counters["dropped_too_old"] == 1
         assert not server.requests
-    # The last word came too.
-    assert len(collector.requests) == 2
+    assert {one.program for one in merge.stats()} == {"last word"}
+    assert sum(one.cpu_ns for one in merge.profile().samples) == 2 * 3_000_000_000
 
 
-@pytest.mark.parametrize("to", ["server", "collector", "file"])
+def test_pythons_functions_come_to_the_controller_apart(said):
+    merge = Merge()
+    Delivery(Settings(), 7, lambda _, text: said.append(text), merge).deliver_python(
+        profiles.demo()
+    )
+    profile = merge.profile()
+    assert sum(one.cpu_ns for one in profile.python) == 3_000_000_000
+    assert profile.samples == []
+
+
+@pytest.mark.parametrize("to", ["server", "controller", "file"])
 def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
     with PyroscopeServer() as server:
         settings = Settings(
@@ -61,8 +71,8 @@ def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
                 "file": {"output": str(tmp_path / "a.pb.gz")},
             }.get(to, {}),
         )
-        environ = {COLLECTOR_ENV: server.url} if to == "collector" else {}
-        delivery = Delivery(settings, environ, 7, lambda *line: said.append(line))
+        merge = Merge() if to == "controller" else None
+        delivery = Delivery(settings, 7, lambda *line: said.append(line), merge)
         for _ in range(2):
             delivery.drop("queue_full", "because", 3)
         assert delivery.counters["dropped_queue_full"] == 6
@@ -73,7 +83,7 @@ def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
 def test_allocations_that_no_server_takes_are_counted(said):
     with PyroscopeServer() as server:
         settings = Settings(server_url=server.url, spool_dir="")
-        delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+        delivery = Delivery(settings, 7, lambda _, text: said.append(text))
         delivery.deliver_memory(bytes(MAX_PROFILE_BYTES + 1))
         assert delivery.counters["dropped_too_large"] == 1
         (line,) = said
@@ -84,7 +94,7 @@ def test_allocations_that_no_server_takes_are_counted(said):
 
 def test_allocations_without_a_server_are_counted(said, tmp_path):
     settings = Settings(output=str(tmp_path / "a.pb.gz"))
-    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    delivery = Delivery(settings, 7, lambda _, text: said.append(text))
     for _ in range(2):
         delivery.deliver_memory(b"profile")
     assert delivery.counters["dropped_no_server"] == 2
@@ -218,7 +228,7 @@ def test_what_stands_elsewhere_is_counted_among_the_rest(tmp_path, said, elsewhe
     home = tmp_path / "home"
     home.mkdir()
     settings = Settings(output=str(home / "a.pb.gz"))
-    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    delivery = Delivery(settings, 7, lambda _, text: said.append(text))
     home.rmdir()
     delivery.deliver(profiles.demo(), final=True)
     assert delivery.counters == {"written_elsewhere": 1}
@@ -230,7 +240,7 @@ def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
         "import sys\n"
         "from gst_pyro_shim.config import Settings\n"
         "from gst_pyro_shim.delivery import Delivery\n"
-        "Delivery(Settings(output=sys.argv[1]), {}, 1, print)\n"
+        "Delivery(Settings(output=sys.argv[1]), 1, print)\n"
         "print([m for m in ('exporter', 'push', 'http1') if f'gst_pyro_shim.{m}' in sys.modules])"
     )
     done = subprocess.run(
@@ -245,7 +255,7 @@ def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
 
 def test_a_file_has_a_windows_python_functions_and_its_time_or_neither(said, tmp_path):
     settings = Settings(spool_dir="", output=str(tmp_path / "a.pb.gz"))
-    delivery = Delivery(settings, {}, 7, lambda _, text: said.append(text))
+    delivery = Delivery(settings, 7, lambda _, text: said.append(text))
     whole = profiles.demo()
     for _ in range(2):  # the second is not written: that would be too often
         delivery.deliver_python(replace(whole, comments=[]))

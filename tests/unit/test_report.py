@@ -118,7 +118,7 @@ def test_what_the_footer_has_to_say_in_other_cases():
     assert "dropped             4 (ring full 3, nested 1)" in text
     assert "stacks to the root  0.0 % of 4 (leaf only 4)" in text
     assert "7 profiles, 20 KiB, 2 kept on disk for later, 5 dropped (too old 5)" in text
-    assert "agent               0.250 s CPU in a process of its own" in text
+    assert "agent               0.250 s CPU outside the program" in text
     assert "took the sampling signal over in 6 windows" in text
     assert "last push did not come from 1 processes" in text
     assert "note: look: here" in text
@@ -342,20 +342,11 @@ def _none(**facts):
         ({"registry_update_off": True}, "GST_REGISTRY_UPDATE=no keeps GStreamer from finding"),
         ({"registry_written": True}, "the tracer's plugin could not be loaded"),
         ({"registry_written": True, "registry_has_tracer": True}, "before it was up.\n"),
-        (
-            {"agent_died_inside": True, "end": "was killed by SIGABRT"},
-            "prog was killed by SIGABRT.",
-        ),
-        (
-            {"agent_died_inside": True, "registry_written": True, "registry_has_tracer": True},
-            "died with it, before its first push: prog ended with status 0, without exit handlers.",
-        ),
-        ({"agent_died_inside": True}, "With `--agent process` the agent outlives it"),
         ({"preload_ignored": "is linked statically"}, "prog is linked statically: the loader"),
         ({"preload_ignored": "is linked statically"}, "a build that is linked dynamically"),
         ({"preload_ignored": "has file capabilities"}, "a copy of it without these rights"),
         ({"problems": ["a push was cut off"]}, "note: a push was cut off"),
-        ({"counters": {"refused_pushes": 2}}, "pushed  2 pushes to run refused"),
+        ({"counters": {"failed_programs": 2}}, "pushed  2 programs not profiled"),
         ({"counters": {"dropped_unreadable": 3}}, "pushed  3 dropped (unreadable 3)"),
     ],
 )
@@ -367,13 +358,13 @@ def test_why_nothing_came(facts, says):
 
 
 def test_what_run_itself_did_not_take_is_counted_under_the_table():
-    facts = replace(FACTS, counters={"refused_pushes": 2, "dropped_unreadable": 1})
+    facts = replace(FACTS, counters={"failed_programs": 2, "dropped_unreadable": 1})
     profile = profiles.demo(counters={"pushed_profiles": 3, "pushed_bytes": 2048})
     profile = replace(profile, comments=[*profile.comments, facts.to_comment()])
-    said = "3 profiles, 2 KiB, 2 pushes to run refused, 1 dropped (unreadable 1)"
+    said = "3 profiles, 2 KiB, 2 programs not profiled, 1 dropped (unreadable 1)"
     assert said in _render(profile)
     data = summary.summarize(profile).as_json()
-    assert data["counters"]["refused_pushes"] == 2
+    assert data["counters"]["failed_programs"] == 2
     assert data["dropped_profiles"] == {"unreadable": 1}
 
 

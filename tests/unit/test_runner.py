@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim import environment, files
-from gst_pyro_shim.collector import Collector
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import NotBuiltError
 from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
+from gst_pyro_shim.reception import Reception
 
 ROOT = Path(__file__).parents[2]
-FAKE = [sys.executable, str(ROOT / "tests" / "targets" / "fake_agent.py")]
+FAKE = [sys.executable, str(ROOT / "tests" / "targets" / "hands_in.py")]
 LIBC = re.search(r"/\S*/libc\.so\S*", Path("/proc/self/maps").read_text())[0]
 # What is preloaded does not matter here, but it must be there.
 CONTROLLER = f"""
@@ -125,7 +125,7 @@ def test_a_server_that_is_named_stays_named(home):
     done = _run(home, "--server-url", url, "--", *FAKE)
     found = json.loads(done.stdout)
     assert found["GST_PYROSCOPE_SERVER_URL"] == url
-    assert found["GST_PYROSCOPE_COLLECTOR"].startswith("http://127.0.0.1:")
+    assert re.fullmatch(r"gst-pyro-\w+ \S+", found["GST_PYROSCOPE_CONTROLLER"])
     assert "x264enc0" in done.stderr
 
 
@@ -138,18 +138,18 @@ def test_flags_beat_parameters_and_environment(home):
     assert environment.with_flags(user, {}) == user
 
 
-def test_a_late_last_push_still_counts(home):
+def test_a_program_that_ends_a_moment_later_still_counts(home):
     done = _run(home, "--", *FAKE, "late")
     assert "x264enc0" in done.stderr
     assert done.returncode == 4
 
 
-def test_a_push_that_is_refused_is_counted_under_the_table_and_in_the_file(home):
+def test_a_program_that_is_refused_is_counted_under_the_table_and_in_the_file(home):
     done = _run(home, "-o", "x.pb.gz", "--", *FAKE, "refused")
-    assert re.search(r"\n *pushed +2 pushes to run refused\n", done.stderr), done.stderr
-    assert done.stderr.count("note: unknown compression") == 1
+    assert re.search(r"\n *pushed +1 programs not profiled\n", done.stderr), done.stderr
+    assert done.stderr.count("note: A program was not profiled: tracer parameter foo") == 1
     counters = [RunFacts.from_comment(one) for one in files.read(home / "work/x.pb.gz").comments]
-    assert [one.counters for one in counters if one] == [{"refused_pushes": 2}]
+    assert [one.counters for one in counters if one] == [{"failed_programs": 1}]
 
 
 def test_nothing_of_ours_appears_before_the_target_has_ended(home):
@@ -302,9 +302,12 @@ def test_a_disk_that_is_full_by_then_costs_no_profile(home):
 
 def test_a_profile_that_no_folder_takes_is_counted_under_the_table(home):
     def no_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
 
-    done = _run(home, "-o", "x.pb.gz", "--", *FAKE, preexec_fn=no_files)
+    # The program itself needs memory that is a file to the kernel.
+    unlimited = ["sh", "-c", 'ulimit -S -f unlimited && exec "$@"', "sh"]
+    done = _run(home, "-o", "x.pb.gz", "--", *unlimited, *FAKE, preexec_fn=no_files)
     assert done.returncode == 4
     assert not list((home / "tmp").iterdir())
     text = "x.pb.gz could not be written: File too large"
@@ -329,12 +332,6 @@ def test_a_closed_stderr_costs_no_profile(home):
     )
     assert done.returncode == 4
     assert files.read(home / "work" / "x.pb.gz").samples
-
-
-@pytest.fixture
-def collector():
-    with Collector() as one:
-        yield one
 
 
 def _place(home, shim="/x/libgstpyro.so", **user):
@@ -406,9 +403,11 @@ def test_a_path_that_the_loader_would_split_goes_by_a_link(home, monkeypatch, fo
     assert not list((home / tmpdir).iterdir())
 
 
-def test_a_python_that_the_user_names_is_kept(home, collector):
+def test_a_python_that_the_user_names_is_kept(home):
     user = _environ(home, GST_PYROSCOPE_PYTHON="/opt/python")
-    found = environment.for_target(user, collector, Path("/x.so"))
+    reception = Reception(lambda _guest: None)
+    found = environment.for_target(user, reception, Path("/x.so"))
+    reception.close()
     assert found["GST_PYROSCOPE_PYTHON"] == "/opt/python"
     assert found["LD_PRELOAD"] == "/x.so"
 

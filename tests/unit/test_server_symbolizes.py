@@ -15,10 +15,10 @@ from hypothesis import given, strategies as st
 from gst_pyro_shim import delivery
 from gst_pyro_shim.config import Settings
 from gst_pyro_shim.decode import decode
+from gst_pyro_shim.merge import Merge
 from gst_pyro_shim.model import UNKNOWN, Frame, Profile, Sample, element_frame, identity
 from gst_pyro_shim.profile import encode, split
 from gst_pyro_shim.schema import PprofProfile
-from gst_pyro_shim.wire import COLLECTOR_ENV
 from tests import profiles
 
 if TYPE_CHECKING:
@@ -158,15 +158,13 @@ def test_the_server_alone_gets_addresses(
     settings = Settings(
         server_url="http://server:4040", output=str(output), server_symbolizes=server_symbolizes
     )
-    environ = {COLLECTOR_ENV: "http://127.0.0.1:1"}
-    sender = delivery.Delivery(settings, environ, 1, lambda *_: None)
+    merge = Merge()
+    sender = delivery.Delivery(settings, 1, lambda *_: None, merge)
     whole = profile(UNNAMED, NAMED)
     sender.deliver(whole, final=True)
     assert FakeExporter.sent == {
-        "http://127.0.0.1:1": [encode(whole)],
         "http://server:4040": [encode(whole, server_symbolizes=server_symbolizes)],
     }
-    (plain,) = FakeExporter.sent["http://127.0.0.1:1"]
-    assert UNNAMED.name.encode() in plain
+    assert UNNAMED in merge.profile().samples[0].frames
     written = PprofProfile.FromString(gzip.decompress(output.read_bytes()))
     assert UNNAMED.name in written.string_table

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gst_pyro_shim.native import ElfFile
 from gst_pyro_shim.segment_rows import HostName, Module
-from gst_pyro_shim.symbolize import Symbolizer, is_named
+from gst_pyro_shim.symbolize import Files, Symbolizer, is_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +135,22 @@ def test_compressed_dwarf_is_read_where_samples_are(
     symbolizer.end_window()
     symbolizer.promote({key: 1})
     assert symbolizer.version == version + 1
+
+
+def test_hosts_in_one_process_share_what_is_open(
+    module: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+):
+    path, hidden = module
+    opened = []
+    real = ElfFile.open
+
+    def count(*given: str) -> ElfFile | None:
+        opened.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(ElfFile, "open", count)
+    files = Files()
+    for _ in range(3):
+        (frame,) = Symbolizer(Host(path), None, files).frames(BIAS + hidden + 2, 1)
+        assert frame.name == f"liba.so+{hidden:#x}"
+    assert opened == [(path, "")]

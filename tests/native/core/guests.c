@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include "core.h"
 #include "gst.h"
-#include "lifecycle.h"
+#include "stop.h"
 
 enum
 {
@@ -840,7 +840,7 @@ TEST (a_forked_child_takes_the_tracer_down_without_waiting_for_the_parents_threa
   pid_t child = fork ();
   if (child == 0) {
     alarm (5); /* ends it where it hangs */
-    gp_lifecycle_dispose ();
+    gp_stop_at_dispose ();
     _exit (7);
   }
   int status = -1;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "../../../csrc/embed.h"
 #include "../../../csrc/imports.h"
 #include "../../../csrc/modules.h"
 
@@ -35,6 +36,12 @@ gp_modules_close_begin (void)
 void
 gp_modules_close_end (void)
 {
+}
+
+void
+gp_embed_before_dlopen (const char *library)
+{
+  (void) library;
 }
 
 static int

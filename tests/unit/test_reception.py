@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""reception.py: who is let in, and that nobody who came in time is lost.
+
+Context: test.
+"""
+
+import os
+import socket
+import threading
+
+import pytest
+
+from gst_pyro_shim.reception import Reception
+from tests.fake_shim import FakeShim
+from tests.waiting import wait_for
+
+
+class Host:
+    """Keeps its guests until they are let go."""
+
+    def __init__(self, **given):
+        self.guests = []
+        self.leave = threading.Event()
+        self.reception = Reception(self._serve, **given)
+
+    def _serve(self, guest):
+        self.guests.append(guest)
+        self.leave.wait(10)
+
+
+@pytest.fixture
+def host():
+    one = Host(word="secret")
+    yield one
+    one.leave.set()
+    one.reception.close()
+    assert one.reception.wait(10)
+
+
+@pytest.fixture
+def shim():
+    with FakeShim() as one:
+        yield one
+
+
+def test_a_guest_is_known_by_what_it_brings(host, shim):
+    host.reception.start()
+    shim.hand_in(host.reception.address, GST_PYROSCOPE_TAGS="a=b", HOME="/somewhere")
+    wait_for(lambda: host.guests)
+    (guest,) = host.guests
+    assert guest.pid == os.getpid()
+    assert guest.environ == {"GST_PYROSCOPE_TAGS": "a=b"}
+    assert os.fstat(guest.memory).st_ino == os.fstat(shim.fd).st_ino
+    assert not os.get_inheritable(guest.memory)
+    assert os.fstat(guest.stderr).st_ino == os.fstat(2).st_ino
+
+
+def test_descriptors_are_closed_behind_a_guest(host, shim):
+    host.reception.start()
+    shim.hand_in(host.reception.address)
+    wait_for(lambda: host.guests)
+    host.leave.set()
+    assert host.reception.wait(10)
+    for descriptor in (host.guests[0].memory, host.guests[0].stderr, host.guests[0].pidfd):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("word", ["", "guess", "secret2"])
+def test_without_the_word_nobody_is_let_in(host, shim, word):
+    host.reception.start()
+    name = host.reception.address.split()[0]
+    shim.hand_in(f"{name} {word}")
+    shim.hand_in(host.reception.address)
+    wait_for(lambda: host.guests)
+    assert [guest.word for guest in host.guests] == ["secret"]
+
+
+def test_what_is_no_message_of_ours_harms_nobody(host, shim):
+    host.reception.start()
+    address = f"\0{host.reception.address.split()[0]}"
+    for text in (b"secret", b"\xff", b"x" * 60_000, None):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+            stranger.connect(address)
+            if text is not None:
+                stranger.send(text)
+    shim.hand_in(host.reception.address)
+    wait_for(lambda: host.guests)
+    assert len(host.guests) == 1
+
+
+def test_who_comes_before_the_start_or_is_at_the_door_at_the_end_is_let_in(host, shim):
+    shim.hand_in(host.reception.address)
+    shim.hand_in(host.reception.address)
+    host.reception.start()
+    host.reception.close()
+    assert not host.reception.wait(0)
+    wait_for(lambda: len(host.guests) == 2)
+    with pytest.raises(ConnectionRefusedError):
+        shim.hand_in(host.reception.address)
+
+
+def test_a_name_that_is_taken_is_refused_and_free_again_at_the_end():
+    first = Host(name=f"gst-pyro-test-{os.getpid()}")
+    with pytest.raises(OSError, match="in use"):
+        Host(name=f"gst-pyro-test-{os.getpid()}")
+    first.reception.close()
+    Host(name=f"gst-pyro-test-{os.getpid()}").reception.close()
+
+
+def test_it_lingers_for_as_long_as_nobody_comes(shim):
+    host = Host(name=f"gst-pyro-test-{os.getpid()}")
+    host.reception.start()
+    shim.hand_in(f"{host.reception.address.split()[0]} /")
+    wait_for(lambda: host.guests)
+    lingering = threading.Thread(target=host.reception.linger, args=(0.05,))
+    lingering.start()
+    lingering.join(0.3)
+    assert lingering.is_alive()
+    host.leave.set()
+    lingering.join(10)
+    assert not lingering.is_alive()
+    host.reception.close()
