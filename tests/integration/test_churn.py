@@ -95,9 +95,8 @@ def test_sessions_that_are_gone_hold_no_descriptor(sessions: Outcome) -> None:
 
 
 def test_the_last_session_costs_what_the_second_did(sessions: Outcome) -> None:
-    """In work of a fixed size, which knows how busy the machine was. Labels that stayed made it ten times as much, in each
-    of the last tenths: the least of them is what a burst of other load has not touched.
-    """
+    """In work of a fixed size, which knows how busy the machine was. Labels that stayed made it ten times as much."""
+    # The least of the last ones is what a burst of other load has not touched.
     costs = [line["process_s"] / line["reference_s"] for line in sessions.host.tenths]
     assert min(costs[7:]) <= 1.5 * max(costs[1:4]), costs
 
