@@ -7,34 +7,24 @@ host that was killed (agents.py).
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import os
-import sys
-import threading
 import time
 from dataclasses import replace
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim import links
-from gst_pyro_shim.errors import GstPyroError
-from gst_pyro_shim.host import Host
 from gst_pyro_shim.model import Profile
-from gst_pyro_shim.openssl import keep_at_exit
 from gst_pyro_shim.python_time import python_profile
-from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING, Segment
+from gst_pyro_shim.segment import AGENT_RUNNING
 from gst_pyro_shim.stats import RunStats
-from gst_pyro_shim.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from gst_pyro_shim.agent_log import Log
     from gst_pyro_shim.config import Settings
     from gst_pyro_shim.debuginfod import Debuginfod
     from gst_pyro_shim.delivery import Delivery
-    from gst_pyro_shim.merge import Merge
+    from gst_pyro_shim.host import Host
     from gst_pyro_shim.python_samples import PythonSamples
+    from gst_pyro_shim.segment import Segment
     from gst_pyro_shim.segment_rows import Label
     from gst_pyro_shim.symbolize import Files
     from gst_pyro_shim.window import Window
@@ -47,44 +37,8 @@ FLUSH_S: Final = 0.9
 SETTLE_S: Final = 0.01
 """For handlers that are in flight at the stop."""
 _DWARF_UNTIL_S: Final = 0.3
-STACK_BYTES: Final = 8 << 20
-"""As workers.c gives. By itself a thread takes what the host is limited to (`ulimit -s`), and libdw may need more."""
 _MAX_LINKS: Final = 65_536
 """Told already and remembered; beyond it some are told again."""
-
-_LEVELS: Final = ("error", "warning", "info", "debug")
-
-
-class Log:
-    """Lines for GStreamer's debug log, and for the host's stderr what the settings ask for. MT-safe."""
-
-    def __init__(self, segment: Segment | None = None, stderr: int = 2) -> None:
-        """Errors and warnings go to stderr until `level` says otherwise.
-
-        Args:
-            segment: takes lines for GStreamer's log; None: nobody does.
-            stderr: descriptor; negative: there is none.
-        """
-        self._lock = threading.Lock()
-        self.segment = segment
-        self._stderr = stderr
-        self.level = "warning"
-
-    def __call__(self, level: str, text: str) -> None:
-        """Writes one line."""
-        line = printable(" ".join(text.split()))
-        with self._lock:
-            if self.segment is not None:
-                self.segment.log(level, line)
-            if self._stderr >= 0 and _LEVELS.index(level) <= _LEVELS.index(self.level):
-                # One write: threads of the host may be writing too.
-                with contextlib.suppress(OSError):
-                    os.write(self._stderr, f"gst-pyro: {line}\n".encode("utf-8", "replace"))
-
-    def close(self) -> None:
-        """Segment and descriptor are about to go; lines that still come, from the exporter's threads, are lost."""
-        with self._lock:
-            self.segment, self._stderr = None, -1
 
 
 class Agent:
@@ -297,109 +251,3 @@ def _totals(stats: RunStats, counters: dict[str, int]) -> str:
         f" {counters.get('pushed_profiles', 0)} profiles pushed,"
         f" dropped: {dropped or 'nothing'}"
     )
-
-
-def run(fd: int) -> int:
-    """Runs the agent inside its host until that ends.
-
-    Args:
-        fd: of the segment.
-
-    Returns:
-        Never 0, which there means that Python itself failed.
-    """
-    threading.stack_size(STACK_BYTES)
-    log = Log()
-    segment: Segment | None = None
-    try:
-        segment = Segment.from_fd(fd)
-        log.segment = segment
-        # What the imports make is there to stay: to look through it for garbage would be a tenth of the start.
-        gc.disable()
-        try:
-            keep_at_exit()
-            without_plugins()
-            from gst_pyro_shim.debuginfod import debuginfod_of
-
-            servers = debuginfod_of(os.environ, log)
-            agent = prepare(segment, Host(segment.pid, "embedded"), os.environ, log, servers)
-        finally:
-            gc.freeze()
-            gc.enable()
-        agent.run()
-    except Exception as error:  # noqa: BLE001  the host must not see a traceback, and must not wait for us
-        return refuse(segment, log, error)
-    segment.set_agent_state(AGENT_DONE)
-    return AGENT_DONE
-
-
-def refuse(segment: Segment | None, log: Log, error: Exception) -> int:
-    """Says why there is no agent, or none any more, and tells the shim; returns an exit status."""
-    if isinstance(error, GstPyroError):
-        # One line of what the command line says in two.
-        log("error", f"{error.message.rstrip('.')}. {error.hint} Not profiling.")
-    else:
-        log("error", _where(error))
-    if segment is not None:
-        segment.set_agent_state(AGENT_REFUSED)
-    return error.exit_code if isinstance(error, GstPyroError) else 1
-
-
-def prepare(
-    segment: Segment,
-    host: Host,
-    environ: Mapping[str, str],
-    log: Log,
-    servers: Debuginfod | None,
-    *,
-    merge: Merge | None = None,
-    folder: str = "",
-    elf_files: Files | None = None,
-) -> Agent:
-    """The agent of a host.
-
-    Args:
-        segment: of the host.
-        host: whether it is still there.
-        environ: of the host.
-        log: takes a level and a line.
-        servers: who fetches debug files.
-        merge: what `run` adds up.
-        folder: of the host, to which the file's name is relative; this process's own unless given.
-        elf_files: shared with other agents.
-
-    Raises:
-        ConfigError: the settings are wrong.
-    """
-    from gst_pyro_shim.config import Settings, unknown_variables
-    from gst_pyro_shim.delivery import Delivery
-
-    settings = Settings.load(segment.params(), environ)
-    log.level = settings.log_level
-    # A controller has said so already.
-    for name in unknown_variables(environ) if merge is None else ():
-        log("warning", f"{name} is no setting of gst-pyro-shim; is it misspelt?")
-    delivery = Delivery(settings, segment.pid, log, merge, folder)
-    shown = " ".join(f"{name}={value}" for name, value in settings.masked().items() if value)
-    log("info", f"settings: {shown}")
-    log("info", f"agent is at home {host.home}, delivers to {', '.join(delivery.places)}")
-    return Agent(segment, settings, host, delivery, log, servers=servers, elf_files=elf_files)
-
-
-def without_plugins() -> None:
-    """Keeps pydantic from looking for plugins: other people's code in the host, and 14 ms to find that there is none.
-
-    Its own switch is an environment variable, and the environment is the host's. Should pydantic rename the module, it
-    merely looks again.
-    """
-    loader = ModuleType("pydantic.plugin._loader")
-    loader.__dict__["get_plugins"] = tuple
-    sys.modules.setdefault(loader.__name__, loader)
-
-
-def _where(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
-    return f"the agent failed and profiling ends ({type(error).__name__}: {error}; at {place})"

@@ -17,7 +17,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.agent import STACK_BYTES, Agent, Log, prepare, refuse, without_plugins
+from gst_pyro_shim.agent_log import Log
+from gst_pyro_shim.agent_start import STACK_BYTES, prepare, refuse, without_plugins
 from gst_pyro_shim.config import ENV_PREFIX
 from gst_pyro_shim.debuginfod import debuginfod_of
 from gst_pyro_shim.host import Host
@@ -26,6 +27,7 @@ from gst_pyro_shim.segment import AGENT_DONE, Segment
 from gst_pyro_shim.symbolize import Files
 
 if TYPE_CHECKING:
+    from gst_pyro_shim.agent import Agent
     from gst_pyro_shim.debuginfod import Debuginfod
     from gst_pyro_shim.merge import Merge
     from gst_pyro_shim.segment import Home

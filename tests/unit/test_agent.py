@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import agent
+from gst_pyro_shim import agent_start
+from gst_pyro_shim.agent_log import Log
 from gst_pyro_shim.agents import Agents
 from gst_pyro_shim.decode import decode
 from gst_pyro_shim.delivery import Delivery
@@ -61,7 +62,7 @@ def running(shim, home="embedded", merge=None):
 
     def work():
         if home == "embedded":
-            thread.status = agent.run(shim.fd)
+            thread.status = agent_start.run(shim.fd)
         else:
             thread.agents.serve(guest(shim))
 
@@ -226,7 +227,7 @@ def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
 
 def test_tracer_parameters_count(environ, capfd):
     with FakeShim(params=b"upload-interval\0soon\0\0") as shim:
-        assert agent.run(shim.fd) != 0
+        assert agent_start.run(shim.fd) != 0
     assert "upload-interval" in capfd.readouterr().err
 
 
@@ -234,7 +235,7 @@ def test_a_descriptor_of_something_else_is_one_line(capfd, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"x")
     with path.open() as file:
-        assert agent.run(file.fileno()) != 0
+        assert agent_start.run(file.fileno()) != 0
     assert capfd.readouterr().err.count("\n") == 1
 
 
@@ -294,7 +295,7 @@ def test_the_log_tells_settings_home_first_sample_and_totals_without_secrets(shi
 
 
 def test_the_log_moves_no_cursor(capfd):
-    agent.Log()("warning", "a\x1b[2J\nb\x9b31m")
+    Log()("warning", "a\x1b[2J\nb\x9b31m")
     assert capfd.readouterr().err == "gst-pyro: a\\x1b[2J b\\x9b31m\n"
 
 
