@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gst_pyro_shim import native
+from gst_pyro_shim import native_elf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +110,7 @@ class Debuginfod:
         path = self.cache / build_id / "debuginfo"
         if not self._has(path) and not self._fetch(build_id, path):
             return False
-        alternate = native.alternate_build_id(str(path))
+        alternate = native_elf.alternate_build_id(str(path))
         if _BUILD_ID.fullmatch(alternate):
             other = self.cache / alternate / "debuginfo"
             if not self._has(other):
@@ -195,7 +195,7 @@ def debuginfod_of(environ: Mapping[str, str], log: Callable[[str, str], None]) -
     if not environ.get(_URLS, "").split():
         return None
     client = Debuginfod(environ, log)
-    native.use_cache(str(client.cache))
+    native_elf.use_cache(str(client.cache))
     return client
 
 

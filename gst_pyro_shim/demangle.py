@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim import native
+from gst_pyro_shim import native_elf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def demangle(name: str) -> str:
         except (ValueError, IndexError, RecursionError):
             return plain
     if plain.startswith("_Z"):
-        return native.demangle(plain) or plain
+        return native_elf.demangle(plain) or plain
     return plain
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim.demangle import demangle
 from gst_pyro_shim.model import PYTHON, Frame, identity
-from gst_pyro_shim.native import ElfFile
+from gst_pyro_shim.native_elf import ElfFile
 from gst_pyro_shim.runtime_code import RuntimeCode
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.native import ElfFile
+from gst_pyro_shim.native_elf import ElfFile
 from gst_pyro_shim.segment_rows import HostName, Module
 from gst_pyro_shim.symbolize import Files, Symbolizer, is_named
 
