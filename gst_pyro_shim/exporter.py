@@ -50,17 +50,14 @@ class Exporter:
     `dropped_<reason>`.
     """
 
-    def __init__(
-        self, settings: Settings, log: Log, *, max_age_s: float | None = MAX_AGE_S
-    ) -> None:
+    def __init__(self, settings: Settings, log: Log) -> None:
         """Opens the spool and starts the worker, which first delivers what an earlier run left.
 
         Args:
             settings: name the server.
             log: takes a level and a line.
-            max_age_s: of a profile that is pushed; None where the receiver takes any.
         """
-        self._max_age_s = max_age_s
+        self._max_age_s = MAX_AGE_S
         self._pusher = Pusher(Endpoint.of(settings))
         self._labels = {
             **settings.tags,
@@ -297,7 +294,7 @@ class Exporter:
             self._changed.notify_all()
 
     def _attempt(self, item: Item, timeout_s: float) -> Answer:
-        if self._max_age_s is not None and item.age_s > self._max_age_s:
+        if item.age_s > self._max_age_s:
             text = f"older than {self._max_age_s / 60:.0f} minutes"
             return Answer(Fate.REFUSED, "too_old", text)
 
