@@ -80,7 +80,7 @@ struct gp_thread
   uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
   struct gp_boundary *first_entries;
   struct gp_pad_set *more_pads; /* NULL: none had to be moved there yet */
-  /* in the slot's room, with frames, signal_stack and first_entries: kept for its next user */
+  /* in the thread's room, with frames, signal_stack and first_entries */
   struct gp_slab *first_slab;
   struct gp_tally **first_table; /* GP_FIRST_TABLE of them */
   struct gp_pad_set *pads;       /* 1 << GP_PAD_SETS_LOG2 of them */
@@ -191,7 +191,7 @@ GP_INTERNAL void gp_threads_learn_stacks (void);
 /* Between thread.c, thread_slots.c, thread_poll.c and account_rows.c. All but the lock itself require it. take_slot
  * returns a slot filled in but not ready, or NULL; end_slot with own = false is for a thread that vanished. find_tid:
  * alive; find_ended: one that had the id last and has ended here, NULL: none. index_tid files the slot under a thread
- * id. give_rooms_back: memory of slots that nobody uses, where there is more of it than threads. */
+ * id. */
 extern GP_INTERNAL pthread_mutex_t g_registry;
 extern GP_INTERNAL uint32_t g_pass; /* the poller's current one */
 GP_INTERNAL struct gp_thread *gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base);
@@ -199,7 +199,6 @@ GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid);
 GP_INTERNAL struct gp_thread *gp_thread_find_ended (pid_t tid);
 GP_INTERNAL void gp_thread_index_tid (struct gp_thread *thread, pid_t tid);
 GP_INTERNAL void gp_thread_end_slot (struct gp_thread *thread, bool own);
-GP_INTERNAL void gp_threads_give_rooms_back (void);
 
 /* As gp_threads_init(), which calls it. */
 GP_INTERNAL int gp_thread_slots_init (void);

@@ -156,9 +156,6 @@ gp_threads_poll (uint32_t before)
     attach_from_outside (ids[i], before);
   end_vanished ();
   gp_threads_learn_stacks ();
-  pthread_mutex_lock (&g_registry);
-  gp_threads_give_rooms_back ();
-  pthread_mutex_unlock (&g_registry);
 }
 
 static void

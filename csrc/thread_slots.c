@@ -27,8 +27,10 @@
 struct gp_thread *g_threads; /* GP_THREADS of them; index = slot */
 uint16_t *g_perf_slots;
 uint32_t g_pass;
-static int32_t g_ids[GP_THREADS];                /* first slot of each list by thread id, -1: none */
-static uint32_t g_slots_live, g_slots_furnished; /* threads alive, and slots that have room */
+static int32_t g_ids[GP_THREADS]; /* first slot of each list by thread id, -1: none */
+static uint32_t g_slots_live;     /* threads alive */
+static char *g_spare_rooms;       /* a list; NULL: none */
+static uint32_t g_rooms_spare;
 
 bool
 gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
@@ -53,64 +55,62 @@ enum
   FRAMES_BYTES = GP_MAX_FRAMES * sizeof (uint64_t),
   ENTRIES_BYTES = GP_FIRST_ENTRIES * sizeof (struct gp_boundary),
   TABLE_BYTES = GP_FIRST_TABLE * sizeof (struct gp_tally *),
-  PADS_BYTES = sizeof (struct gp_pad_set) << GP_PAD_SETS_LOG2
+  PADS_BYTES = sizeof (struct gp_pad_set) << GP_PAD_SETS_LOG2,
+  ROOMS_SPARE = 16 /* kept besides as many as there are threads */
 };
 
 _Static_assert (FRAMES_BYTES % 64 == 0, "the cache of pads is behind them");
 _Static_assert (sizeof (struct gp_slab) % 8 == 0, "a table of pointers is behind it");
 
-/* What a slot needs besides itself, kept for its next user: the handler's scratch, alternate stack, cache of pads,
- * first tallies and entries. The stack would run over into the scratch's far end, which hardly any sample reaches: no
- * guard page, which costs a mapping a thread. */
+static size_t
+room_bytes (void)
+{
+  return FRAMES_BYTES + signal_stack_bytes () + PADS_BYTES + sizeof (struct gp_slab) + TABLE_BYTES + ENTRIES_BYTES;
+}
+
+/* What a thread needs besides its slot: the handler's scratch, alternate stack, cache of pads, first tallies and
+ * entries. The stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which
+ * costs a mapping a thread. */
 static bool
 make_room (struct gp_thread *thread)
 {
-  if (thread->frames != NULL)
-    return true;
-  size_t stack = signal_stack_bytes ();
-  char *room = mmap (NULL, FRAMES_BYTES + stack + PADS_BYTES + sizeof (struct gp_slab) + TABLE_BYTES + ENTRIES_BYTES,
-      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char *room = g_spare_rooms;
+  if (room != NULL) {
+    memcpy (&g_spare_rooms, room, sizeof g_spare_rooms); /* a spare one begins with the address of the next */
+    g_rooms_spare--;
+  } else {
+    room = mmap (NULL, room_bytes (), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  }
   if (room == MAP_FAILED)
     return false;
   char *at = room + FRAMES_BYTES;
-  thread->signal_stack = (struct gp_stack) { .lo = (uintptr_t) at, .hi = (uintptr_t) at + stack };
-  thread->pads = (struct gp_pad_set *) (at += stack);
+  thread->frames = (uint64_t *) room;
+  thread->signal_stack = (struct gp_stack) { .lo = (uintptr_t) at, .hi = (uintptr_t) at + signal_stack_bytes () };
+  thread->pads = (struct gp_pad_set *) (at += signal_stack_bytes ());
   thread->first_slab = (struct gp_slab *) (at += PADS_BYTES);
   thread->first_table = (struct gp_tally **) (at += sizeof (struct gp_slab));
   thread->first_entries = (struct gp_boundary *) (at + TABLE_BYTES);
-  thread->frames = (uint64_t *) room;
-  g_slots_furnished++;
   return true;
 }
 
+/* For the next thread: at once, while the slot waits for the agent. */
 static void
 give_room_back (struct gp_thread *thread)
 {
+  char *room = (char *) thread->frames;
   if (thread->more_pads != NULL)
     munmap (thread->more_pads, sizeof (struct gp_pad_set) << GP_MORE_PAD_SETS_LOG2);
-  munmap (thread->frames,
-      FRAMES_BYTES + signal_stack_bytes () + PADS_BYTES + sizeof (struct gp_slab) + TABLE_BYTES + ENTRIES_BYTES);
-  thread->frames = NULL;
   thread->more_pads = NULL;
+  thread->frames = NULL;
+  thread->entries = thread->first_entries = NULL;
   thread->signal_stack = (struct gp_stack) { .lo = 0 };
-  g_slots_furnished--;
-}
-
-void
-gp_threads_give_rooms_back (void)
-{
-  enum
-  {
-    SPARE = 64
-  };
-  if (g_slots_furnished <= 2 * g_slots_live + SPARE)
+  if (g_rooms_spare > g_slots_live + ROOMS_SPARE) {
+    munmap (room, room_bytes ());
     return;
-  /* The lowest free slot is the next one's: those behind all that live lie idle longest. */
-  uint32_t used = gp_load (&g_segment->threads_taken.words_used) * 64;
-  for (uint32_t slot = used; slot-- > 0 && g_slots_furnished > g_slots_live + SPARE;)
-    if (g_threads[slot].frames != NULL && g_threads[slot].tid == 0
-        && gp_load_acquire (&g_segment->threads[slot].state) == GP_SLOT_FREE)
-      give_room_back (&g_threads[slot]);
+  }
+  memcpy (room, &g_spare_rooms, sizeof g_spare_rooms);
+  g_spare_rooms = room;
+  g_rooms_spare++;
 }
 
 static int32_t *
@@ -202,10 +202,10 @@ gp_thread_end_slot (struct gp_thread *thread, bool own)
   thread->ended_ns = gp_clock_ns (CLOCK_BOOTTIME);
   if (thread->entries != thread->first_entries)
     munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
-  thread->entries = thread->first_entries;
   thread->depth = 0;
   gp_store (&thread->tid, 0);
   g_slots_live--;
+  give_room_back (thread);
   gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
 }
 

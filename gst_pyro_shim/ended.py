@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _TOLD_APART: Final = 256
 """Threads that ended in one window and are told apart; more are added up by name."""
+_TOLD_APART_EVER: Final = 2048
+"""The same in the life of a process: a profile of weeks is not a list of threads."""
 
 Weights = dict[tuple[int, bytes], int]
 """Ticks by (key of the innermost label, stack)."""
@@ -74,6 +76,7 @@ class Ended:
         self._names = names
         self._alive: dict[tuple[int, int], Thread] = {}
         self._over: dict[tuple[int, int], Thread] = {}
+        self._threads_told = 0
         # Ended, and records of theirs may still be in the ring.
         self._late_owners: list[tuple[Owner, Told]] = []
         self._late_threads: list[Thread] = []
@@ -113,7 +116,10 @@ class Ended:
             key = (thread.slot, thread.serial)
             if key not in self._over:
                 named = self._named(thread)
-                is_one_of_many = len(self._over) >= _TOLD_APART
+                is_one_of_many = (
+                    len(self._over) >= _TOLD_APART or self._threads_told >= _TOLD_APART_EVER
+                )
+                self._threads_told += not is_one_of_many
                 self._over[key] = Thread(-1, 0, 0, named.comm) if is_one_of_many else named
         for account in self._segment.take_accounts(ended_only=True):
             self.end(account, new_ns)
