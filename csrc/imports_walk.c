@@ -99,6 +99,19 @@ note_left_over (struct gp_pass *pass, size_t index, const struct dl_phdr_info *i
     strncpy (pass->left_name, info->dlpi_name, PATH_MAX - 1);
 }
 
+enum
+{
+  LETTERS = 32
+};
+
+_Static_assert (GP_ROWS <= 64, "a bit for each row");
+
+static unsigned
+letter_of (const char *name)
+{
+  return (unsigned char) name[0] % LETTERS;
+}
+
 static int
 redirect_module (struct dl_phdr_info *info, size_t size, void *data)
 {
@@ -116,17 +129,20 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
   bool known = index == 0 || (same && pass->held), probed = false;
   uint32_t redirected = 0;
   bool left_over = false;
-  bool wanted[GP_ROWS];
+  /* Rows for this module by a letter of theirs: next to all of its slots are for no row at all. */
+  uint64_t rows_by_letter[LETTERS] = { 0 };
   for (size_t row = 0; row < g_imports_row_count; row++)
-    wanted[row] = is_for (&g_imports_rows[row], info->dlpi_name, elf.soname);
+    if (is_for (&g_imports_rows[row], info->dlpi_name, elf.soname))
+      rows_by_letter[letter_of (g_imports_rows[row].name)] |= UINT64_C (1) << row;
   struct gp_elf_cursor cursor = { 0, 0 };
   struct gp_elf_slot slot;
   while (gp_elf_next (&elf, &cursor, &slot)) {
-    size_t row = 0;
-    while (row < g_imports_row_count && !(wanted[row] && gp_elf_slot_is (&slot, g_imports_rows[row].name)))
-      row++;
-    if (row == g_imports_row_count)
+    uint64_t rows = rows_by_letter[letter_of (slot.name)];
+    while (rows != 0 && !gp_elf_slot_is (&slot, g_imports_rows[__builtin_ctzll (rows)].name))
+      rows &= rows - 1;
+    if (rows == 0)
       continue;
+    size_t row = (size_t) __builtin_ctzll (rows);
     if (!known && !probed)
       known = gp_slot_module_closed (&elf);
     probed = true;
