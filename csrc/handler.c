@@ -228,6 +228,14 @@ choose_clock (struct gp_thread *thread)
   gp_syscall (SYS_ioctl, thread->perf_fd, rests ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
 }
 
+/* A forked child keeps the handler, and maps its parent's counters: it counts nothing there. */
+static void
+count_in_host (enum gp_counter counter)
+{
+  if (atomic_load_explicit (&g_active, memory_order_relaxed) || gp_syscall (SYS_getpid) == g_segment->host_pid)
+    gp_count (counter);
+}
+
 /* Records one sample of the interrupted thread. In order: keep errno; leave foreign signals; refuse after the stop, on
  * half-built threads and in itself; label, unwind, commit. Each refusal counts one reason. Bounded: at most
  * GP_MAX_FRAMES frames, a bounded scan, no loop over shared data. */
@@ -240,9 +248,9 @@ gp_handler (int number, siginfo_t *info, void *context)
   if (thread == NULL) {
     /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default, or known to nobody in
      * this process. */
-    gp_count (GP_COUNTER_FOREIGN_SIGNALS);
+    count_in_host (GP_COUNTER_FOREIGN_SIGNALS);
   } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
-    gp_count (GP_COUNTER_DROPPED_INERT);
+    count_in_host (GP_COUNTER_DROPPED_INERT);
   } else if (!atomic_load_explicit (&thread->ready, memory_order_acquire) || !is_of_this_thread (thread)) {
     /* Acquire: pairs with the release at attach. */
     gp_count (GP_COUNTER_DROPPED_NO_THREAD);

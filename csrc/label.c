@@ -49,6 +49,9 @@ gp_label_push (struct gp_thread *thread, struct gp_boundary boundary)
     return;
   }
   gp_account_switch (thread, boundary.label);
+  /* What the time goes to, where there is no account for it: nothing else refers to the label. */
+  if (__builtin_expect (thread->meter.current->label != boundary.label, 0) && thread->meter.current->label != 0)
+    boundary.label = thread->meter.current->label;
   thread->entries[depth] = boundary;
   atomic_signal_fence (memory_order_release); /* the handler of this thread sees the entry before the depth */
   thread->depth = depth + 1;
@@ -71,8 +74,8 @@ gp_label_pop (struct gp_thread *thread, uintptr_t sp)
 void
 gp_label_set_base (struct gp_thread *thread, uint32_t label)
 {
-  thread->base = label;
   /* Its account holds the reference. */
-  gp_tally_find (thread, label);
+  uint32_t counted = gp_tally_find (thread, label)->label;
+  thread->base = counted != 0 ? counted : label;
   gp_account_switch (thread, top_label (thread));
 }

@@ -150,7 +150,7 @@ gp_label_own_work (uint32_t label)
 {
   struct gp_label *row = &g_segment->labels[label];
   uint32_t own = gp_load (&row->own_work), none = 0;
-  if (row->kind != GP_LABEL_STATE_CHANGE || own != 0)
+  if (row->kind != GP_LABEL_STATE_CHANGE || own != 0 || gp_load (&row->gone) != 0)
     return own != 0 ? own : label;
   own = gp_label_make (GP_LABEL_ELEMENT, g_segment->strings + row->name, row->factory, label, row->auto_named);
   if (own == g_fixed[GP_LABEL_OVERFLOW])
@@ -184,6 +184,13 @@ gp_label_set_parent (uint32_t label, uint32_t parent)
   struct gp_label *row = &g_segment->labels[label];
   if (parent == 0 || gp_load (&row->parent) == parent || !gp_label_ref (parent))
     return;
+  /* A bin that was in this one last and is around it now: no circle, whose labels would never end. */
+  for (uint32_t above = parent, depth = 0; above != 0 && depth < MAX_DEPTH; depth++) {
+    uint32_t *next = &g_segment->labels[above].parent;
+    above = gp_load (next);
+    if (above == label)
+      gp_label_unref (__atomic_exchange_n (next, 0, __ATOMIC_RELAXED));
+  }
   gp_label_unref (__atomic_exchange_n (&row->parent, parent, __ATOMIC_RELAXED));
   __atomic_fetch_add (&g_segment->labels_moved, 1, __ATOMIC_RELEASE);
 }

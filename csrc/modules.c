@@ -261,7 +261,7 @@ gp_modules_close_begin (void)
 void
 gp_modules_close_end (void)
 {
-  if (g_segment != NULL)
+  if (g_segment != NULL && atomic_load (&g_active)) /* not in a child that a destructor has forked */
     gp_modules_refresh ();
   atomic_fetch_sub (&g_modules_closing, 1);
 }

@@ -229,8 +229,8 @@ gp_pool_free (GThreadPool *pool, gboolean immediate, gboolean wait)
   if (call == NULL || !atomic_load (&g_active))
     return;
   gp_label_unref (atomic_exchange (&call->label, gp_label_fixed (GP_LABEL_POOL)));
-  if (wait) {
+  if (wait || immediate)
     forget_pool (call);
+  if (wait)
     free (call);
-  }
 }

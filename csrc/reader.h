@@ -98,8 +98,9 @@ uint32_t gp_reader_take_overflows (struct gp_segment *segment, struct gp_label_r
 /* Labels that have ended. *from: as above. Returns how many were written. */
 uint32_t gp_reader_ended_labels (const struct gp_segment *segment, uint32_t *from, uint32_t *labels, uint32_t cap);
 
-/* Gives labels back to the shim that have ended, and of which the agent has read all records, accounts and links. */
-void gp_reader_free_labels (struct gp_segment *segment, const uint32_t *labels, uint32_t count);
+/* Gives labels back to the shim that have ended, and of which the agent has read all records, accounts and links. keys:
+ * with their serials; a row that is another label's by now is left alone. */
+void gp_reader_free_labels (struct gp_segment *segment, const uint64_t *keys, uint32_t count);
 
 /* Links met since the last call. Returns how many rows were written; to be called until there are none. */
 uint32_t gp_reader_take_links (struct gp_segment *segment, struct gp_link_row *rows, uint32_t cap);

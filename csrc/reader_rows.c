@@ -121,14 +121,15 @@ gp_reader_ended_labels (const struct gp_segment *segment, uint32_t *from, uint32
 }
 
 void
-gp_reader_free_labels (struct gp_segment *segment, const uint32_t *labels, uint32_t count)
+gp_reader_free_labels (struct gp_segment *segment, const uint64_t *keys, uint32_t count)
 {
   for (uint32_t i = 0; i < count; i++) {
-    struct gp_label *label = labels[i] < GP_LABELS ? &segment->labels[labels[i]] : 0;
-    if (label == 0 || load32 (&label->state) != GP_SLOT_ENDED)
+    uint32_t row = bounded ((uint32_t) keys[i] & ((1u << GP_LABEL_BITS) - 1), GP_LABELS - 1);
+    struct gp_label *label = &segment->labels[row];
+    if (load32 (&label->state) != GP_SLOT_ENDED || label->serial != keys[i] >> GP_LABEL_BITS)
       continue;
     __atomic_store_n (&label->state, GP_SLOT_FREE, __ATOMIC_RELAXED);
-    gp_row_give_back (GP_LABEL_TABLE (segment), labels[i]);
+    gp_row_give_back (GP_LABEL_TABLE (segment), row);
   }
 }
 

@@ -93,13 +93,18 @@ struct gp_thread
   int timer;                     /* kernel timer id, -1: none */
   int exit_rounds;               /* rounds of key destructors seen */
   uint64_t rest_ns, rest_cpu_ns; /* when its event was last seen to rest, and its CPU time then */
-  /* of the last thread here, which may be in the kernel's list for a while */
-  uint64_t ended_cpu_ns; /* UINT64_MAX: it vanished */
-  uint64_t ended_ns;     /* CLOCK_BOOTTIME */
-  uint32_t seen;         /* the poller's last pass that met it */
+  uint32_t seen;                 /* the poller's last pass that met it */
   /* by thread id */
   int32_t next_of_id; /* slot, -1: none */
   bool has_id;        /* it is in a list of these */
+};
+
+/* The last thread with an id that has ended, which may be in the kernel's list for a while. */
+struct gp_ended
+{
+  pid_t tid;
+  uint64_t cpu_ns; /* UINT64_MAX: it vanished */
+  uint64_t ns;     /* CLOCK_BOOTTIME */
 };
 
 /* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */
@@ -190,13 +195,14 @@ GP_INTERNAL void gp_threads_learn_stacks (void);
 
 /* Between thread.c, thread_slots.c, thread_poll.c and account_rows.c. All but the lock itself require it. take_slot
  * returns a slot filled in but not ready, or NULL; end_slot with own = false is for a thread that vanished. find_tid:
- * alive; find_ended: one that had the id last and has ended here, NULL: none. index_tid files the slot under a thread
- * id. */
+ * alive; find_ended: how the last one with the id ended here, NULL: not known; note_end: remembers it. index_tid files
+ * the slot under a thread id. */
 extern GP_INTERNAL pthread_mutex_t g_registry;
 extern GP_INTERNAL uint32_t g_pass; /* the poller's current one */
 GP_INTERNAL struct gp_thread *gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base);
 GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid);
-GP_INTERNAL struct gp_thread *gp_thread_find_ended (pid_t tid);
+GP_INTERNAL const struct gp_ended *gp_thread_find_ended (pid_t tid);
+GP_INTERNAL void gp_thread_note_end (pid_t tid, uint64_t cpu_ns, uint64_t ns);
 GP_INTERNAL void gp_thread_index_tid (struct gp_thread *thread, pid_t tid);
 GP_INTERNAL void gp_thread_end_slot (struct gp_thread *thread, bool own);
 

@@ -42,9 +42,9 @@ static bool
 find_end (pid_t tid, uint64_t *ended_ns, uint64_t *cpu_ns)
 {
   pthread_mutex_lock (&g_registry);
-  const struct gp_thread *ended = gp_thread_find_ended (tid);
-  *ended_ns = ended != NULL ? ended->ended_ns : 0;
-  *cpu_ns = ended != NULL ? ended->ended_cpu_ns : 0;
+  const struct gp_ended *ended = gp_thread_find_ended (tid);
+  *ended_ns = ended != NULL ? ended->ns : 0;
+  *cpu_ns = ended != NULL ? ended->cpu_ns : 0;
   pthread_mutex_unlock (&g_registry);
   return ended != NULL;
 }
@@ -64,8 +64,8 @@ attach_from_outside (pid_t tid, uint32_t before)
   uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
   pthread_mutex_lock (&g_registry);
   /* It may have come by itself meanwhile, and ended. */
-  const struct gp_thread *ended = gp_thread_find_ended (tid);
-  bool is_new = gp_thread_find_tid (tid) == NULL && (ended == NULL || ended->ended_ns == ended_ns);
+  const struct gp_ended *ended = gp_thread_find_ended (tid);
+  bool is_new = gp_thread_find_tid (tid) == NULL && (ended == NULL || ended->ns == ended_ns);
   struct gp_thread *thread = is_new ? gp_thread_take_slot (tid, clock, base) : NULL;
   if (thread != NULL) {
     gp_count (GP_COUNTER_THREADS_FOUND);

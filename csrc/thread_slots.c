@@ -27,9 +27,10 @@
 struct gp_thread *g_threads; /* GP_THREADS of them; index = slot */
 uint16_t *g_perf_slots;
 uint32_t g_pass;
-static int32_t g_ids[GP_THREADS]; /* first slot of each list by thread id, -1: none */
-static uint32_t g_slots_live;     /* threads alive */
-static char *g_spare_rooms;       /* a list; NULL: none */
+static int32_t g_ids[GP_THREADS];           /* first slot of each list by thread id, -1: none */
+static struct gp_ended g_ended[GP_THREADS]; /* by thread id */
+static uint32_t g_slots_live;               /* threads alive */
+static char *g_spare_rooms;                 /* a list; NULL: none */
 static uint32_t g_rooms_spare;
 
 bool
@@ -56,7 +57,7 @@ enum
   ENTRIES_BYTES = GP_FIRST_ENTRIES * sizeof (struct gp_boundary),
   TABLE_BYTES = GP_FIRST_TABLE * sizeof (struct gp_tally *),
   PADS_BYTES = sizeof (struct gp_pad_set) << GP_PAD_SETS_LOG2,
-  ROOMS_SPARE = 16 /* kept besides as many as there are threads */
+  ROOMS_SPARE = 32 /* kept besides one for four threads */
 };
 
 _Static_assert (FRAMES_BYTES % 64 == 0, "the cache of pads is behind them");
@@ -93,24 +94,42 @@ make_room (struct gp_thread *thread)
   return true;
 }
 
-/* For the next thread: at once, while the slot waits for the agent. */
 static void
-give_room_back (struct gp_thread *thread)
+unmap_spare_room (void)
 {
-  char *room = (char *) thread->frames;
+  char *room = g_spare_rooms;
+  memcpy (&g_spare_rooms, room, sizeof g_spare_rooms);
+  g_rooms_spare--;
+  munmap (room, room_bytes ());
+}
+
+/* Whether the thread ends on the stack that we lent it: a handler of the host's ran there and calls pthread_exit(). */
+static bool
+stands_in_room (const struct gp_thread *thread)
+{
+  uintptr_t here = (uintptr_t) __builtin_frame_address (0);
+  return here >= thread->signal_stack.lo && here < thread->signal_stack.hi;
+}
+
+/* For the next thread: at once, while the slot waits for the agent. own: by the thread itself. */
+static void
+give_room_back (struct gp_thread *thread, bool own)
+{
+  char *room = own && stands_in_room (thread) ? NULL : (char *) thread->frames; /* else it stays for ever */
   if (thread->more_pads != NULL)
     munmap (thread->more_pads, sizeof (struct gp_pad_set) << GP_MORE_PAD_SETS_LOG2);
   thread->more_pads = NULL;
   thread->frames = NULL;
   thread->entries = thread->first_entries = NULL;
   thread->signal_stack = (struct gp_stack) { .lo = 0 };
-  if (g_rooms_spare > g_slots_live + ROOMS_SPARE) {
-    munmap (room, room_bytes ());
-    return;
+  if (room != NULL) {
+    memcpy (room, &g_spare_rooms, sizeof g_spare_rooms);
+    g_spare_rooms = room;
+    g_rooms_spare++;
   }
-  memcpy (room, &g_spare_rooms, sizeof g_spare_rooms);
-  g_spare_rooms = room;
-  g_rooms_spare++;
+  /* Two for each thread that ends, so that spare ones become fewer as threads do. */
+  for (int i = 0; i < 2 && g_rooms_spare > g_slots_live / 4 + ROOMS_SPARE; i++)
+    unmap_spare_room ();
 }
 
 static int32_t *
@@ -145,13 +164,19 @@ gp_thread_find_tid (pid_t tid)
   return NULL;
 }
 
-struct gp_thread *
+/* Where the end of a thread with this id is remembered: not in its slot, which is another's as soon as the agent has
+ * read it, while the kernel may still list the thread. */
+const struct gp_ended *
 gp_thread_find_ended (pid_t tid)
 {
-  for (int32_t at = *list_of_id (tid); at >= 0; at = g_threads[at].next_of_id)
-    if (g_threads[at].tid == 0 && g_segment->threads[at].tid == tid)
-      return &g_threads[at];
-  return NULL;
+  const struct gp_ended *ended = &g_ended[(uint32_t) tid % GP_THREADS];
+  return ended->tid == tid ? ended : NULL;
+}
+
+void
+gp_thread_note_end (pid_t tid, uint64_t cpu_ns, uint64_t ns)
+{
+  g_ended[(uint32_t) tid % GP_THREADS] = (struct gp_ended) { tid, cpu_ns, ns };
 }
 
 /* A free slot, filled in but not ready. */
@@ -198,14 +223,13 @@ gp_thread_end_slot (struct gp_thread *thread, bool own)
   atomic_store_explicit (&thread->ready, false, memory_order_release);
   gp_sampler_disarm (thread);
   gp_account_end (thread, own);
-  thread->ended_cpu_ns = own ? thread->meter.cpu_ns : UINT64_MAX;
-  thread->ended_ns = gp_clock_ns (CLOCK_BOOTTIME);
+  gp_thread_note_end (thread->tid, own ? thread->meter.cpu_ns : UINT64_MAX, gp_clock_ns (CLOCK_BOOTTIME));
   if (thread->entries != thread->first_entries)
     munmap (thread->entries, thread->capacity * sizeof thread->entries[0]);
   thread->depth = 0;
   gp_store (&thread->tid, 0);
   g_slots_live--;
-  give_room_back (thread);
+  give_room_back (thread, own);
   gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
 }
 

@@ -76,7 +76,11 @@ thread_main (void *data)
   struct gp_boundary root = GP_CALLER (base);
   unblock_sampling_signal ();
   void *result;
+  /* It may wait for the interpreter's lock, where a thread can be cancelled, and nobody else has the reference. */
+  int cancel;
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
   gp_python_thread_starts (birth.function, birth.argument, base);
+  pthread_setcancelstate (cancel, NULL);
   struct gp_thread *thread = gp_thread_attach (base, base, &root);
   if (thread != NULL) {
     gp_label_unref (birth.label); /* the thread's account has one now */

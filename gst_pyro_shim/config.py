@@ -50,7 +50,7 @@ SAMPLE_RATE_MAX = 1000
 UPLOAD_INTERVAL_MIN_S = 0.1
 UPLOAD_INTERVAL_MAX_S = 600.0
 AUTO_NAMES_MAX = 1_000_000
-NAMES_IN_A_FILE = 4096
+NAMES_IN_A_FILE = 2048
 """A file has no series: a pipeline with some thousand elements is shown whole."""
 
 

@@ -76,7 +76,7 @@ class Ended:
         self._names = names
         self._alive: dict[tuple[int, int], Thread] = {}
         self._over: dict[tuple[int, int], Thread] = {}
-        self._threads_told = 0
+        self._told_now = self._told_ever = 0
         # Ended, and records of theirs may still be in the ring.
         self._late_owners: list[tuple[Owner, Told]] = []
         self._late_threads: list[Thread] = []
@@ -110,16 +110,20 @@ class Ended:
         Args:
             new_ns: CPU time of this window that was taken before; what has ended is taken out of it.
         """
-        self._labels_now = self._segment.ended_labels()
+        # Those of the drain before are freed with this one, and are not to be freed again: their rows are others' then.
+        before = set(self._labels_before)
+        self._labels_now = [key for key in self._segment.ended_labels() if key not in before]
+        self._labels.ending(self._labels_now)
         self._late_threads = self._segment.threads(ended_only=True)
         for thread in self._late_threads:
             key = (thread.slot, thread.serial)
             if key not in self._over:
                 named = self._named(thread)
                 is_one_of_many = (
-                    len(self._over) >= _TOLD_APART or self._threads_told >= _TOLD_APART_EVER
+                    self._told_now >= _TOLD_APART or self._told_ever >= _TOLD_APART_EVER
                 )
-                self._threads_told += not is_one_of_many
+                self._told_now += not is_one_of_many
+                self._told_ever += not is_one_of_many
                 self._over[key] = Thread(-1, 0, 0, named.comm) if is_one_of_many else named
         for account in self._segment.take_accounts(ended_only=True):
             self.end(account, new_ns)
@@ -143,6 +147,8 @@ class Ended:
         for owner in [one for one in pending if one[:2] in over] if over else ():
             self._join(self.told(owner), pending.pop(owner))
         self._segment.free_threads(one.slot for one in self._late_threads)
+        for key in over:
+            self._over.pop(key, None)
         self._late_threads = []
         # A bin's label may end right behind that of an element in it, which the look for ended ones had passed by then.
         # The bin's is needed until the next look has found the element's: so labels are freed one drain later.
@@ -170,6 +176,7 @@ class Ended:
         """Forgets what the next window does not need."""
         self.sums.clear()
         self._alive.clear()
+        self._told_now = 0
         late = {(one.slot, one.serial) for one in self._late_threads}
         late |= {owner[:2] for owner, _ in self._late_owners}
         self._over = {key: thread for key, thread in self._over.items() if key in late}

@@ -49,6 +49,7 @@ class Labels:
         self._frames: dict[int, Frame] = {}
         self._shared: dict[Label, Frame] = {}
         self._in_stacks: set[int] = set()
+        self._pinned: set[int] = set()
         self._freed: set[int] = set()
         self._moved = rows.labels_moved
         self.version = 0
@@ -77,34 +78,41 @@ class Labels:
         return frame
 
     def refresh(self) -> None:
-        """Forgets what is said of elements that may have moved; not of those whose rows were freed."""
+        """Forgets what is said of elements that may have moved; not of those that have ended."""
         if self._rows.labels_moved == self._moved:
             return
         self._moved = self._rows.labels_moved
         for known in (self._known, self._frames):
-            for key in [key for key in known if key not in self._freed]:
+            for key in [key for key in known if key not in self._pinned]:
                 del known[key]
         self.version += 1
 
-    def freed(self, keys: Iterable[int]) -> None:
-        """The rows of these labels will be others'; what stacks say of them is kept until the window's end.
-
-        To be called while the rows can still be read: `refresh` may have forgotten what was said.
-        """
+    def ending(self, keys: Iterable[int]) -> None:
+        """These labels have ended; the bins around them may be freed before they are, so what is said of them stays."""
         for key in keys:
             if key in self._in_stacks:
                 self.frame(key)
+            else:
+                self.label(key)
+            self._pinned.add(key)
+
+    def freed(self, keys: Iterable[int]) -> None:
+        """The rows of these labels are others' from now on; what stacks say of them is kept until the window's end."""
+        for key in keys:
+            self._names.freed(key)
+            if key in self._in_stacks:
                 self._in_stacks.discard(key)
                 self._freed.add(key)
             else:
                 self._known.pop(key, None)
-            self._names.freed(key)
+                self._pinned.discard(key)
 
     def end_window(self) -> None:
         """Nothing is asked any more of labels that were freed."""
         for key in self._freed:
             self._known.pop(key, None)
             self._frames.pop(key, None)
+        self._pinned -= self._freed
         self._freed.clear()
         if len(self._shared) > _SHARED_FRAMES:
             self._shared.clear()

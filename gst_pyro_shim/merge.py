@@ -168,8 +168,9 @@ class Merge:
         pid = stats[0].pid if len(stats) == 1 else 0
         with self._lock:
             self._add_times(profile)
-            for one in latest([*self._stats.values(), *stats]):
-                self._stats[one.key] = one
+            for one in stats:
+                known = self._stats.get(one.key)
+                self._stats[one.key] = latest([known, one])[0] if known is not None else one
             for comment in profile.comments:
                 if RunStats.from_comment(comment) is None and len(self._comments) < MAX_COMMENTS:
                     self._comments[comment] = None

@@ -26,6 +26,8 @@ FIRST_OF_FACTORY: Final = 4
 """Names made by GStreamer that each factory keeps, whatever the limit."""
 MAX_NAMESAKES: Final = 64
 """Pipelines of one name at a time that are told apart; more are `camera#*`."""
+MAX_THREAD_NAMES: Final = 512
+"""Names of threads with a number in them that are told one by one, however high the limit."""
 _BINS: Final = frozenset({"state_change", "own_work"})
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -70,6 +72,7 @@ class Names:
         self._of_factory: Counter[str] = Counter()
         self._namesakes: defaultdict[str, dict[int, int]] = defaultdict(dict)
         self._numbers: dict[int, tuple[str, int]] = {}
+        self._folded_keys: set[int] = set()
         self.folded = 0
         self.example = ""
 
@@ -92,7 +95,7 @@ class Names:
         if is_bin and names[0] == path[0].name:
             names[0] += self._number(path[0])
         if any(name.endswith("*") for name in names):
-            self.folded += 1
+            self._count(last.key)
             self.example = self.example or f"{last.name} counts as {names[-1]}"
         pipeline = names[0] if is_bin else ""
         if last.kind == "state_change":
@@ -103,13 +106,19 @@ class Names:
         """What is said of a thread that the kernel knows by `name`."""
         if name in self._threads or not _DIGITS.search(name):
             return name
-        if len(self._threads) < self._limit:
+        if len(self._threads) < min(self._limit, MAX_THREAD_NAMES):
             self._threads.add(name)
             return name
         return _DIGITS.sub("*", name)
 
+    def _count(self, key: int) -> None:
+        if key not in self._folded_keys:
+            self._folded_keys.add(key)
+            self.folded += 1
+
     def freed(self, key: int) -> None:
         """The label is another's from now on."""
+        self._folded_keys.discard(key)
         name, number = self._numbers.pop(key, ("", 0))
         known = self._namesakes.get(name)
         if known is None:

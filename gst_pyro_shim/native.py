@@ -262,9 +262,9 @@ class Reader:
             found += batch.cast("B").cast("I")
         return found
 
-    def free_labels(self, labels: list[int]) -> None:
+    def free_labels(self, keys: list[int]) -> None:
         """Gives labels that have ended back to the shim."""
-        _lib.gp_reader_free_labels(self._pointer, labels, len(labels))
+        _lib.gp_reader_free_labels(self._pointer, keys, len(keys))
 
     def free_threads(self, slots: list[int]) -> None:
         """Gives slots of ended threads back to the shim."""

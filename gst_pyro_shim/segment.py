@@ -152,7 +152,7 @@ class Segment:
 
     def free_labels(self, keys: Iterable[int]) -> None:
         """Gives labels back that have ended, and of which records, accounts and links have been taken."""
-        self._reader.free_labels([key & _LABEL_MASK for key in keys])
+        self._reader.free_labels(list(keys))
 
     def threads(self, *, ended_only: bool = False) -> list[Thread]:
         """Threads that have a slot: alive, or ended and not yet given back by `free`."""

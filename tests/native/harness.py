@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 CORE = HERE / "core"
 # What the host's threads come by, but for what loads Python. imports.c has a dlopen, which is the poller's.
 ON_THREADS_OF_THE_HOST = (
-    *("account*.c", "bins.c", "construction.c", "contexts.c", "elements.c", "hooks.c"),
+    *("account*.c", "construction.c", "contexts.c", "elements.c", "hooks.c"),
     *("imports_elf.c", "imports_slot.c", "imports_walk.c", "loading.c", "probes.c", "renderers.c"),
     *(
         "label*.c",

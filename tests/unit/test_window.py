@@ -341,6 +341,25 @@ def test_an_element_that_is_gone_is_told_and_its_rows_come_back(bench):
     assert key not in bench.window._labels._known
 
 
+def test_the_next_user_of_a_labels_row_is_not_freed_with_the_last_one(bench):
+    """It comes and ends between two drains."""
+    shim = bench.shim
+    slot = shim.thread(1, "a")
+    number = shim.element("first")
+    shim.end_label(number)
+    for _ in range(2):
+        bench.window.drain()
+    assert shim.raw.labels[number].state == 0
+    shim.element("second", number=number)
+    shim.account(slot, number, 5 * MS)
+    shim.end_label(number)
+    bench.window.drain()
+    assert shim.raw.labels[number].state != 0
+    bench.window.drain()
+    assert shim.raw.labels[number].state == 0
+    assert by_element(bench.close()) == {"second": 5}
+
+
 def test_a_bin_that_ends_with_its_last_element_still_names_it(bench):
     shim = bench.shim
     slot = shim.thread(1, "a")

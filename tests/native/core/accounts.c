@@ -462,7 +462,9 @@ TEST (a_thread_with_the_id_of_one_that_ended_is_found)
   while (g_late_tid == 0)
     sleep_ns (100000);
   /* as where the kernel has come round to it */
-  gp_thread_index_tid (&g_threads[rows[0].slot], g_late_tid);
+  const struct gp_ended *ended = gp_thread_find_ended (rows[0].tid);
+  CHECK (ended != NULL);
+  gp_thread_note_end (g_late_tid, ended->cpu_ns, ended->ns);
   uint64_t found = counter (GP_COUNTER_THREADS_FOUND);
   gp_threads_poll (0);
   CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), found + 1);

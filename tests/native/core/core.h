@@ -245,7 +245,10 @@ free_ended (void)
   for (from = 0; from != GP_NO_ROW;)
     for (uint32_t i = gp_reader_take_accounts (g_segment, told, 1, &from, accounts, 256); i > 0; i--)
       ns += accounts[i - 1].ns;
-  gp_reader_free_labels (g_segment, rows, labels);
+  static uint64_t keys[GP_LABELS];
+  for (uint32_t i = 0; i < labels; i++)
+    keys[i] = (uint64_t) g_segment->labels[rows[i]].serial << GP_LABEL_BITS | rows[i];
+  gp_reader_free_labels (g_segment, keys, labels);
   for (uint32_t i = 0; i < ended; i++)
     rows[i] = threads[i].slot;
   gp_reader_free_threads (g_segment, rows, ended);

@@ -185,6 +185,20 @@ TEST (a_label_is_where_its_element_is_and_stays_where_it_was_last)
   CHECK_EQUAL (g_segment->labels[outer].state, GP_SLOT_ENDED);
 }
 
+TEST (bins_that_change_places_make_no_circle)
+{
+  core_start (100);
+  uint32_t a = bin ("a"), b = bin ("b");
+  gp_label_set_parent (a, b);
+  gp_label_set_parent (b, a);
+  CHECK (strcmp (path (b), "/a/b") == 0);
+  CHECK (strcmp (path (a), "/a") == 0);
+  gp_label_gone (a);
+  gp_label_gone (b);
+  CHECK_EQUAL (g_segment->labels[a].state, GP_SLOT_ENDED);
+  CHECK_EQUAL (g_segment->labels[b].state, GP_SLOT_ENDED);
+}
+
 TEST (a_label_takes_its_elements_new_name)
 {
   core_start (100);

@@ -216,7 +216,7 @@ TEST (a_pool_that_is_freed_keeps_no_label)
     uint32_t maker = element ("maker"), one = element ("one");
     GThreadPool *pool = make_as (maker);
     push_as (one, pool, g_items);
-    gp_pool_free (pool, TRUE, i == 0);
+    gp_pool_free (pool, i == 0, i == 0);
     gp_label_gone (maker);
     gp_label_gone (one);
     gp_label_set_base (gp_thread_known (), gp_label_fixed (GP_LABEL_MAIN));
