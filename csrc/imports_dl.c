@@ -52,6 +52,7 @@ gp_imports_route_dlopen (const char *name, int mode)
   if (strchr (name, '/') != NULL && strchr (name, '$') == NULL)
     return open_here;
   atomic_store_explicit (&g_imports_pending, true, memory_order_relaxed);
+  gp_segment_signal (&g_segment->poll); /* libGL has its driver make threads a moment later */
   return (dlopen_function) g_real_dlopen;
 }
 

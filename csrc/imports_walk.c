@@ -101,7 +101,7 @@ note_left_over (struct gp_pass *pass, size_t index, const struct dl_phdr_info *i
 
 enum
 {
-  LETTERS = 32
+  LETTERS = 8
 };
 
 _Static_assert (GP_ROWS <= 64, "a bit for each row");

@@ -24,6 +24,8 @@
 enum
 {
   PERIOD_MS = 100,
+  FOLLOW_MS = 1,
+  FOLLOW_TIMES = 200,
   CALIBRATE_PERIODS = 20
 };
 
@@ -132,6 +134,18 @@ look_after_agent (void)
   return false;
 }
 
+/* A library is being loaded that nobody will redirect on the way out of dlopen(). It is looked for until it is there,
+ * and its loader is waited for then: what it loads and starts itself comes right behind. */
+static void
+follow_loader (void)
+{
+  for (int i = 0; i < FOLLOW_TIMES && gp_imports_pending () && !gp_stop_is_wanted (); i++) {
+    uint32_t seen = gp_load_acquire (&g_segment->poll);
+    gp_imports_settle ();
+    gp_segment_wait (&g_segment->poll, seen, FOLLOW_MS);
+  }
+}
+
 static void
 profile_until_the_end (void)
 {
@@ -141,6 +155,7 @@ profile_until_the_end (void)
     /* First, for a host that ends at once needs one look only, the last. */
     if (!gp_stop_is_wanted ())
       gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
+    follow_loader ();
     if (gp_stop_is_wanted ())
       return;
     look_around ();

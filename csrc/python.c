@@ -117,7 +117,7 @@ tags_of (uint32_t label)
     return tags;
   refer (tags, PY (Py_DecRef));
   *tags = (struct gp_python_tags) { .label = label, .serial = names->serial, .parent = gp_load (&names->parent) };
-  char path[PATH_BYTES];
+  static char path[PATH_BYTES]; /* under the interpreter's lock; the host's stack may be small */
   gp_label_path (label, path, sizeof path);
   const char *name = g_segment->strings + names->name;
   if (names->kind == GP_LABEL_ELEMENT) {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.segment import Segment
     from gst_pyro_shim.segment_rows import Account
 
-_TOLD_APART: Final = 256
+_TOLD_APART: Final = 1024
 """Threads that ended in one window and are told apart; more are added up by name."""
 _TOLD_APART_EVER: Final = 2048
 """The same in the life of a process: a profile of weeks is not a list of threads."""

@@ -247,7 +247,7 @@ def test_python_functions_stand_at_their_element(page, tmp_path):
         2,
         3,
         [Sample((Frame("memcpy"), Frame("[python]"), profiles.X264), 10**9, 100, labels)],
-        python=[Sample((python,), 4 * 10**8, 40, labels)],
+        python=[Sample((python,), 10**9, 40, labels)],
     )
     page.open(_write(profile, tmp_path))
     for name in ("x264enc0", "[python]"):

@@ -420,7 +420,7 @@ def test_threads_beyond_a_number_are_added_up_by_name(bench):
     shim = bench.shim
     bench.names._limit = 10
     label = shim.element("worker0")
-    for tid in range(100, 2100):
+    for tid in range(100, 2100):  # more than are told apart
         slot = shim.thread(tid, f"w{tid}", slot=0)
         shim.account(slot, label, MS)
         shim.record(slot, label, [0x100])
@@ -428,7 +428,7 @@ def test_threads_beyond_a_number_are_added_up_by_name(bench):
         bench.window.drain()
     profile = bench.close()
     assert by_element(profile) == {"worker0": 2000}
-    assert len(profile.samples) <= 257
+    assert len(profile.samples) <= 1025
     assert sum(sample.samples for sample in profile.samples) == 2000
     assert {dict(one.labels)["thread"] for one in profile.samples} == {
         "w*",

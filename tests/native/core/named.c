@@ -20,10 +20,11 @@ static GstElementClass *g_parent_class;
 static void
 start (void)
 {
-  core_start (100);
+  /* As in a host, where GStreamer is there before the tracer: its calls are redirected from the start on. */
   gst_init (NULL, NULL);
   if (gp_gst_load () != NULL)
     abort ();
+  core_start (100);
 }
 
 /* The name of an address; NULL: it has none. Fails where it has two. */
