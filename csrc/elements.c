@@ -39,7 +39,7 @@ factory_text (GstElement *element)
     return 0;
   uint32_t text = GPOINTER_TO_UINT (GST (g_object_get_qdata) ((GObject *) factory, g_label_key));
   if (text == 0) {
-    text = gp_label_text (GST_OBJECT_NAME (factory));
+    text = gp_strings_add (GST_OBJECT_NAME (factory));
     GST (g_object_replace_qdata) ((GObject *) factory, g_label_key, NULL, GUINT_TO_POINTER (text), NULL, NULL);
   }
   return text;

@@ -38,13 +38,10 @@
 GP_INTERNAL void gp_label_init (void);
 
 /* A new label; the reference to it is the caller's. [too many labels], which lives for ever, once the table is full.
- * name: as shown. factory: from gp_label_text(). parent: label of the bin that holds the element, or 0; gets a
+ * name: as shown. factory: from gp_strings_add(). parent: label of the bin that holds the element, or 0; gets a
  * reference. auto_named: GStreamer made the name. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL uint32_t gp_label_make (
     enum gp_label_kind kind, const char *name, uint32_t factory, uint32_t parent, bool auto_named);
-
-/* Text that stays for ever, for factories: its offset in the segment. MT-Safe lock | AS-Unsafe lock */
-GP_INTERNAL uint32_t gp_label_text (const char *text);
 
 /* One reference more; false: the label has ended already, and is not to be used. MT-Safe | AS-Safe */
 GP_INTERNAL bool gp_label_ref (uint32_t label);

@@ -45,17 +45,6 @@ gp_label_fixed (enum gp_label_kind kind)
   return g_fixed[kind];
 }
 
-uint32_t
-gp_label_text (const char *text)
-{
-  uint32_t room;
-  size_t bytes = strlen (text) + 1;
-  uint32_t offset = bytes > 1 ? gp_strings_take (bytes, &room) : 0;
-  if (offset != 0)
-    memcpy (g_segment->strings + offset, text, bytes);
-  return offset;
-}
-
 /* Into the room that the row's last user has left, or into a larger one. */
 static bool
 set_name (struct gp_label *label, const char *name)

@@ -113,7 +113,7 @@ element (const char *name)
 {
   static __thread uint32_t factory;
   if (factory == 0)
-    factory = gp_label_text ("factory");
+    factory = gp_strings_add ("factory");
   return gp_label_make (GP_LABEL_ELEMENT, name, factory, 0, false);
 }
 
