@@ -103,6 +103,7 @@ def compare(
     notes = {}
     for line in seen.stderr.splitlines():
         point, *pairs = line.split()
+        assert all("=" in pair for pair in pairs), seen.stderr
         notes[point] = {
             name: int(value, 0) for name, _, value in (pair.partition("=") for pair in pairs)
         }

@@ -13,7 +13,8 @@
 
 #define EXPORTED __attribute__ ((visibility ("default")))
 
-struct gp_segment *g_segment;
+static struct gp_segment nobody_reads;
+struct gp_segment *g_segment = &nobody_reads;
 _Atomic bool g_active;
 
 static int (*real_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
