@@ -27,7 +27,7 @@ endif
 DEMO := videotestsrc num-buffers=250 ! video/x-raw,width=1280,height=720,framerate=30/1 ! videoconvert \
   ! x264enc ! h264parse ! avdec_h264 ! videoconvert ! fakesink
 
-C_FILES = $(wildcard csrc/*.[ch]) $(shell find tests benchmarks -name '*.[ch]' 2>/dev/null)
+C_FILES = $(shell find csrc tests benchmarks -name '*.[ch]' 2>/dev/null)
 
 # A venv made from another Python than the one asked for is made anew.
 ifneq ($(shell cat $(STAMPS)/python 2>/dev/null),$(PYTHON))
@@ -90,7 +90,7 @@ $(STAMPS)/venv: $(STAMPS)/python | apt-build
 	@touch $@
 
 # The first build installs the package, editable; later ones compile in place.
-$(STAMPS)/native: $(STAMPS)/venv pyproject.toml $(wildcard build_*.py csrc/*)
+$(STAMPS)/native: $(STAMPS)/venv pyproject.toml $(wildcard build_*.py) $(shell find csrc -type f)
 	@if $(PY) -c 'import importlib.metadata as m; m.version("gst-pyro-shim")' 2>/dev/null; \
 	  then $(PY) build_shim.py; \
 	  else PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-build-isolation --editable .; fi

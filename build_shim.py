@@ -53,10 +53,14 @@ CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "gst_pyro_shim"
 
 AGENT_MODULE = "_gstpyro_agent"
-AGENT_SOURCE = CSRC / "agent_embed.c"
-AGENT_HEADER = CSRC / "agent_embed.h"
-NATIVE_SOURCES = (*sorted(CSRC.glob("reader*.c")), *sorted(CSRC.glob("symbolizer*.c")))
-NATIVE_HEADERS = (CSRC / "abi.h", CSRC / "reader.h", CSRC / "symbolizer.h")
+# csrc/shim/ is the shim, csrc/agent/ what the agent has of its own, csrc/shared/ what both read.
+SHIM = CSRC / "shim"
+SIGNAL = SHIM / "signal"
+AGENT = CSRC / "agent"
+EMBEDDING_SOURCE = AGENT / "embedding.c"
+EMBEDDING_HEADER = AGENT / "embedding.h"
+NATIVE_SOURCES = tuple(path for path in sorted(AGENT.glob("*.c")) if path != EMBEDDING_SOURCE)
+NATIVE_HEADERS = (CSRC / "shared" / "abi.h", AGENT / "reader.h", AGENT / "symbolizer.h")
 
 # What cffi generates is not written to please -Wextra.
 GENERATED_WARNINGS = ("-Wall", "-Wno-unused-function")
@@ -97,9 +101,8 @@ class Products:
 
 
 def sources() -> list[Path]:
-    """The shim's own C files: all of csrc/ but the agent's side."""
-    other = {AGENT_SOURCE, *NATIVE_SOURCES}
-    return sorted(path for path in CSRC.glob("*.c") if path not in other)
+    """The shim's own C files, all rooms of csrc/shim/."""
+    return sorted(SHIM.glob("*/*.c"))
 
 
 def shim_objects(tools: Toolchain, files: Sequence[Path] | None = None) -> list[Path]:
@@ -107,7 +110,7 @@ def shim_objects(tools: Toolchain, files: Sequence[Path] | None = None) -> list[
     headers = pkg_config("--cflags-only-I", "gstreamer-1.0") or []
     # System headers: their warnings are not ours to mend.
     headers = [word.replace("-I", "-isystem", 1) for word in headers]
-    return tools.compile(files or sources(), flags=[*SHIM_FLAGS, *headers])
+    return tools.compile(files or sources(), flags=[*SHIM_FLAGS, f"-I{CSRC}", *headers])
 
 
 def _build_shim(tools: Toolchain, target: Path) -> None:
@@ -116,11 +119,9 @@ def _build_shim(tools: Toolchain, target: Path) -> None:
 
 def _build_agent(tools: Toolchain, target: Path) -> None:
     ffi = cffi.FFI()
-    ffi.embedding_api(_declarations(AGENT_HEADER))
-    ffi.embedding_init_code((CSRC / "agent_init.py").read_text(encoding="utf-8"))
-    ffi.set_source(
-        AGENT_MODULE, f'#include "{AGENT_HEADER.name}"\n#include "{AGENT_SOURCE.name}"\n'
-    )
+    ffi.embedding_api(_declarations(EMBEDDING_HEADER))
+    ffi.embedding_init_code((AGENT / "embedding_init.py").read_text(encoding="utf-8"))
+    ffi.set_source(AGENT_MODULE, _includes(EMBEDDING_HEADER, EMBEDDING_SOURCE))
     libpython = paths.libpython_path()
     # The run path serves where the record that names libpython is not there yet.
     flags = [CLOSED, str(libpython), f"-Wl,-rpath,{libpython.parent}"] if libpython else []
@@ -131,8 +132,7 @@ def _build_native(tools: Toolchain, target: Path) -> None:
     ffi = cffi.FFI()
     for header in NATIVE_HEADERS:
         ffi.cdef(_declarations(header))
-    includes = "".join(f'#include "{header.name}"\n' for header in NATIVE_HEADERS)
-    ffi.set_source("gst_pyro_shim._native", includes)
+    ffi.set_source("gst_pyro_shim._native", _includes(*NATIVE_HEADERS))
     _link_cffi(tools, ffi, target, NATIVE_SOURCES, pkg_config("--libs", "libdw", "libelf") or [])
 
 
@@ -144,8 +144,12 @@ def _link_cffi(
     with contextlib.redirect_stdout(io.StringIO()):  # "generating ..."
         ffi.emit_c_code(str(generated))
     objects = tools.compile([generated], flags=[f"-I{CSRC}", *python], warnings=GENERATED_WARNINGS)
-    objects += tools.compile(files)
+    objects += tools.compile(files, flags=[f"-I{CSRC}"])
     tools.link(objects, target, flags=link_flags)
+
+
+def _includes(*files: Path) -> str:
+    return "".join(f'#include "{path.relative_to(CSRC)}"\n' for path in files)
 
 
 def _declarations(header: Path) -> str:
@@ -216,7 +220,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def get_source_files(self) -> list[str]:
         """What a source distribution needs beyond the package."""
-        extra = [*CSRC.glob("*"), *ROOT.glob("build_*.py")]
+        extra = [*(path for path in CSRC.rglob("*") if path.is_file()), *ROOT.glob("build_*.py")]
         return [str(path.relative_to(ROOT)) for path in sorted(extra)]
 
 

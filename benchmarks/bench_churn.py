@@ -66,8 +66,8 @@ QUICK = Size(50, 400, 4_000, 100, 50, 2, 100)
 
 
 def our_hooks() -> str:
-    """What csrc/hooks.c registers on GStreamer 1.22 and newer, where it takes no pad-push."""
-    text = (HERE.parent / "csrc" / "hooks.c").read_text("utf-8")
+    """What csrc/shim/labels/hooks.c registers on GStreamer 1.22 and newer, where it takes no pad-push."""
+    text = (HERE.parent / "csrc" / "shim" / "labels" / "hooks.c").read_text("utf-8")
     names = set(re.findall(r'"((?:bin|element|object|pad|plugin)-[a-z-]+)"', text))
     return ",".join(sorted(names - {"pad-push-pre", "pad-push-post"}))
 

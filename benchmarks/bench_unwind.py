@@ -48,8 +48,8 @@ def has_libunwind() -> bool:
 
 
 def build(source: str, product: Path, *flags: str) -> Path:
-    names = ("cfi*.c", "modules*.c", "unwind*.c", "segment.c")
-    shared = [str(path) for name in names for path in sorted(CSRC.glob(name))]
+    names = ("signal/[!h]*.c", "modules/*.c", "base/segment.c", "base/clock.c")
+    shared = [str(path) for name in names for path in sorted((CSRC / "shim").glob(name))]
     libraries = ["-lpthread", "-ldl", *(["-lunwind"] if has_libunwind() else [])]
     command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-fvisibility=hidden", *flags]
     command += [f"-I{CSRC}", "-o", str(product), str(HERE / source), *shared, *libraries]
@@ -100,7 +100,7 @@ def warm_rows(rounds: int) -> list[Row]:
 
 
 def worst_rows() -> list[Row]:
-    """Walks at their bounds (csrc/unwind_scan.h, GP_MAX_FRAMES): nothing that a host does makes one dearer."""
+    """Walks at their bounds (unwind_scan.h, GP_MAX_FRAMES): nothing that a host does makes one dearer."""
     program = build("unwind_worst.c", SCRATCH / "unwind_worst")
     run = subprocess.run([program], capture_output=True, text=True, check=True)
     names = {

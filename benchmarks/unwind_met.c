@@ -26,9 +26,9 @@
 #include <libunwind.h>
 #define HAS_LIBUNWIND 1
 #endif
-#include "modules.h"
-#include "segment.h"
-#include "unwind_regs.h"
+#include "shim/modules/modules.h"
+#include "shim/base/segment.h"
+#include "shim/signal/unwind_regs.h"
 
 enum
 {

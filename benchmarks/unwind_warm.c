@@ -14,7 +14,7 @@
 #include <libunwind.h>
 #define HAS_LIBUNWIND 1
 #endif
-#include "modules.h"
+#include "shim/modules/modules.h"
 #include "walks.h"
 
 enum

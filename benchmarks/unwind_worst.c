@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
-#include "modules.h"
+#include "shim/modules/modules.h"
 #include "walks.h"
 
 enum

@@ -8,8 +8,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include "segment.h"
-#include "unwind_regs.h"
+#include "shim/base/segment.h"
+#include "shim/signal/unwind_regs.h"
 
 static inline struct gp_stack
 own_stack (void)

@@ -3,7 +3,7 @@
 
 A field `sample_rate` is `GST_PYROSCOPE_SAMPLE_RATE` in the environment, `sample-rate` among the tracer's
 parameters and `--sample-rate` on the command line. docs/configuration.md is generated from this file, and
-the C side reads only what it needs before the agent is there (csrc/settings.c; tests hold both together).
+the C side reads only what it needs before the agent is there (csrc/shim/base/settings.c; tests hold both together).
 
 Context: controller, and the agent at its start.
 """

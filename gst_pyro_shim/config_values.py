@@ -3,7 +3,7 @@
 
 Each reader takes text, or a value that is right already, and raises ValueError with the reason; config.py says
 which setting it was and what is allowed. White space around a value is no part of it, but for the settings that C
-reads as well (csrc/settings.c): what it would take for something else is refused here.
+reads as well (csrc/shim/base/settings.c): what it would take for something else is refused here.
 
 Context: controller, and the agent at its start.
 """

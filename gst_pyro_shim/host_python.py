@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What of ours runs in the interpreter of a host: it brings pyroscope-io up, and down again within a second.
 
-Executed by csrc/python_agent.c from its file, in a namespace of its own: nothing but the standard library here, and
+Executed by pyroscope_io.c from its file, in a namespace of its own: nothing but the standard library here, and
 nothing that a host could notice beyond pyroscope-io itself. sys.path stays as it is.
 
 Context: the host's interpreter, on a thread of ours; `_at_exit` on the host's main thread.

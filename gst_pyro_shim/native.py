@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The typed face of the extension `_native`: with native_elf.py the only module that sees what cffi returns.
 
-Each call releases the GIL. Layouts and meanings are those of csrc/abi.h and reader.h.
+Each call releases the GIL. Layouts and meanings are those of csrc/shared/abi.h and reader.h.
 
 Context: agent. Needs nothing but the extension: importing it costs a millisecond.
 """

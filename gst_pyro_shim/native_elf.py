@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Files of code by the extension `_native`: names of addresses, and names made readable.
 
-Each call releases the GIL. Meanings are those of csrc/symbolizer.h.
+Each call releases the GIL. Meanings are those of csrc/agent/symbolizer.h.
 
 Context: agent. Needs nothing but the extension.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where GStreamer processes hand in their segments; an agent for each, on a thread of this process.
 
-csrc/handover.c is the other side: one message on a SOCK_SEQPACKET connection to a name in the abstract namespace. Its
+handover.c is the other side: one message on a SOCK_SEQPACKET connection to a name in the abstract namespace. Its
 parts end with NUL: a word that lets the sender in, then variables `GST_PYROSCOPE_…=…`. With it come the descriptors of
 the segment and, where the sender has one, of its stderr.
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MESSAGE_BYTES: Final = 128 * 1024
-"""As in csrc/handover.c."""
+"""As in csrc/shim/home/handover.c."""
 _MAX_FDS: Final = 2
 _BACKLOG: Final = 4096
 _READ_S: Final = 1.0
@@ -101,7 +101,7 @@ class Reception:
 
     @property
     def address(self) -> str:
-        """What csrc/handover.c reads: name and word."""
+        """What csrc/shim/home/handover.c reads: name and word."""
         return f"{self._name} {self._word}"
 
     def start(self) -> None:

@@ -40,7 +40,7 @@ _SLOT_LIVE: Final = native.constant("GP_SLOT_LIVE")
 _SLOT_FREE: Final = native.constant("GP_SLOT_FREE")
 _SLOT_ENDED: Final = native.constant("GP_SLOT_ENDED")
 _MAX_DEPTH: Final = 64
-"""Of bins in bins, as in csrc/label_rows.c."""
+"""Of bins in bins, as in csrc/shim/labels/label_rows.c."""
 _MAX_MODULES: Final = native.constant("GP_MODULES")
 
 _STEP_NS: Final = 1_000_000_000

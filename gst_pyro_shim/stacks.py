@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A record's words become frames, with the elements' own frames among the functions.
 
-Context: agent. Format of records: csrc/abi.h, struct gp_record.
+Context: agent. Format of records: csrc/shared/abi.h, struct gp_record.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NS: Final = 1e9
 
-# The reasons for which the shim (csrc/abi.h) and the agent (window.py) give samples up. Any other
+# The reasons for which the shim (csrc/shared/abi.h) and the agent (window.py) give samples up. Any other
 # dropped_* is a profile that the exporter gave up.
 SAMPLE_DROPS: Final[tuple[str, ...]] = (
     "ring_full",
@@ -47,7 +47,7 @@ _COMPLETE_ENDS: Final = ("cfi", "scan")
 _MAX_RATE: Final = 1000
 """Hz; as in config.py. A file that says more is damaged."""
 _PYTHON_RATE_PART: Final = 4
-"""Of the sample rate; as in csrc/python_agent.c."""
+"""Of the sample rate; as in csrc/shim/python/pyroscope_io.c."""
 _LEAST_EXCESS: Final = 0.005
 """Of a process's CPU time: by less, two clocks agree."""
 _CLOCKS_APART_S: Final = 0.01

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Addresses of the host become frames: which module, which function, which calls were inlined, which line.
 
-A function that no file names may have a name in the host (csrc/names.h). Without any it keeps an identity,
+A function that no file names may have a name in the host (csrc/shim/names/names.h). Without any it keeps an identity,
 `module+0x<where it begins>`: never the raw address, which would make a frame of every instruction. Results are cached
 over windows; memory is bounded.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A shim in Python: writes a segment as csrc/abi.h says, for tests of the agent's side."""
+"""A shim in Python: writes a segment as csrc/shared/abi.h says, for tests of the agent's side."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exact(pc: int) -> int:
 
 
 def _take(taken: Any, bits: Any, row: int) -> None:
-    """As csrc/table.h: the row is in use."""
+    """As csrc/shared/row_table.h: the row is in use."""
     bits[row // 64] |= 1 << row % 64
     taken.words_used = max(taken.words_used, row // 64 + 1)
 
@@ -79,7 +79,7 @@ class FakeShim:
         os.close(self.fd)
 
     def hand_in(self, address: str, **variables: str) -> None:
-        """As csrc/handover.c does; `address` is what GST_PYROSCOPE_CONTROLLER says."""
+        """As csrc/shim/home/handover.c does; `address` is what GST_PYROSCOPE_CONTROLLER says."""
         name, _, word = address.partition(" ")
         lines = [word, *(f"{key}={value}" for key, value in variables.items()), ""]
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
@@ -210,7 +210,7 @@ class FakeShim:
         state: int = lib.GP_RECORD_COMMITTED,
         serial: int | None = None,
     ) -> None:
-        """Writes one record as csrc/ring.h does."""
+        """Writes one record as csrc/shim/signal/ring.h does."""
         words = (4 + len(frames) + 3) & ~3
         at = self.raw.head % RING_WORDS
         if at + words > RING_WORDS:

@@ -2,7 +2,7 @@
 """Builds C test programs around the shim's own objects, and runs them.
 
 A program is one file of core/ linked with all of csrc/ that the shim is made of, but for what the loader would run by
-itself (preload.c) and what is GStreamer's to call (tracer.c), and with csrc/reader*.c, the agent's side. The objects
+itself (preload.c) and what is GStreamer's to call (tracer.c), and with the agent's side, agent/reader*.c. The objects
 are compiled once a session for each set of flags: as the product has them, or with a sanitizer.
 
 Each TEST (name) of a file runs in a process of its own. Exit status 77 skips, with the last line as the reason.
@@ -30,22 +30,11 @@ import build_shim
 
 HERE = Path(__file__).parent
 CORE = HERE / "core"
-# What the host's threads come by, but for what loads Python. imports.c has a dlopen, which is the poller's.
+# What the host's threads run: whole rooms of csrc/shim/, and files of rooms that have a part of the poller's besides.
 ON_THREADS_OF_THE_HOST = (
-    *("account*.c", "construction.c", "contexts.c", "elements.c", "hooks.c"),
-    *("imports_elf.c", "imports_slot.c", "imports_walk.c", "loading.c", "probes.c", "renderers.c"),
-    *(
-        "label*.c",
-        "links.c",
-        "names.c",
-        "names_orc.c",
-        "pools.c",
-        "python.c",
-        "python_ids.c",
-        "thread.c",
-        "thread_slots.c",
-        "workers.c",
-    ),
+    *("labels", "threads", "calls"),
+    *("redirect/redirect_elf.c", "redirect/redirect_slot.c", "redirect/redirect_walk.c"),
+    *("names/names.c", "names/names_orc.c", "python/python_tags.c", "python/python_ids.c"),
 )
 NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
 SKIPPED = 77
@@ -87,16 +76,19 @@ def toolchain(
 
 def run_by_host_threads() -> list[Path]:
     """Sources of the shim."""
-    found = [sorted(build_shim.CSRC.glob(name)) for name in ON_THREADS_OF_THE_HOST]
-    assert all(found)
-    return [path for paths in found for path in paths]
+    places = [build_shim.SHIM / name for name in ON_THREADS_OF_THE_HOST]
+    return [
+        file
+        for place in places
+        for file in (sorted(place.glob("*.c")) if place.is_dir() else [place])
+    ]
 
 
 @functools.cache
 def shim_objects(sanitize: str | None) -> tuple[Path, ...]:
     files = [path for path in build_shim.sources() if path.name not in NOT_OURS_TO_RUN]
     tools = toolchain(sanitize)
-    return tuple(build_shim.shim_objects(tools, [*files, *build_shim.CSRC.glob("reader*.c")]))
+    return tuple(build_shim.shim_objects(tools, [*files, *build_shim.AGENT.glob("reader*.c")]))
 
 
 @functools.cache

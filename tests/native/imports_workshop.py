@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of csrc/imports*.c share: building the C files of imports/, running a host with the shim and without.
+"""What the tests of csrc/shim/redirect/ share: building imports/, running a host with the shim and without.
 
 Each scenario of imports/host*.c runs twice, with and without the shim; what it says on stdout and its exit status must
 be the same. What the shim saw stands on stderr, a line for each point (imports/shim.c).
@@ -43,7 +43,7 @@ class Workshop:
         self.built[target] = (source, *flags)
         path.parent.mkdir(parents=True, exist_ok=True)
         kind = ["-shared", "-fPIC"] if target.endswith(".so") else []
-        command = [CC, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *kind]
+        command = [CC, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}", *kind]
         subprocess.run([*command, str(HERE / source), "-o", str(path), *flags], check=True)
         return path
 
@@ -56,7 +56,11 @@ class Workshop:
         return self.build(target, "module.c", *self.provider(), *flags)
 
     def shim(self, target: str = "libshim.so", *flags: str) -> Path:
-        sources = [str(path) for path in sorted(CSRC.glob("imports*.c"))]
+        shim = CSRC / "shim"
+        sources = [
+            *map(str, sorted((shim / "redirect").glob("*.c"))),
+            str(shim / "calls" / "dlopen.c"),
+        ]
         flags = ("-fvisibility=hidden", "-Wl,-z,now", "-Wl,-z,nodelete", *flags)
         return self.build(target, "shim.c", *sources, *flags)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Accounts: how much CPU each thread spent under each label (csrc/account.h)."""
+"""Accounts: how much CPU each thread spent under each label (csrc/shim/labels/account.h)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What runs in signal context imports nothing that is not known to be safe there.
 
-Holds csrc/handler.c and csrc/unwind.h to their word. Compiled as in the product, since what a compiler puts in by
+Holds csrc/shim/signal/ to its word. Compiled as in the product, since what a compiler puts in by
 itself (memset, __tls_get_addr, __stack_chk_fail) depends on flags.
 """
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.native
 
-IN_SIGNAL_CONTEXT = ("handler.c", "unwind*.c", "cfi*.c", "modules_find.c")
 # Written by other files, read by the handler: data, no calls.
 DATA = frozenset(
     {
@@ -61,7 +60,7 @@ def compiled(compiler: str) -> tuple[Path, ...]:
     """Objects of all that runs in signal context, as the product has them."""
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} here")
-    files = [path for name in IN_SIGNAL_CONTEXT for path in build_shim.CSRC.glob(name)]
+    files = build_shim.SIGNAL.glob("*.c")
     return tuple(build_shim.shim_objects(harness.toolchain(with_compiler=compiler), sorted(files)))
 
 

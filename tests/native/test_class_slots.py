@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/names_slots.c against GStreamer's own headers: each slot stands where the table says.
+"""csrc/shim/names/vtable_slots.c against GStreamer's own headers: each slot stands where the table says.
 
 Context: tests.
 """
@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.native
 
-TABLE = Path(__file__).parents[2] / "csrc" / "names_slots.c"
+TABLE = Path(__file__).parents[2] / "csrc" / "shim" / "names" / "vtable_slots.c"
 HEADERS = {
     "gstreamer-1.0": ["gst/gst.h"],
     "gstreamer-base-1.0": ["gst/base/base.h"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The cycle counter's rate, and accounts where the counter leaps (csrc/cycles.c, csrc/account.c)."""
+"""The cycle counter's rate, and accounts where the counter leaps (base/cycle_counter.c, labels/account.c)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Hosts that do odd things while they are sampled (csrc/handler.c, csrc/thread.c): they must not notice."""
+"""Hosts that do odd things while they are sampled (csrc/shim/signal/, csrc/shim/threads/): they must not notice."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Work handed on (csrc/contexts.h, renderers.h, construction.h): whose label it carries."""
+"""Work handed on (csrc/shim/labels/contexts.h, renderers.h, construction.h): whose label it carries."""
 
 from __future__ import annotations
 

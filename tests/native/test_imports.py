@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/imports*.c: a host whose calls are redirected behaves as before, and its calls are seen."""
+"""csrc/shim/redirect/: a host whose calls are redirected behaves as before, and its calls are seen."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/imports*.c among others who write to slots and pages, threads, forks, sanitizers and damaged modules."""
+"""csrc/shim/redirect/ among others who write to slots and pages, threads, forks, sanitizers and damaged modules."""
 
 from __future__ import annotations
 
@@ -119,6 +119,11 @@ def test_with_sanitizers(shop: Workshop, sanitizer: str, scenario: tuple[str, ..
 @pytest.mark.parametrize("style", ["sysv", "gnu"])
 def test_damaged_modules_are_read_within_their_bounds(shop: Workshop, style: str) -> None:
     module = shop.module(f"libdamaged-{style}.so", f"-Wl,--hash-style={style}")
-    damage = shop.build("damage", "damage.c", str(CSRC / "imports_elf.c"), "-fsanitize=undefined")
+    damage = shop.build(
+        "damage",
+        "damage.c",
+        str(CSRC / "shim" / "redirect" / "redirect_elf.c"),
+        "-fsanitize=undefined",
+    )
     seen = run([damage, module, "20000"])
     assert (seen.returncode, seen.stdout, seen.stderr) == (0, "1 1\n", "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labels: who is running, on each thread (csrc/label.h)."""
+"""Labels: who is running, on each thread (csrc/shim/labels/label.h)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Links between elements, as the shim tells them (csrc/links.c)."""
+"""Links between elements, as the shim tells them (csrc/shim/labels/pad_links.c)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Names that only the host knows (csrc/names*.c), with real GStreamer types, many of them and at their limits."""
+"""Names that only the host knows (csrc/shim/names/), with real GStreamer types, many of them and at their limits."""
 
 from __future__ import annotations
 

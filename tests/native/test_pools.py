@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pools: whose label work carries that is handed to a shared worker (csrc/pools.h)."""
+"""Pools: whose label work carries that is handed to a shared worker (csrc/shim/labels/pools.h)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/ring.h and reader.c: handlers on many threads write while the agent reads.
+"""csrc/shim/signal/ring.h and reader.c: handlers on many threads write while the agent reads.
 
 What one thread does with a segment is tests/unit/test_segment.py's.
 """
@@ -26,7 +26,7 @@ def test_records_of_many_writers_come_whole_once_and_in_order(tmp_path: Path, fl
     subprocess.run(
         [
             os.environ.get("CC", "gcc"), "-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", *flags,
-            f"-I{CSRC}", HERE / "ring_race.c", CSRC / "reader.c", "-o", program, "-pthread",
+            f"-I{CSRC}", HERE / "ring_race.c", CSRC / "agent" / "reader.c", "-o", program, "-pthread",
         ],
         check=True,
     )  # fmt: skip

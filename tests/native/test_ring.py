@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ring of samples: writers of csrc/ring.h against the reader of csrc/reader.c."""
+"""The ring of samples: writers of csrc/shim/signal/ring.h against the reader of csrc/agent/reader.c."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ticks and samples, and the host's own signals beside them (csrc/sampler.h, csrc/handler.c)."""
+"""Ticks and samples, and the host's own signals beside them (csrc/shim/threads/sampler.h, csrc/shim/signal/)."""
 
 from __future__ import annotations
 

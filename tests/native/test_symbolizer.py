@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/symbolizer*.c: names, starts, lines and inlined calls from every place where they can be.
+"""csrc/agent/symbolizer*.c: names, starts, lines and inlined calls from every place where they can be.
 
 The same module is looked up whole, stripped, with its debug information elsewhere, and spoilt, under ASan and UBSan.
 """
@@ -84,7 +84,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     sh(
         os.environ.get("CC", "gcc"), "-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all", *WARNINGS, f'-DGP_DEBUG_ROOT="{debug_root}"', f"-I{CSRC}",
-        HERE / "lookup.c", *sorted(CSRC.glob("symbolizer*.c")), "-o", folder / "lookup",
+        HERE / "lookup.c", *sorted((CSRC / "agent").glob("symbolizer*.c")), "-o", folder / "lookup",
         "-ldw", "-lelf",
     )  # fmt: skip
     return Bench(folder, debug_root)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tags of a thread that enters Python (csrc/python.h), without a Python."""
+"""Tags of a thread that enters Python (csrc/shim/python/python_tags.h), without a Python."""
 
 from __future__ import annotations
 

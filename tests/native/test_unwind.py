@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/unwind*.c, cfi*.c and modules*.c: the C programs of unwind/, each in several builds.
+"""csrc/shim/signal/unwind*.c, cfi*.c and modules*.c: the C programs of unwind/, each in several builds.
 
 A program runs all its tests and names them; "FAILED" or a bad exit status fails the build it stands for.
 """
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.native
 
 HERE = Path(__file__).parent / "unwind"
 CSRC = Path(__file__).parents[2] / "csrc"
+SHIM = CSRC / "shim"
 SOURCES = [
-    *sorted(CSRC.glob("cfi*.c")),
-    *sorted(CSRC.glob("modules*.c")),
-    *sorted(CSRC.glob("unwind*.c")),
-    CSRC / "clock.c",
-    CSRC / "segment.c",
+    *(path for path in sorted((SHIM / "signal").glob("*.c")) if path.name != "handler.c"),
+    *sorted((SHIM / "modules").glob("*.c")),
+    SHIM / "base" / "clock.c",
+    SHIM / "base" / "segment.c",
 ]
 CC = os.environ.get("CC", "gcc")
 ARM_PACKAGES = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"

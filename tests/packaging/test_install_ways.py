@@ -144,8 +144,8 @@ def test_source_distribution_builds(tree, environment, tmp_path):
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     assert {
-        "csrc/abi.h",
-        "csrc/agent_init.py",
+        "csrc/shared/abi.h",
+        "csrc/agent/embedding_init.py",
         "build_shim.py",
         "build_requirements.py",
         "build_toolchain.py",

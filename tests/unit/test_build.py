@@ -92,5 +92,5 @@ def test_shim_sources_are_all_but_the_agent_side():
         "reader_control.c",
         "symbolizer.c",
         "symbolizer_dwarf.c",
-        "agent_embed.c",
+        "embedding.c",
     }

@@ -264,7 +264,7 @@ def test_misspelt_variables_are_known_as_such():
 
 
 def test_bounds_that_c_reads_are_those_of_the_model():
-    header = (ROOT / "csrc" / "abi.h").read_text(encoding="utf-8")
+    header = (ROOT / "csrc" / "shared" / "abi.h").read_text(encoding="utf-8")
     found = dict(re.findall(r"GP_SAMPLE_RATE_(MIN|MAX|DEFAULT) = (\d+)", header))
     default = Settings().sample_rate
     assert found == {

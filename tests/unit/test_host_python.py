@@ -25,7 +25,7 @@ class FakePyroscope:
 
 @pytest.fixture
 def host(monkeypatch):
-    """The script's names, executed as csrc/python_agent.c does; the end of the host is called by hand."""
+    """The script's names, executed as csrc/shim/python/pyroscope_io.c does; the end of the host is called by hand."""
     names = {"__name__": "host"}
     exec(compile(SCRIPT.read_text(), str(SCRIPT), "exec"), names)
     registered = []

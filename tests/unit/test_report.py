@@ -23,7 +23,7 @@ from gst_pyro_shim.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, ele
 from gst_pyro_shim.profile import encode
 from tests import profiles
 
-ABI = Path(__file__).parents[2] / "csrc" / "abi.h"
+ABI = Path(__file__).parents[2] / "csrc" / "shared" / "abi.h"
 WINDOW = Path(summary.__file__).with_name("window.py")
 AGENT = Path(summary.__file__).with_name("agent.py")
 PYTHON_SAMPLES = Path(summary.__file__).with_name("python_samples.py")

@@ -118,7 +118,7 @@ def test_time_of_our_own_is_shown(stacks):
 
 
 def test_what_is_left_out_is_in_the_shim():
-    defined = "".join(path.read_text(encoding="utf-8") for path in CSRC.glob("*.c"))
+    defined = "".join(path.read_text(encoding="utf-8") for path in CSRC.rglob("*.c"))
     for name in _PASSING_ON:
         assert f"\n{name} (" in defined, name
 

@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include "core.h"
-#include "cycles.h"
+#include "shim/base/cycle_counter.h"
 
 enum
 {

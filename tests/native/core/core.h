@@ -19,16 +19,16 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include "account.h"
-#include "imports.h"
-#include "label.h"
-#include "modules.h"
-#include "reader.h"
-#include "ring.h"
-#include "sampler.h"
-#include "table.h"
-#include "thread.h"
-#include "workers.h"
+#include "shim/labels/account.h"
+#include "shim/redirect/redirect.h"
+#include "shim/labels/label.h"
+#include "shim/modules/modules.h"
+#include "agent/reader.h"
+#include "shim/signal/ring.h"
+#include "shim/threads/sampler.h"
+#include "shared/row_table.h"
+#include "shim/threads/thread.h"
+#include "shim/calls/trampoline.h"
 #include "../unwind/check.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* cycles.c: what a cycle counter may do that its rate and the accounts have to survive.
+/* cycle_counter.c: what a cycle counter may do that its rate and the accounts have to survive.
  *
  * Context: tests.
  */
 #define _GNU_SOURCE
 #include "core.h"
-#include "cycles.h"
+#include "shim/base/cycle_counter.h"
 
 enum
 {

@@ -14,8 +14,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include "core.h"
-#include "gst.h"
-#include "stop.h"
+#include "shim/base/gst_api.h"
+#include "shim/stop/stop.h"
 
 enum
 {

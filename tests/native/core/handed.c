@@ -6,10 +6,10 @@
  */
 #define _GNU_SOURCE
 #include "core.h"
-#include "construction.h"
-#include "contexts.h"
-#include "gst.h"
-#include "renderers.h"
+#include "shim/labels/construction.h"
+#include "shim/labels/contexts.h"
+#include "shim/base/gst_api.h"
+#include "shim/labels/renderers.h"
 
 enum
 {

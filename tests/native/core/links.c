@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* links.c: what is told of links between elements, and a table that is full.
+/* pad_links.c: what is told of links between elements, and a table that is full.
  *
  * Context: tests.
  */
 #define _GNU_SOURCE
 #include "core.h"
-#include "links.h"
+#include "shim/labels/pad_links.h"
 
 static struct gp_link_row g_rows[GP_LINKS];
 

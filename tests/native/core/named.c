@@ -7,12 +7,12 @@
 #define _GNU_SOURCE
 #include "core.h"
 #include <sys/mman.h>
-#include "gst.h"
-#include "names.h"
+#include "shim/base/gst_api.h"
+#include "shim/names/names.h"
 
 enum
 {
-  NAME_BYTES = 256 /* as in csrc/names.c and names_orc.c */
+  NAME_BYTES = 256 /* as in csrc/shim/names/names.c and names_orc.c */
 };
 
 static GstElementClass *g_parent_class;

@@ -7,8 +7,8 @@
 #include "core.h"
 #include <dlfcn.h>
 #include <sys/wait.h>
-#include "gst.h"
-#include "pools.h"
+#include "shim/base/gst_api.h"
+#include "shim/labels/pools.h"
 
 enum
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ring.c: the ring between the handlers and csrc/reader.c.
+/* ring.c: the ring between the handlers and csrc/agent/reader.c.
  *
  * Context: tests.
  */

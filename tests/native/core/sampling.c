@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <ucontext.h>
 #include "core.h"
-#include "sigwait.h"
+#include "shim/threads/sigwait.h"
 
 enum
 {

@@ -6,8 +6,8 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include "core.h"
-#include "python.h"
-#include "python_tags.h"
+#include "shim/python/python_tags.h"
+#include "shim/python/python_entered.h"
 
 static int g_calls;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* damage.c: csrc/imports_elf.c on damaged modules. damage PATH ROUNDS: lays the file's segments out as the loader does,
- * nothing readable around them, damages some words, and reads. A read out of bounds is a SIGSEGV.
+/* damage.c: csrc/shim/redirect/redirect_elf.c on damaged modules. damage PATH ROUNDS: lays the file's segments out as
+ * the loader does, nothing readable around them, damages some words, and reads. A read out of bounds is a SIGSEGV.
  *
  * Context: test.
  */
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "../../../csrc/imports_elf.h"
+#include "shim/redirect/redirect_elf.h"
 
 enum
 {

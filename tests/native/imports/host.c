@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* host.c: programs that must not notice that their calls are redirected. host SCENARIO [ARGUMENT...]
  *
- * SHIM in the environment names the library with csrc/imports*.c; without it the same program runs on its own. What
+ * SHIM in the environment names the library with csrc/shim/redirect/; without it the same program runs on its own. What
  * the program says on stdout must be the same. Notes of the shim go to stderr.
  *
  * Context: test.

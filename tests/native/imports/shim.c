@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* shim.c: the smallest user of csrc/imports.h; its replacements count, then do the real thing.
+/* shim.c: the smallest user of csrc/shim/redirect/redirect.h; its replacements count, then do the real thing.
  *
- * Context: test. Linked with csrc/imports*.c into a library that hosts load, or that is preloaded.
+ * Context: test. Linked with csrc/shim/redirect/ into a library that hosts load, or that is preloaded.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "../../../csrc/embed.h"
-#include "../../../csrc/imports.h"
-#include "../../../csrc/modules.h"
+#include "shim/home/embed.h"
+#include "shim/redirect/redirect.h"
+#include "shim/modules/modules.h"
 
 #define EXPORTED __attribute__ ((visibility ("default")))
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* ring_race.c: many writers by csrc/ring.h against the one reader of csrc/reader.c, for ThreadSanitizer.
+/* ring_race.c: many writers by csrc/shim/signal/ring.h against the one reader of csrc/agent/reader.c, for
+ * ThreadSanitizer.
  *
  * Each writer numbers its records and fills them with its number; a full ring is waited for, so that nothing may be
  * missing at the end. Exit status 0: every record came whole, once and in its writer's order.
@@ -14,8 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "reader.h"
-#include "ring.h"
+#include "agent/reader.h"
+#include "shim/signal/ring.h"
 
 enum
 {

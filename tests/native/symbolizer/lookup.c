@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lookup.c: asks csrc/symbolizer*.c about addresses of a file, one answer a line.
+/* lookup.c: asks csrc/agent/symbolizer*.c about addresses of a file, one answer a line.
  *
  *   lookup FILE BUILD_ID symbols|all ADDRESS…     each as hex without 0x
  *
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "symbolizer.h"
+#include "agent/symbolizer.h"
 
 int
 main (int argc, char **argv)

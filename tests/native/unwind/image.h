@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "cfi.h"
-#include "dwarf_codes.h"
+#include "shim/signal/cfi.h"
+#include "shim/signal/dwarf_codes.h"
 
 enum
 {

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <sys/time.h>
 #include "check.h"
-#include "modules.h"
-#include "unwind_regs.h"
+#include "shim/modules/modules.h"
+#include "shim/signal/unwind_regs.h"
 
 enum
 {

@@ -4,7 +4,7 @@
  * Context: tests only.
  */
 #define _GNU_SOURCE
-#include "cfi_cache.h"
+#include "shim/signal/cfi_cache.h"
 #include "walk.h"
 
 #include <pthread.h>

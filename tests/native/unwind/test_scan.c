@@ -5,7 +5,7 @@
  * Context: tests only.
  */
 #define _GNU_SOURCE
-#include "unwind_call.h"
+#include "shim/signal/unwind_call.h"
 #include "walk.h"
 
 enum

@@ -8,7 +8,7 @@
 
 #include "check.h"
 #include "image.h"
-#include "unwind.h"
+#include "shim/signal/unwind.h"
 
 enum
 {

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* reader.c: drains the ring, reads accounts and threads. Mapping and control words: reader_control.c.
+ *
+ * The writer may die at any instruction, so that every index and length read from the segment is checked before use.
+ *
+ * Context: agent.
+ */
+#include "agent/reader.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include "agent/reader_load.h"
+#include "shared/row_table.h"
+
+enum
+{
+  HEADER_WORDS = sizeof (struct gp_record) / 8,
+  MAX_WORDS = HEADER_WORDS + UINT16_MAX + 1, /* ring.h rounds up to four */
+  GIVEN_BACK_WORDS = 32768,                  /* 256 KiB: a call of the kernel for a thousand records */
+#if defined(__x86_64__)
+  PAGE_BYTES = 4096
+#else
+  PAGE_BYTES = 65536 /* the largest there is */
+#endif
+};
+
+#define FILLER_THREAD UINT32_MAX
+
+_Static_assert (sizeof (struct gp_record) % 8 == 0, "records are whole words");
+_Static_assert ((GP_RING_WORDS & (GP_RING_WORDS - 1)) == 0, "the ring's size is a power of two");
+_Static_assert (sizeof (struct gp_account_row) == 32, "native.py unpacks these");
+_Static_assert (sizeof (struct gp_thread_row) == 32, "native.py unpacks these");
+
+uint64_t
+gp_reader_head (const struct gp_segment *segment)
+{
+  return load64 (&segment->head);
+}
+
+uint64_t
+gp_reader_buffer_bytes (void)
+{
+  return (uint64_t) MAX_WORDS * 8;
+}
+
+/* A copy's labels with their serials: rows are used again, and a copy outlives them. */
+static void
+add_serials (const struct gp_segment *segment, struct gp_record *copy)
+{
+  copy->state = segment->labels[bounded (copy->label, GP_LABELS - 1)].serial;
+  for (uint32_t i = 0; i < copy->depth; i++)
+    if (copy->frames[i] >> 56 == (GP_TAGGED | GP_FRAME_LABEL)) {
+      uint64_t label = bounded ((uint32_t) copy->frames[i], GP_LABELS - 1);
+      copy->frames[i] |= (uint64_t) segment->labels[label].serial << GP_LABEL_BITS;
+    }
+}
+
+/* Gives room back to the writers, by blocks, and a block's memory to the kernel before: else all of the ring would be
+ * resident before long. */
+static void
+give_back (struct gp_segment *segment, uint64_t tail)
+{
+  uint64_t from = segment->released; /* only this thread writes it */
+  while (tail - from >= GIVEN_BACK_WORDS) {
+    uint64_t at = from % GP_RING_WORDS, words = tail - from;
+    words = words < GP_RING_WORDS - at ? words : GP_RING_WORDS - at;
+    uintptr_t start = ((uintptr_t) &segment->ring[at] + PAGE_BYTES - 1) & ~(uintptr_t) (PAGE_BYTES - 1);
+    uintptr_t end = (uintptr_t) &segment->ring[at + words] & ~(uintptr_t) (PAGE_BYTES - 1);
+    if (start < end)
+      madvise ((void *) start, end - start, MADV_REMOVE);
+    from += words;
+  }
+  /* Pairs with the writers' acquire when they look for room. */
+  __atomic_store_n (&segment->released, from, __ATOMIC_RELEASE);
+}
+
+/* Zeroed before the room is given back: a writer relies on reading EMPTY where nobody has written yet. */
+static uint64_t
+release (struct gp_segment *segment, uint64_t tail, uint64_t words)
+{
+  while (words > 0) {
+    uint64_t at = tail % GP_RING_WORDS;
+    uint64_t chunk = words < GP_RING_WORDS - at ? words : GP_RING_WORDS - at;
+    memset (&segment->ring[at], 0, chunk * 8);
+    tail += chunk;
+    words -= chunk;
+  }
+  __atomic_store_n (&segment->tail, tail, __ATOMIC_RELAXED);
+  give_back (segment, tail);
+  return tail;
+}
+
+/* Length of what was reserved and never written: up to the next record's first word, which is not 0. */
+static uint64_t
+blank_words (const struct gp_segment *segment, uint64_t tail, uint64_t head)
+{
+  uint64_t words = 0;
+  while (tail + words < head && segment->ring[(tail + words) % GP_RING_WORDS] == 0)
+    words++;
+  return words;
+}
+
+void
+gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int final, struct gp_drained *out)
+{
+  uint64_t tail = segment->tail; /* only this thread writes it */
+  memset (out, 0, sizeof *out);
+  for (;;) {
+    uint64_t head = load64 (&segment->head);
+    if (head == tail)
+      return;
+    uint64_t at = tail % GP_RING_WORDS;
+    struct gp_record *record = (struct gp_record *) &segment->ring[at];
+    uint32_t state = load32 (&record->state); /* pairs with the commit's release */
+    uint64_t words = __atomic_load_n (&record->words, __ATOMIC_RELAXED);
+    if (state != GP_RECORD_COMMITTED) {
+      if (!final)
+        return;
+      if (state == GP_RECORD_EMPTY && words == 0) {
+        out->unfinished++;
+        tail = release (segment, tail, blank_words (segment, tail, head));
+        continue;
+      }
+    }
+    /* A filler at the very end may have no room for a whole header. */
+    uint64_t most = GP_RING_WORDS - at < head - tail ? GP_RING_WORDS - at : head - tail;
+    int filler = most < HEADER_WORDS || record->thread == FILLER_THREAD;
+    if (words == 0 || words > most
+        || (!filler && (words < HEADER_WORDS || words > MAX_WORDS || record->depth > words - HEADER_WORDS))) {
+      out->corrupt_words += head - tail;
+      release (segment, tail, head - tail);
+      return;
+    }
+    if (state != GP_RECORD_COMMITTED) {
+      out->unfinished++;
+    } else if (!filler) {
+      if (words * 8 > cap_bytes - out->bytes)
+        return;
+      memcpy ((char *) buf + out->bytes, record, words * 8);
+      add_serials (segment, (struct gp_record *) ((char *) buf + out->bytes));
+      out->bytes += words * 8;
+      out->records++;
+    }
+    tail = release (segment, tail, words);
+  }
+}
+
+uint32_t
+gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_thread_row *rows, uint32_t cap)
+{
+  uint32_t count = 0;
+  for (uint32_t slot = gp_row_next (GP_THREAD_TABLE (segment), GP_THREAD_WORDS, 0); slot != GP_NO_ROW;
+      slot = gp_row_next (GP_THREAD_TABLE (segment), GP_THREAD_WORDS, slot + 1)) {
+    const struct gp_thread_slot *thread = &segment->threads[slot];
+    uint32_t state = load32 (&thread->state);
+    if (state == GP_SLOT_FREE || (ended_only && state != GP_SLOT_ENDED))
+      continue;
+    if (count < cap) {
+      struct gp_thread_row *row = &rows[count];
+      row->slot = slot;
+      row->state = state;
+      row->serial = thread->serial;
+      row->tid = thread->tid;
+      memcpy (row->comm, thread->comm, sizeof row->comm);
+      row->comm[sizeof row->comm - 1] = 0;
+    }
+    count++;
+  }
+  return count;
+}
+
+void
+gp_reader_free_threads (struct gp_segment *segment, const uint32_t *slots, uint32_t count)
+{
+  for (uint32_t i = 0; i < count; i++) {
+    if (slots[i] >= GP_THREADS || load32 (&segment->threads[slots[i]].state) != GP_SLOT_ENDED)
+      continue;
+    __atomic_store_n (&segment->threads[slots[i]].state, GP_SLOT_FREE, __ATOMIC_RELEASE);
+    gp_row_give_back (GP_THREAD_TABLE (segment), slots[i]);
+  }
+}

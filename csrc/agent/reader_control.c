@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* reader_control.c: maps the segment, and talks to the shim through its control words.
+ *
+ * Context: agent.
+ */
+#define _GNU_SOURCE
+#include "agent/reader.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "shared/raw_syscall.h"
+#include "agent/reader_load.h"
+
+enum
+{
+  CLOSE_POLL_MS = 2
+};
+
+/* Why this memory is no segment that we can read; NULL: it is one. */
+static const char *
+check (const struct gp_segment *segment, uint64_t bytes)
+{
+  if (bytes < offsetof (struct gp_segment, host_pid))
+    return "it is smaller than a segment's head";
+  if (memcmp (&segment->magic, "gstpyro", 8) != 0)
+    return "it does not begin as a segment does";
+  if (segment->abi_version != GP_ABI_VERSION)
+    return "shim and agent are of different versions";
+  if (segment->bytes != sizeof *segment || bytes < sizeof *segment)
+    return "its size is not that of this version's segment";
+  return NULL;
+}
+
+struct gp_segment *
+gp_reader_map (int fd, const char **error)
+{
+  struct stat status;
+  if (fstat (fd, &status) != 0) {
+    *error = "its descriptor is not open";
+    return NULL;
+  }
+  if ((uint64_t) status.st_size < sizeof (struct gp_segment)) {
+    *error = "it is smaller than this version's segment";
+    return NULL;
+  }
+  struct gp_segment *segment = mmap (NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (segment == MAP_FAILED) {
+    *error = "it cannot be mapped";
+    return NULL;
+  }
+  *error = check (segment, (uint64_t) status.st_size);
+  if (*error != NULL) {
+    gp_reader_unmap (segment);
+    return NULL;
+  }
+  return segment;
+}
+
+void
+gp_reader_unmap (struct gp_segment *segment)
+{
+  munmap (segment, sizeof *segment);
+}
+
+static long
+futex (const uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
+{
+  /* Not FUTEX_PRIVATE: the host may be another process. */
+  return gp_syscall (SYS_futex, word, operation, value, timeout, NULL, 0);
+}
+
+static void
+futex_wait (const uint32_t *word, uint32_t seen, uint32_t timeout_ms)
+{
+  struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
+  futex (word, FUTEX_WAIT, seen, &timeout);
+}
+
+uint32_t
+gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeout_ms)
+{
+  if (load32 (&segment->wake) == seen && timeout_ms > 0)
+    futex_wait (&segment->wake, seen, timeout_ms);
+  return load32 (&segment->wake);
+}
+
+static uint64_t
+clock_ns (clockid_t clock)
+{
+  struct timespec now = { 0 };
+  gp_syscall (SYS_clock_gettime, clock, &now);
+  return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+uint64_t
+gp_reader_mono_ns (void)
+{
+  return clock_ns (CLOCK_MONOTONIC);
+}
+
+uint64_t
+gp_reader_real_ns (void)
+{
+  return clock_ns (CLOCK_REALTIME);
+}
+
+int
+gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
+{
+  uint32_t wanted = __atomic_add_fetch (&segment->close_wanted, 1, __ATOMIC_RELEASE);
+  __atomic_add_fetch (&segment->poll, 1, __ATOMIC_RELEASE);
+  futex (&segment->poll, FUTEX_WAKE, INT32_MAX, NULL);
+  uint64_t end_ns = gp_reader_mono_ns () + timeout_ms * UINT64_C (1000000);
+  for (;;) {
+    /* Pairs with the shim's release once the closed accounts are written. Compared as a difference: counts wrap. */
+    uint32_t done = load32 (&segment->close_done);
+    if ((int32_t) (done - wanted) >= 0)
+      return 1;
+    if (gp_reader_mono_ns () >= end_ns)
+      return 0;
+    futex_wait (&segment->close_done, done, CLOSE_POLL_MS);
+  }
+}
+
+uint32_t
+gp_reader_names (const struct gp_segment *segment)
+{
+  return bounded (load32 (&segment->name_count), GP_NAMES);
+}
+
+uint32_t
+gp_reader_host_state (const struct gp_segment *segment)
+{
+  return load32 (&segment->host_state);
+}
+
+void
+gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state)
+{
+  __atomic_store_n (&segment->agent_state, state, __ATOMIC_RELEASE);
+  futex (&segment->agent_state, FUTEX_WAKE, INT32_MAX, NULL);
+}
+
+void
+gp_reader_offer_python (struct gp_segment *segment, const char *config, uint32_t bytes)
+{
+  memcpy (segment->python_config, config, bounded (bytes, GP_PYTHON - 1));
+  __atomic_store_n (&segment->python_offered, 1, __ATOMIC_RELEASE);
+  futex (&segment->python_offered, FUTEX_WAKE, INT32_MAX, NULL);
+}
+
+void
+gp_reader_log (struct gp_segment *segment, uint32_t level, const char *text)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  size_t length = strlen (text);
+  pthread_mutex_lock (&lock);
+  uint32_t written = segment->log_written; /* only written here, under the lock */
+  uint32_t room = GP_LOG - (written - load32 (&segment->log_read));
+  if (room <= GP_LOG && length + 2 <= room) {
+    segment->log[written++ % GP_LOG] = (char) ('0' + level % 10);
+    for (size_t i = 0; i < length; i++)
+      segment->log[written++ % GP_LOG] = (unsigned char) text[i] < ' ' ? ' ' : text[i];
+    segment->log[written++ % GP_LOG] = '\n';
+    __atomic_store_n (&segment->log_written, written, __ATOMIC_RELEASE);
+  }
+  pthread_mutex_unlock (&lock);
+}

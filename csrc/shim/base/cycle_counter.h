@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* cycle_counter.h: the cycle counter, where it runs at one rate on all cores; else the vdso's monotonic clock, in ns.
+ *
+ * Context: hook; calibration is lifecycle and poller.
+ */
+#ifndef GP_CYCLES_H
+#define GP_CYCLES_H
+
+#include <time.h>
+#include "shim/base/segment.h"
+
+/* 32.32 fixed point; 0 until the first calibration. Written by the poller, read by all. */
+extern GP_INTERNAL uint64_t g_ns_per_cycle;
+
+#if defined(__x86_64__)
+/* Immutable after the first calibration. */
+extern GP_INTERNAL bool g_counter_invariant;
+#endif
+
+/* Notes both clocks: a millisecond later the rate is known. MT-Unsafe | AS-Safe */
+GP_INTERNAL void gp_cycles_begin (void);
+
+/* Finds the counter's rate; waits for what is left of that millisecond. Called again, over an ever longer base.
+ * MT-Unsafe | AS-Unsafe */
+GP_INTERNAL void gp_cycles_calibrate (void);
+
+/* What a later calibration makes of a reading of both clocks. MT-Unsafe | AS-Safe */
+GP_INTERNAL void gp_cycles_note (uint64_t cycles, uint64_t ns);
+
+/* MT-Safe | AS-Safe, these three. */
+static inline uint64_t
+gp_cycles_read (void)
+{
+#if defined(__x86_64__)
+  if (__builtin_expect (g_counter_invariant, 1))
+    return __builtin_ia32_rdtsc ();
+#elif defined(__aarch64__)
+  uint64_t cycles;
+  __asm__ volatile ("mrs %0, cntvct_el0" : "=r"(cycles));
+  return cycles;
+#endif
+  return gp_clock_ns (CLOCK_MONOTONIC);
+}
+
+static inline uint64_t
+gp_cycles_to_ns (uint64_t cycles)
+{
+  return (uint64_t) (((unsigned __int128) cycles * gp_load (&g_ns_per_cycle)) >> 32);
+}
+
+/* ns below 2^32. Requires: a calibration. */
+static inline uint64_t
+gp_cycles_from_ns (uint32_t ns)
+{
+  return ((uint64_t) ns << 32) / gp_load (&g_ns_per_cycle);
+}
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* dlopen.c: dlopen's and dlclose's replacements.
+ *
+ * dlopen looks at who called it, by the return address: it searches for a name without "/" along the caller's RUNPATH
+ * or RPATH, and "$ORIGIN" is the caller's folder. Called from here a library is then no longer found. So only a name
+ * with "/" and without "$" is opened from here and followed by a pass at once (nothing else depends on the caller: what
+ * is loaded finds its own dependencies by its own paths). All others are jumped to with the caller's own return
+ * address, after raising the flag for the next pass.
+ *
+ * Context: lifecycle, on the host's threads. Constructors run within and may come here again.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#include "shim/home/embed.h"
+#include "shim/redirect/redirect.h"
+#include "shim/modules/modules.h"
+
+void *g_real_dlopen;
+void *g_real_dlclose;
+
+typedef void *(*dlopen_function) (const char *, int);
+typedef int (*dlclose_function) (void *);
+
+static void *
+open_here (const char *name, int mode)
+{
+  void *handle = ((dlopen_function) g_real_dlopen) (name, mode);
+  if (handle != NULL && atomic_load (&g_active)) {
+    int saved_errno = errno;
+    gp_imports_pass ();
+    gp_modules_refresh ();
+    errno = saved_errno;
+  }
+  return handle;
+}
+
+/* Where the call goes on. Called by the code below only, which no compiler sees. */
+__attribute__ ((used)) GP_INTERNAL dlopen_function gp_imports_route_dlopen (const char *name, int mode);
+
+dlopen_function
+gp_imports_route_dlopen (const char *name, int mode)
+{
+  if (name == NULL || (mode & RTLD_NOLOAD) != 0 || !atomic_load (&g_active))
+    return (dlopen_function) g_real_dlopen;
+  gp_embed_before_dlopen (name);
+  if ((mode & RTLD_DEEPBIND) != 0)
+    atomic_store_explicit (&g_imports_deepbind, true, memory_order_relaxed); /* orders nothing: set before the call */
+  /* Relaxed: a hint for those who make a pass. The module is not there yet, so a pass lowers the flag only if it finds
+   * something new; what comes in too late for it is left to the poller. */
+  if (strchr (name, '/') != NULL && strchr (name, '$') == NULL)
+    return open_here;
+  atomic_store_explicit (&g_imports_pending, true, memory_order_relaxed);
+  gp_segment_signal (&g_segment->poll); /* libGL has its driver make threads a moment later */
+  return (dlopen_function) g_real_dlopen;
+}
+
+/* gp_imports_dlopen(): keeps the arguments, asks the above, and jumps. In assembler, since a C compiler promises no
+ * tail call (none at all with sanitizers or without optimization). */
+#if defined(__x86_64__)
+__asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
+         ".globl gp_imports_dlopen\n"
+         ".hidden gp_imports_dlopen\n"
+         ".type gp_imports_dlopen, @function\n"
+         ".balign 16\n"
+         "gp_imports_dlopen:\n"
+         "  .cfi_startproc\n"
+         "  endbr64\n"
+         "  pushq %rdi\n"
+         "  .cfi_adjust_cfa_offset 8\n"
+         "  pushq %rsi\n"
+         "  .cfi_adjust_cfa_offset 8\n"
+         "  subq $8, %rsp\n"
+         "  .cfi_adjust_cfa_offset 8\n"
+         "  call gp_imports_route_dlopen\n"
+         "  addq $8, %rsp\n"
+         "  .cfi_adjust_cfa_offset -8\n"
+         "  popq %rsi\n"
+         "  .cfi_adjust_cfa_offset -8\n"
+         "  popq %rdi\n"
+         "  .cfi_adjust_cfa_offset -8\n"
+         "  jmp *%rax\n"
+         "  .cfi_endproc\n"
+         ".size gp_imports_dlopen, . - gp_imports_dlopen\n"
+         ".popsection\n");
+#elif defined(__aarch64__)
+__asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
+         ".globl gp_imports_dlopen\n"
+         ".hidden gp_imports_dlopen\n"
+         ".type gp_imports_dlopen, @function\n"
+         ".balign 16\n"
+         "gp_imports_dlopen:\n"
+         "  .cfi_startproc\n"
+         "  hint #34\n" /* bti c */
+         "  stp x29, x30, [sp, #-32]!\n"
+         "  .cfi_def_cfa_offset 32\n"
+         "  .cfi_offset x29, -32\n"
+         "  .cfi_offset x30, -24\n"
+         "  mov x29, sp\n"
+         "  stp x0, x1, [sp, #16]\n"
+         "  bl gp_imports_route_dlopen\n"
+         "  mov x16, x0\n"
+         "  ldp x0, x1, [sp, #16]\n"
+         "  ldp x29, x30, [sp], #32\n"
+         "  .cfi_restore x30\n"
+         "  .cfi_restore x29\n"
+         "  .cfi_def_cfa_offset 0\n"
+         "  br x16\n"
+         "  .cfi_endproc\n"
+         ".size gp_imports_dlopen, . - gp_imports_dlopen\n"
+         ".popsection\n");
+#else
+#error "gst-pyro-shim knows x86-64 and aarch64 only"
+#endif
+
+/* Destructors run within and may come here again. */
+int
+gp_imports_dlclose (void *handle)
+{
+  if (!atomic_load (&g_active))
+    return ((dlclose_function) g_real_dlclose) (handle);
+  gp_modules_close_begin ();
+  int result = ((dlclose_function) g_real_dlclose) (handle);
+  int saved_errno = errno;
+  gp_modules_close_end ();
+  errno = saved_errno;
+  return result;
+}

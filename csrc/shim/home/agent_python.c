@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* agent_python.c: which Python the agent runs on, and where its library is.
+ *
+ * Context: poller.
+ */
+#define _GNU_SOURCE
+#include "shim/home/agent_python.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "shim/modules/modules.h"
+
+struct gp_where g_where;
+
+static void
+take_line (FILE *file, char *into, size_t bytes)
+{
+  if (file == NULL || fgets (into, (int) bytes, file) == NULL)
+    into[0] = '\0';
+  into[strcspn (into, "\n")] = '\0';
+}
+
+/* The folder above the one this object was loaded from, symbolic links resolved. Not by dladdr(), which takes the
+ * loader's lock. */
+static bool
+find_package (char package[PATH_MAX])
+{
+  const struct gp_module *ours = gp_modules_listed ((uintptr_t) gp_where_find);
+  if (ours == NULL || realpath (g_segment->strings + ours->path, package) == NULL)
+    return false;
+  for (int i = 0; i < 2; i++) {
+    char *slash = strrchr (package, '/');
+    if (slash == NULL)
+      return false;
+    *slash = '\0';
+  }
+  return true;
+}
+
+/* The Python of the virtual environment that the agent is installed in. */
+static void
+find_environment (const char *agent)
+{
+  char folder[PATH_MAX], file[PATH_MAX + 32];
+  snprintf (folder, sizeof folder, "%s", agent);
+  for (char *slash = strrchr (folder, '/'); slash != NULL; slash = strrchr (folder, '/')) {
+    *slash = '\0';
+    snprintf (file, sizeof file, "%s/pyvenv.cfg", folder);
+    if (access (file, R_OK) != 0)
+      continue;
+    snprintf (file, sizeof file, "%s/bin/python", folder);
+    if (strlen (file) < sizeof g_where.python)
+      strcpy (g_where.python, file);
+    return;
+  }
+}
+
+bool
+gp_where_find (const char *chosen)
+{
+  char package[PATH_MAX], record[PATH_MAX + 32];
+  if (!find_package (package))
+    return false;
+  snprintf (record, sizeof record, "%s/agent-python.txt", package);
+  FILE *file = fopen (record, "re");
+  take_line (file, g_where.python, sizeof g_where.python);
+  take_line (file, g_where.libpython, sizeof g_where.libpython);
+  take_line (file, g_where.entries, sizeof g_where.entries);
+  take_line (file, g_where.agent, sizeof g_where.agent);
+  if (file != NULL)
+    fclose (file);
+  if (g_where.agent[0] == '\0'
+      && snprintf (g_where.agent, sizeof g_where.agent, "%s/libgstpyro-agent.so", package)
+             >= (int) sizeof g_where.agent)
+    return false;
+  find_environment (g_where.agent);
+  if (chosen[0] != '\0')
+    strcpy (g_where.python, chosen);
+  return g_where.python[0] != '\0';
+}

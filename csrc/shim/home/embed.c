@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* embed.c: the agent on a thread of this process, and how it makes way for a Python of the host's.
+ *
+ * To ask whether there is an interpreter, and then to act on the answer, is a race. So who comes first is decided once
+ * (g_embed), and a library that brings a libpython is not loaded before an interpreter of ours is gone.
+ *
+ * Context: poller, and the agent's own thread; gp_embed_before_dlopen() is lifecycle, on the host's threads.
+ */
+#define _GNU_SOURCE
+#include "shim/home/embed.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include "shim/base/gst_api.h"
+#include "shim/home/libpython.h"
+#include "shim/home/spawn.h"
+#include "shim/stop/stop.h"
+#include "shim/home/agent_python.h"
+#include "shim/calls/trampoline.h"
+
+enum
+{
+  REST_MS = 60000,
+  MAKE_WAY_MS = 10000 /* to come up, on a busy machine, and to go */
+};
+
+enum embed
+{
+  EMBED_NOT_BEGUN,
+  EMBED_BEGUN,
+  EMBED_FORBIDDEN /* the host's Python came first */
+};
+
+static uint32_t g_embed;
+static uint32_t g_make_way, g_way_is_free; /* futexes */
+static void (*g_agent_finalize) (void);
+static int g_memory_fd;
+
+/* False: it cannot be embedded, and why is in *why. */
+static bool
+run_embedded (char why[PATH_MAX])
+{
+  /* A library that began to be loaded before gp_embed_before_dlopen() looked at such is there once the loader's lock
+   * has been had. */
+  void *libc = dlopen ("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  if (libc != NULL)
+    dlclose (libc);
+  if (gp_libpython_is_loaded ()) {
+    strcpy (why, "the program has a Python of its own");
+    return false;
+  }
+  /* Global: extension modules take the API's names from there. */
+  if (g_where.libpython[0] != '\0')
+    dlopen (g_where.libpython, RTLD_NOW | RTLD_GLOBAL);
+  void *library = dlopen (g_where.agent, RTLD_NOW | RTLD_GLOBAL);
+  int (*agent_main) (int, const char *, const char *, char *, unsigned long) = NULL;
+  if (library == NULL) {
+    const char *error = dlerror ();
+    snprintf (why, PATH_MAX, "%s", error != NULL ? error : g_where.agent);
+  } else {
+    *(void **) &agent_main = dlsym (library, "gp_agent_main");
+    *(void **) &g_agent_finalize = dlsym (library, "gp_agent_finalize");
+  }
+  /* 0 never means success: it is what cffi returns where its Python code fails. */
+  return agent_main != NULL && agent_main (g_memory_fd, g_where.python, g_where.entries, why, PATH_MAX) == 1;
+}
+
+/* The agent's thread in the embedded home. It stays behind the agent's end, to take the interpreter down should it come
+ * to be in the way. */
+static void *
+embedded_main (void *unused)
+{
+  (void) unused;
+  char why[PATH_MAX] = "";
+  uint32_t none = EMBED_NOT_BEGUN;
+  bool begins = __atomic_compare_exchange_n (&g_embed, &none, EMBED_BEGUN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  if (!begins)
+    strcpy (why, "the program brings a Python of its own");
+  if ((!begins || !run_embedded (why)) && gp_load (&g_segment->agent_state) == GP_AGENT_NONE
+      && gp_load (&g_make_way) == 0) {
+    gp_gst_log (GST_LEVEL_WARNING, "the agent cannot be embedded (%s), it gets a process", why);
+    int error = gp_spawn_process ();
+    if (error != 0)
+      gp_spawn_refuse ("cannot fork: ", strerror (error));
+  }
+  /* Without the segment, whose descriptor the host may have closed, it cannot say that it is over. */
+  none = GP_AGENT_NONE;
+  if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED
+      && __atomic_compare_exchange_n (
+          &g_segment->agent_state, &none, GP_AGENT_REFUSED, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    gp_segment_signal (&g_segment->poll);
+  while (gp_load_acquire (&g_make_way) == 0)
+    gp_segment_wait (&g_make_way, 0, REST_MS);
+  if (g_agent_finalize != NULL)
+    g_agent_finalize ();
+  gp_segment_signal (&g_way_is_free);
+  return NULL;
+}
+
+bool
+gp_embed_makes_way (void)
+{
+  return gp_load (&g_make_way) != 0;
+}
+
+void
+gp_embed_before_dlopen (const char *library)
+{
+  if (gp_load (&g_segment->agent_home) != GP_HOME_EMBEDDED || gp_load_acquire (&g_way_is_free) != 0
+      || !gp_libpython_comes_with (library))
+    return;
+  int error = errno;
+  uint32_t none = EMBED_NOT_BEGUN;
+  if (__atomic_compare_exchange_n (&g_embed, &none, EMBED_FORBIDDEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+      || none == EMBED_FORBIDDEN) {
+    errno = error;
+    return; /* it gets a process */
+  }
+  if (__atomic_fetch_add (&g_make_way, 1, __ATOMIC_ACQ_REL) == 0)
+    gp_say ("the program brings a Python of its own: the agent in it makes way, and nothing more is profiled. Without "
+            "GST_PYROSCOPE_AGENT=embedded the agent is beside the program, and goes on");
+  gp_stop ();
+  gp_segment_signal (&g_make_way);
+  uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + MAKE_WAY_MS * 1000000ull;
+  while (gp_load_acquire (&g_way_is_free) == 0 && gp_clock_ns (CLOCK_MONOTONIC) < end)
+    gp_segment_wait (&g_way_is_free, 0, 100);
+  errno = error;
+}
+
+bool
+gp_embed (int memory_fd)
+{
+  g_memory_fd = memory_fd;
+  g_segment->agent_pid = 0;
+  g_segment->agent_home = GP_HOME_EMBEDDED;
+  gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_where.agent);
+  int error = gp_workers_start_own (embedded_main, NULL, "gst-pyro-agent");
+  if (error != 0)
+    gp_spawn_refuse ("no thread: ", strerror (error));
+  else
+    gp_stop_agent_embedded ();
+  return error == 0;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* account_table.c: a tally for each label of a thread, and a row of the segment for each tally.
+ *
+ * An element that is gone leaves tallies on each thread that it ran on. A thread looks for them when it makes new ones,
+ * as often as it has doubled its number: what it keeps goes with what lives, and so does what the look costs.
+ *
+ * Context: hook, the first time a thread meets a label; lifecycle.
+ */
+#define _GNU_SOURCE
+#include "shim/labels/account_table.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include "shim/labels/label.h"
+
+enum
+{
+  FIRST_SWEEP = 32
+};
+
+/* A row, or NULL. */
+static struct gp_account *
+take_account (struct gp_thread *thread, uint32_t label)
+{
+  uint32_t row = gp_row_take (GP_ACCOUNT_TABLE (g_segment), GP_ACCOUNT_WORDS);
+  if (row == GP_NO_ROW) {
+    gp_count (GP_COUNTER_ACCOUNTS_FULL);
+    return NULL;
+  }
+  struct gp_account *account = &g_segment->accounts[row];
+  account->thread = gp_thread_slot (thread);
+  account->serial = g_segment->threads[account->thread].serial;
+  gp_store (&account->ns, 0);
+  gp_store (&account->closed_ns, 0);
+  gp_store (&account->state, GP_SLOT_LIVE);
+  gp_store_release (&account->label, label); /* publishes the row; pairs with the agent's acquire */
+  return account;
+}
+
+static void *
+map (size_t bytes)
+{
+  void *room = mmap (NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return room != MAP_FAILED ? room : NULL;
+}
+
+static struct gp_tally *
+take_tally (struct gp_meter *meter)
+{
+  struct gp_tally *tally = meter->free;
+  if (tally != NULL) {
+    meter->free = tally->next;
+    return tally;
+  }
+  /* The first slab is the only one that is not full, but for what a sweep has left in `free`. */
+  struct gp_slab *slab = meter->slabs;
+  if (slab->used == GP_SLAB_TALLIES && (slab = slab->next) != NULL && slab->used == GP_SLAB_TALLIES)
+    slab = NULL;
+  if (slab == NULL) {
+    slab = map (sizeof *slab);
+    if (slab == NULL)
+      return NULL;
+    slab->next = meter->slabs->next;
+    __atomic_store_n (&meter->slabs->next, slab, __ATOMIC_RELEASE); /* pairs with the acquire in look_at() */
+  }
+  tally = &slab->tallies[slab->used];
+  gp_store_release (&slab->used, slab->used + 1);
+  return tally;
+}
+
+static void
+insert (struct gp_meter *meter, struct gp_tally *tally)
+{
+  uint32_t mask = UINT32_MAX >> meter->table_shift, at = gp_tally_place (meter, tally->label);
+  while (meter->table[at] != NULL)
+    at = (at + 1) & mask;
+  meter->table[at] = tally;
+}
+
+static void
+unmap_table (struct gp_thread *thread)
+{
+  struct gp_meter *meter = &thread->meter;
+  if (meter->table != thread->first_table)
+    munmap (meter->table, sizeof meter->table[0] << (32 - meter->table_shift));
+}
+
+/* Anew, with place for twice as many tallies as there are. False: there is no memory for a larger one, and all is as
+ * before. */
+static bool
+rebuild_table (struct gp_thread *thread)
+{
+  struct gp_meter *meter = &thread->meter;
+  uint32_t log2 = GP_FIRST_TABLE_LOG2;
+  while (meter->tallies > 1u << (log2 - 2))
+    log2++;
+  struct gp_tally **table = log2 == GP_FIRST_TABLE_LOG2 ? thread->first_table : NULL;
+  if (table == NULL && log2 != 32 - meter->table_shift)
+    table = map (sizeof *table << log2);
+  if (table == NULL && log2 > 32 - meter->table_shift)
+    return false;
+  if (table == NULL) {
+    table = meter->table;
+    log2 = 32 - meter->table_shift;
+  }
+  if (table != meter->table)
+    unmap_table (thread);
+  memset (table, 0, sizeof *table << log2);
+  meter->table = table;
+  meter->table_shift = 32 - log2;
+  for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = slab->next)
+    for (uint32_t i = 0; i < slab->used; i++)
+      if (slab->tallies[i].label != 0)
+        insert (meter, &slab->tallies[i]);
+  return true;
+}
+
+static void
+mark (struct gp_meter *meter, uint32_t label)
+{
+  struct gp_tally *tally = gp_tally_known (meter, label);
+  if (tally != NULL)
+    tally->marked = meter->sweeps;
+}
+
+static void
+end_account (struct gp_account *account, bool own)
+{
+  if (account == NULL)
+    return;
+  /* A thread that vanished leaves what the last close saw of its open stretch. */
+  if (!own && account->closed_ns > account->ns)
+    gp_store (&account->ns, account->closed_ns);
+  gp_store_release (&account->state, GP_SLOT_ENDED);
+}
+
+static void
+give_tally_back (struct gp_meter *meter, struct gp_tally *tally)
+{
+  uint32_t label = tally->label;
+  end_account (tally->account, true);
+  __atomic_store_n (&tally->account, NULL, __ATOMIC_RELEASE);
+  tally->label = 0;
+  gp_label_unref (label);
+  meter->tallies--;
+}
+
+/* Slabs behind the first that hold nothing are unmapped; what is free in the others is listed anew. */
+static void
+tidy_slabs (struct gp_meter *meter)
+{
+  meter->free = NULL;
+  for (struct gp_slab **link = &meter->slabs, *slab; (slab = *link) != NULL;) {
+    bool empty = slab != meter->slabs;
+    for (uint32_t i = 0; i < slab->used && empty; i++)
+      empty = slab->tallies[i].label == 0;
+    if (empty) {
+      *link = slab->next;
+      munmap (slab, sizeof *slab);
+      continue;
+    }
+    for (uint32_t i = 0; i < slab->used; i++)
+      if (slab->tallies[i].label == 0) {
+        slab->tallies[i].next = meter->free;
+        meter->free = &slab->tallies[i];
+      }
+    link = &slab->next;
+  }
+}
+
+/* Gives back the tallies of elements that are gone, but for those that the thread may still count for: what is on its
+ * stack of labels, and what holds an estimate. Requires: the registry lock, so that the poller looks at none of them.
+ */
+static void
+sweep (struct gp_thread *thread)
+{
+  struct gp_meter *meter = &thread->meter;
+  meter->sweeps++;
+  mark (meter, thread->base);
+  mark (meter, meter->current->label);
+  for (uint32_t i = 0; i < thread->depth; i++)
+    mark (meter, thread->entries[i].label);
+  for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = slab->next)
+    for (uint32_t i = 0; i < slab->used; i++) {
+      struct gp_tally *tally = &slab->tallies[i];
+      if (tally->label != 0 && tally->marked != meter->sweeps && tally->estimate_cycles == 0
+          && gp_load (&g_segment->labels[tally->label].gone) != 0)
+        give_tally_back (meter, tally);
+    }
+  tidy_slabs (meter);
+  rebuild_table (thread);
+  meter->sweep_at = 2 * meter->tallies > FIRST_SWEEP ? 2 * meter->tallies : FIRST_SWEEP;
+}
+
+struct gp_tally *
+gp_tally_make (struct gp_thread *thread, uint32_t label)
+{
+  struct gp_meter *meter = &thread->meter;
+  /* Where the poller has the lock, the next one will do. */
+  if (meter->tallies >= meter->sweep_at && pthread_mutex_trylock (&g_registry) == 0) {
+    sweep (thread);
+    pthread_mutex_unlock (&g_registry);
+  }
+  bool has_place = 2 * (meter->tallies + 1) <= 1u << (32 - meter->table_shift) || rebuild_table (thread);
+  struct gp_tally *tally = has_place ? take_tally (meter) : NULL;
+  if (tally == NULL)
+    return meter->current; /* out of memory: the time stays where it is */
+  if (!gp_label_ref (label)) {
+    tally->next = meter->free; /* the element has just gone: likewise */
+    meter->free = tally;
+    return meter->current;
+  }
+  tally->label = label;
+  tally->trust = tally->patience = tally->calm_wanted = tally->marked = 0;
+  insert (meter, tally);
+  meter->tallies++;
+  __atomic_store_n (&tally->account, take_account (thread, label), __ATOMIC_RELEASE); /* pairs with look_at() */
+  return tally;
+}
+
+void
+gp_tallies_init (struct gp_thread *thread)
+{
+  struct gp_meter *meter = &thread->meter;
+  meter->slabs = thread->first_slab;
+  meter->slabs->next = NULL;
+  meter->slabs->used = 0;
+  meter->table = thread->first_table;
+  meter->table_shift = 32 - GP_FIRST_TABLE_LOG2;
+  memset (meter->table, 0, GP_FIRST_TABLE * sizeof meter->table[0]);
+  memset (meter->slabs->tallies, 0, sizeof meter->slabs->tallies);
+  meter->sweep_at = FIRST_SWEEP;
+}
+
+void
+gp_tallies_end (struct gp_thread *thread, bool own)
+{
+  struct gp_meter *meter = &thread->meter;
+  struct gp_slab *next;
+  for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = next) {
+    for (uint32_t i = 0; i < slab->used; i++) {
+      struct gp_tally *tally = &slab->tallies[i];
+      if (tally->label == 0)
+        continue;
+      end_account (tally->account, own);
+      gp_label_unref (tally->label);
+    }
+    next = slab->next;
+    if (slab != thread->first_slab)
+      munmap (slab, sizeof *slab);
+  }
+  unmap_table (thread);
+  meter->slabs = NULL;
+  meter->table = thread->first_table;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* pad_links.h: which elements are linked, for a picture of the pipeline.
+ *
+ * Context: the slow path of hooks.
+ */
+#ifndef GP_LINKS_H
+#define GP_LINKS_H
+
+#include "shim/base/segment.h"
+
+/* Tells the agent, once as a rule, that data goes from one label's element to the other's; nothing where one is no
+ * element, or both are the same. MT-Safe lock | AS-Unsafe lock */
+GP_INTERNAL void gp_links_add (uint32_t source, uint32_t sink);
+
+#endif

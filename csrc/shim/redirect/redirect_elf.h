@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* redirect_elf.h: what a loaded module defines, and which slots it imports through.
+ *
+ * Modules are other people's files, perhaps damaged ones: each read is checked to lie within a readable segment, and
+ * strings within their table. What does not fit is not there.
+ *
+ * Context: lifecycle. All functions MT-Safe | AS-Safe; the module must stay mapped meanwhile.
+ */
+#ifndef GP_IMPORTS_ELF_H
+#define GP_IMPORTS_ELF_H
+
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "shim/base/segment.h"
+
+struct gp_elf
+{
+  uintptr_t bias; /* run-time address minus ELF address */
+  const Elf64_Phdr *phdr;
+  size_t phnum;
+  uintptr_t dynamic;            /* tells a module from another at the same bias */
+  uintptr_t relro_lo, relro_hi; /* whole pages the loader makes read-only once the module is relocated; may be empty */
+  const char *strings;
+  size_t strings_bytes;
+  const Elf64_Sym *symbols;
+  size_t symbol_count; /* at most; the table's true end is nowhere said */
+  uintptr_t versions;  /* 0: none */
+  uintptr_t gnu_hash, sysv_hash;
+  const Elf64_Rela *relocs[2]; /* general ones, and those of the PLT */
+  size_t reloc_count[2];
+  const char *soname; /* "" where it has none */
+};
+
+/* One place that the loader fills with the address of a function or object. */
+struct gp_elf_slot
+{
+  uintptr_t address; /* not checked yet: gp_elf_writable() */
+  const Elf64_Sym *symbol;
+  const char *name;
+  size_t name_room; /* bytes from name to the end of the string table */
+  bool lazy;        /* may stay unbound until the first call */
+};
+
+struct gp_elf_definition
+{
+  uintptr_t address; /* of the default version; 0: none */
+  uintptr_t older;   /* of another version, for modules linked against it; 0: none */
+};
+
+struct gp_elf_cursor
+{
+  int table;
+  size_t index;
+};
+
+/* False where there is nothing to be had. */
+GP_INTERNAL bool gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf);
+
+/* [address, address + bytes) lies within one segment that has all of flags (PF_R, ...). */
+GP_INTERNAL bool gp_elf_holds (const struct gp_elf *elf, uintptr_t address, size_t bytes, uint32_t flags);
+
+/* The next slot, from a zeroed cursor on. */
+GP_INTERNAL bool gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cursor, struct gp_elf_slot *slot);
+
+GP_INTERNAL bool gp_elf_slot_is (const struct gp_elf_slot *slot, const char *name);
+
+/* The function that the module itself defines under that name. */
+GP_INTERNAL struct gp_elf_definition gp_elf_find (const struct gp_elf *elf, const char *name);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* redirect_slot.h: whether one slot may be redirected now, and doing it.
+ *
+ * Context: lifecycle, under the loader's list lock (redirect.c). MT-Unsafe but for that lock | AS-Unsafe.
+ */
+#ifndef GP_IMPORTS_SLOT_H
+#define GP_IMPORTS_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "shim/redirect/redirect_elf.h"
+
+/* What a slot of some name is to hold. */
+struct gp_slot_target
+{
+  uintptr_t real;
+  uintptr_t replacement;
+  bool certain; /* a slot not bound yet will be bound to real */
+};
+
+enum gp_slot_outcome
+{
+  GP_SLOT_LEFT_ALONE,
+  GP_SLOT_REDIRECTED,
+  GP_SLOT_NOT_READY /* the loader may not be done with the module */
+};
+
+/* The loader has made the module's pages read-only, which it does last. */
+GP_INTERNAL bool gp_slot_module_closed (const struct gp_elf *elf);
+
+/* ready: the module is relocated for sure. */
+GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (
+    const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target, bool ready);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* redirect_walk.c: who defines the names, and which modules' slots are to be redirected.
+ *
+ * Context: lifecycle, under the loader's list lock. See "Hazard" in redirect.c.
+ */
+#define _GNU_SOURCE
+#include "shim/redirect/redirect_walk.h"
+
+#include <limits.h>
+#include <string.h>
+#include "shim/redirect/redirect_elf.h"
+#include "shim/redirect/redirect_slot.h"
+
+/* Written under the list lock. Atomic and relaxed for the sake of sanitizers, which do not know that lock. */
+static _Atomic unsigned long long g_adds_done;
+static _Atomic bool g_busy; /* seen set only by a signal handler of the host that runs in the midst of a pass */
+static uint32_t g_modules_redirected, g_slots_redirected;
+
+/* Ours, libc, the loader and the vdso: nothing to see there. */
+static bool
+is_exempt (const struct gp_elf *elf)
+{
+  return strcmp (elf->soname, "libc.so.6") == 0 || strncmp (elf->soname, "ld-linux", 8) == 0
+         || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_imports_pass, 1, PF_X);
+}
+
+static bool
+is_for (const struct gp_import *row, const char *path, const char *soname)
+{
+  const char *slash = strrchr (path, '/'), *file = slash != NULL ? slash + 1 : path;
+  if (row->replacement == NULL || row->only == NULL)
+    return row->replacement != NULL;
+  for (const char *const *name = row->only; *name != NULL; name++)
+    if (strncmp (file, *name, strlen (*name)) == 0 || strncmp (soname, *name, strlen (*name)) == 0)
+      return true;
+  return false;
+}
+
+static uintptr_t
+real_of (const struct gp_import *row)
+{
+  return (uintptr_t) __atomic_load_n (row->real, __ATOMIC_RELAXED); /* written under the list lock only */
+}
+
+/* Not dlsym: it takes the load lock, and does not see what came by RTLD_LOCAL, as GLib does in a Python host. Symbols
+ * that a module only refers to do not count, though dlsym gives them: in an executable that is not position-independent
+ * they may be its own PLT entry, which goes through a slot that is redirected. */
+static int
+look_up (struct dl_phdr_info *info, size_t size, void *data)
+{
+  (void) size;
+  struct gp_pass *pass = data;
+  struct gp_elf elf;
+  pass->modules++;
+  if (!gp_elf_read (info, &elf) || gp_elf_holds (&elf, (uintptr_t) gp_imports_pass, 1, PF_X))
+    return 0;
+  for (size_t i = 0; i < g_imports_row_count; i++) {
+    struct gp_definition *definition = &pass->definitions[i];
+    struct gp_elf_definition found = gp_elf_find (&elf, g_imports_rows[i].name);
+    if (found.address == 0)
+      continue;
+    definition->kept = definition->kept || found.address == real_of (&g_imports_rows[i]);
+    definition->several = definition->several || definition->first != 0;
+    definition->versions = definition->versions || (found.older != 0 && found.older != found.address);
+    if (definition->first == 0) {
+      definition->first = found.address;
+      definition->global = !pass->libc_seen;
+    }
+  }
+  pass->libc_seen = pass->libc_seen || strcmp (elf.soname, "libc.so.6") == 0;
+  return 0;
+}
+
+/* What a slot not bound yet will be bound to is certain where one module defines the name, or the first that does is in
+ * the global scope and nobody looks elsewhere first. A process may hold two GLibs. */
+static struct gp_slot_target
+target_of (const struct gp_pass *pass, size_t row)
+{
+  const struct gp_definition *definition = &pass->definitions[row];
+  bool global = definition->global && !atomic_load_explicit (&g_imports_deepbind, memory_order_relaxed);
+  uintptr_t real = real_of (&g_imports_rows[row]);
+  return (struct gp_slot_target) {
+    .real = real,
+    .replacement = (uintptr_t) g_imports_rows[row].replacement,
+    .certain = definition->first == real && !definition->versions && (global || !definition->several),
+  };
+}
+
+static void
+note_left_over (struct gp_pass *pass, size_t index, const struct dl_phdr_info *info, const struct gp_elf *elf)
+{
+  if (pass->left_over)
+    return;
+  pass->left_over = true;
+  pass->left_index = index;
+  pass->left_bias = elf->bias;
+  pass->left_dynamic = elf->dynamic;
+  if (pass->left_name != NULL)
+    strncpy (pass->left_name, info->dlpi_name, PATH_MAX - 1);
+}
+
+enum
+{
+  LETTERS = 8
+};
+
+_Static_assert (GP_ROWS <= 64, "a bit for each row");
+
+static unsigned
+letter_of (const char *name)
+{
+  return (unsigned char) name[0] % LETTERS;
+}
+
+static int
+redirect_module (struct dl_phdr_info *info, size_t size, void *data)
+{
+  (void) size;
+  struct gp_pass *pass = data;
+  /* The list is in order of loading: what came since the last pass is among the last (adds - done) of it. */
+  size_t index = pass->index++, behind = pass->modules - index;
+  struct gp_elf elf;
+  if (behind > pass->adds - pass->adds_done || !gp_elf_read (info, &elf) || is_exempt (&elf))
+    return 0;
+  bool same = elf.bias == pass->held_bias && elf.dynamic == pass->held_dynamic;
+  if (same && pass->given_up)
+    return 0;
+  /* The program itself was relocated before any code ran. */
+  bool known = index == 0 || (same && pass->held), probed = false;
+  uint32_t redirected = 0;
+  bool left_over = false;
+  /* Rows for this module by a letter of theirs: next to all of its slots are for no row at all. */
+  uint64_t rows_by_letter[LETTERS] = { 0 };
+  for (size_t row = 0; row < g_imports_row_count; row++)
+    if (is_for (&g_imports_rows[row], info->dlpi_name, elf.soname))
+      rows_by_letter[letter_of (g_imports_rows[row].name)] |= UINT64_C (1) << row;
+  struct gp_elf_cursor cursor = { 0, 0 };
+  struct gp_elf_slot slot;
+  while (gp_elf_next (&elf, &cursor, &slot)) {
+    uint64_t rows = rows_by_letter[letter_of (slot.name)];
+    while (rows != 0 && !gp_elf_slot_is (&slot, g_imports_rows[__builtin_ctzll (rows)].name))
+      rows &= rows - 1;
+    if (rows == 0)
+      continue;
+    size_t row = (size_t) __builtin_ctzll (rows);
+    if (!known && !probed)
+      known = gp_slot_module_closed (&elf);
+    probed = true;
+    struct gp_slot_target target = target_of (pass, row);
+    enum gp_slot_outcome outcome = gp_slot_redirect (&elf, &slot, &target, known);
+    redirected += outcome == GP_SLOT_REDIRECTED;
+    left_over = left_over || outcome == GP_SLOT_NOT_READY;
+  }
+  if (left_over)
+    note_left_over (pass, index, info, &elf);
+  gp_add (&g_slots_redirected, redirected);
+  gp_add (&g_modules_redirected, redirected > 0);
+  return 0;
+}
+
+static void
+publish_real (const struct gp_pass *pass)
+{
+  for (size_t i = 0; i < g_imports_row_count; i++) {
+    /* Anew where the module that held it went away. */
+    if (!pass->definitions[i].kept && pass->definitions[i].first != 0)
+      __atomic_store_n (g_imports_rows[i].real, (void *) pass->definitions[i].first, __ATOMIC_RELEASE);
+  }
+}
+
+/* The outer walk is there for the list lock, which is recursive: the walks within see one and the same list. */
+int
+gp_imports_walk (struct dl_phdr_info *info, size_t size, void *data)
+{
+  (void) size;
+  struct gp_pass *pass = data;
+  unsigned long long done = atomic_load_explicit (&g_adds_done, memory_order_relaxed);
+  pass->adds = info->dlpi_adds;
+  if (!pass->again)
+    pass->adds_done = done;
+  if (pass->adds == pass->adds_done)
+    return 1;
+  if (atomic_exchange_explicit (&g_busy, true, memory_order_relaxed)) {
+    atomic_store_explicit (&g_imports_pending, true, memory_order_relaxed); /* a hint */
+    return 1;
+  }
+  dl_iterate_phdr (look_up, pass);
+  publish_real (pass);
+  dl_iterate_phdr (redirect_module, pass);
+  done = pass->adds - (pass->left_over ? pass->modules - pass->left_index : 0);
+  atomic_store_explicit (&g_adds_done, done, memory_order_relaxed);
+  atomic_store_explicit (&g_imports_pending, pass->left_over, memory_order_relaxed); /* a hint */
+  atomic_store_explicit (&g_busy, false, memory_order_relaxed);
+  return 1;
+}
+
+uint32_t
+gp_imports_modules (void)
+{
+  return gp_load (&g_modules_redirected);
+}
+
+uint32_t
+gp_imports_slots (void)
+{
+  return gp_load (&g_slots_redirected);
+}

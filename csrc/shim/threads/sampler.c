@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* sampler.c: chooses the clock; arms and disarms threads. The choice of the signal is sampler_signal.c.
+ *
+ * Context: lifecycle and poller. The signal half is handler.c.
+ */
+#define _GNU_SOURCE
+#include "shim/threads/sampler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "shared/raw_syscall.h"
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+enum
+{
+  HIGH_FD = 3072,
+  WAKE_NS = 50000000 /* a shorter time says nothing of how much of it a thread works */
+};
+
+uint64_t g_interval_ns;
+bool g_events_may_rest;
+static bool g_quiet; /* nobody is armed from now on; under the registry lock */
+
+/* A random first period: short threads get their share of ticks, and threads do not tick in step. */
+static uint64_t
+random_period (void)
+{
+  static _Atomic uint64_t state;
+  uint64_t x = atomic_fetch_add (&state, 0x9e3779b97f4a7c15u) ^ gp_clock_ns (CLOCK_MONOTONIC);
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return 10000 + (x ^ x >> 31) % g_interval_ns;
+}
+
+/* User code only. With kernel time in it, an event that runs out on the way into a sleep ends the sleep: half the
+ * samples of a host that polls cost it an EINTR; without, none in 130,000 calls. */
+static int
+open_perf (pid_t tid, uint64_t period_ns)
+{
+  struct perf_event_attr attr = {
+    .type = PERF_TYPE_SOFTWARE,
+    .size = sizeof attr,
+    .config = PERF_COUNT_SW_TASK_CLOCK,
+    .sample_period = period_ns,
+    .disabled = 1,
+    .exclude_kernel = 1,
+    .exclude_hv = 1,
+  };
+  return (int) gp_syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* Of few descriptors events have the upper quarter and no more: low numbers stay as they were, and a host with many
+ * threads does not run out. Not the upper quarter of many: each fork copies the table up to its last entry, twice the
+ * time at number 20,000. */
+static int
+move_up (int fd)
+{
+  struct rlimit limit;
+  int high = -1;
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
+    high = (int) gp_syscall (
+        SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int) (limit.rlim_cur / 4 * 3 < HIGH_FD ? limit.rlim_cur / 4 * 3 : HIGH_FD));
+  gp_syscall (SYS_close, fd);
+  return high;
+}
+
+static bool
+arm_perf (struct gp_thread *thread)
+{
+  int low = open_perf (thread->tid, random_period ());
+  int fd = low < 0 ? -1 : move_up (low);
+  if (fd < 0)
+    return false;
+  struct f_owner_ex owner = { .type = F_OWNER_TID, .pid = thread->tid };
+  if (!gp_thread_set_perf_fd (thread, fd) || gp_syscall (SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0
+      || gp_syscall (SYS_fcntl, fd, F_SETSIG, (int) g_segment->signal) < 0
+      || gp_syscall (SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0
+      || gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
+    gp_thread_set_perf_fd (thread, -1);
+    gp_syscall (SYS_close, fd);
+    return false;
+  }
+  atomic_store_explicit (&thread->event_rests, false, memory_order_relaxed);
+  thread->calm_ticks = 0;
+  thread->first_tick = true;
+  return true;
+}
+
+static bool
+arm_timer (struct gp_thread *thread)
+{
+  struct sigevent event;
+  memset (&event, 0, sizeof event);
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = (int) g_segment->signal;
+  event.sigev_value.sival_ptr = thread; /* the cookie: gp_thread_from_cookie() */
+  event.sigev_notify_thread_id = thread->tid;
+  int timer;
+  /* The raw call: a kernel id, and no helper thread of glibc's. */
+  if (gp_syscall (SYS_timer_create, thread->cpu_clock, &event, &timer) != 0)
+    return false;
+  uint64_t first = random_period ();
+  struct itimerspec spec = {
+    .it_interval = { (time_t) (g_interval_ns / 1000000000), (long) (g_interval_ns % 1000000000) },
+    .it_value = { (time_t) (first / 1000000000), (long) (first % 1000000000) },
+  };
+  thread->timer = timer;
+  if (gp_syscall (SYS_timer_settime, timer, 0, &spec, NULL) != 0) {
+    gp_syscall (SYS_timer_delete, timer);
+    thread->timer = -1;
+    return false;
+  }
+  return true;
+}
+
+void
+gp_sampler_set_quiet (bool quiet)
+{
+  g_quiet = quiet;
+}
+
+void
+gp_sampler_arm (struct gp_thread *thread)
+{
+  if (gp_load (&g_segment->clock) == GP_CLOCK_NONE || g_quiet || thread->perf_fd >= 0 || thread->timer >= 0)
+    return;
+  bool event = gp_load (&g_segment->clock) == GP_CLOCK_PERF && arm_perf (thread);
+  /* Beside an event the timer sees what that leaves out, the kernel's time; alone it sees all, at the kernel's tick. */
+  bool timer = arm_timer (thread);
+  /* One found by the poller may have ended meanwhile. */
+  if (!event && !timer && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
+    gp_count (GP_COUNTER_UNARMED);
+}
+
+void
+gp_sampler_disarm (struct gp_thread *thread)
+{
+  if (thread->perf_fd >= 0) {
+    int fd = thread->perf_fd;
+    bool has_event = gp_thread_has_event (thread);
+    gp_thread_set_perf_fd (thread, -1);
+    /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
+     * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
+    if (has_event && gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
+      gp_syscall (SYS_close, fd);
+  }
+  if (thread->timer >= 0) {
+    gp_syscall (SYS_timer_delete, thread->timer);
+    thread->timer = -1;
+  }
+}
+
+void
+gp_sampler_renew (struct gp_thread *thread)
+{
+  uint64_t id;
+  if (thread->perf_fd < 0
+      || (gp_thread_has_event (thread) && gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
+    return;
+  /* The number is the host's now, or another thread's. */
+  gp_thread_set_perf_fd (thread, -1);
+  arm_perf (thread);
+}
+
+void
+gp_sampler_wake (struct gp_thread *thread)
+{
+  if (!gp_thread_has_event (thread) || !atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
+    return;
+  uint64_t now_ns = gp_clock_ns (CLOCK_MONOTONIC), cpu_ns = gp_clock_ns (thread->cpu_clock);
+  uint64_t passed_ns = now_ns - thread->rest_ns, used_ns = cpu_ns - thread->rest_cpu_ns;
+  if (passed_ns < WAKE_NS)
+    return;
+  thread->rest_ns = now_ns;
+  thread->rest_cpu_ns = cpu_ns;
+  if (used_ns >= passed_ns - passed_ns / 8)
+    return;
+  /* One that was only preempted puts it to rest again at its next sample. In this order: a handler that does so between
+   * the two leaves it running beside the timer, never still without it. */
+  bool rests = true;
+  if (atomic_compare_exchange_strong_explicit (
+          &thread->event_rests, &rests, false, memory_order_relaxed, memory_order_relaxed))
+    gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
+}
+
+/* How often the kernel looks at CPU timers. */
+static uint64_t
+tick_ns (void)
+{
+  struct timespec tick = { .tv_sec = 1 };
+  gp_syscall (SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &tick);
+  return (uint64_t) tick.tv_sec * 1000000000 + (uint64_t) tick.tv_nsec;
+}
+
+/* A filter of system calls may end the process for one that it does not know (systemd's SystemCallFilter= does so): a
+ * child tries first. Without an exit signal, so the host hears nothing of it. */
+static bool
+may_open_perf (void)
+{
+  enum
+  {
+    FILTERED = 2
+  };
+  if (prctl (PR_GET_SECCOMP) != FILTERED)
+    return true;
+  pid_t child = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
+  if (child == 0) {
+    prctl (PR_SET_DUMPABLE, 0); /* no core of it */
+    _exit (open_perf (0, g_interval_ns) < 0);
+  }
+  int status = -1;
+  if (child > 0) /* not the function: that is a cancellation point */
+    while (gp_syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
+      continue;
+  return status == 0;
+}
+
+static enum gp_clock
+find_clock (void)
+{
+  int fd = may_open_perf () ? open_perf (0, g_interval_ns) : -1;
+  if (fd < 0)
+    return GP_CLOCK_TIMER;
+  gp_syscall (SYS_close, fd);
+  return GP_CLOCK_PERF;
+}
+
+/* What stands while a signal of ours may end the process: timers alone, whose pending ticks the kernel drops at an
+ * exec, which an event's outlive. */
+static enum gp_clock
+clock_of_signal (void)
+{
+  return gp_signal_is_harmless ((int) g_segment->signal) ? find_clock () : GP_CLOCK_TIMER;
+}
+
+void
+gp_sampler_start (uint32_t rate_hz)
+{
+  g_interval_ns = 1000000000u / rate_hz;
+  g_events_may_rest = g_interval_ns >= 2 * tick_ns ();
+  gp_store (&g_segment->clock, gp_signal_take () ? clock_of_signal () : GP_CLOCK_NONE);
+}

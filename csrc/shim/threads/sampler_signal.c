@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* sampler_signal.c: takes a signal for the ticks, looks whether it still is ours, gives it back.
+ *
+ * Context: lifecycle and poller.
+ */
+#define _GNU_SOURCE
+#include <string.h>
+#include "shim/threads/sampler.h"
+
+_Atomic uint64_t g_tick_signals;
+_Atomic bool g_yields;
+static struct sigaction g_previous_action; /* ignored, one way or the other; or, of a real-time signal, nobody's */
+
+static bool
+is_free (const struct sigaction *action)
+{
+  return action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN;
+}
+
+/* Nothing of the host's may interrupt the handler: it might not come back (siglongjmp, asynchronous cancellation), and
+ * would use up the alternate stack. All bits, for sigfillset() leaves out those that glibc keeps to itself. A fault in
+ * the handler is a fault as ever. */
+static void
+block_others (sigset_t *mask)
+{
+  static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
+  memset (mask, 0xff, sizeof *mask);
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+    sigdelset (mask, faults[i]);
+}
+
+static bool
+take_signal (int number)
+{
+  struct sigaction ours, previous;
+  memset (&ours, 0, sizeof ours);
+  ours.sa_sigaction = gp_handler;
+  ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  block_others (&ours.sa_mask);
+  if (sigaction (number, NULL, &previous) != 0 || !is_free (&previous) || sigaction (number, &ours, &previous) != 0)
+    return false;
+  if (!is_free (&previous)) {
+    sigaction (number, &previous, NULL); /* the host was faster */
+    return false;
+  }
+  g_previous_action = previous;
+  atomic_fetch_or (&g_tick_signals, UINT64_C (1) << number);
+  return true;
+}
+
+bool
+gp_sampler_host_takes_all (void)
+{
+  static const int asked[] = { SIGURG, SIGWINCH, SIGCHLD, SIGIO };
+  struct sigaction first, other;
+  if (sigaction (asked[0], NULL, &first) != 0 || is_free (&first))
+    return false;
+  for (size_t i = 1; i < sizeof asked / sizeof asked[0]; i++)
+    if (sigaction (asked[i], NULL, &other) != 0 || other.sa_sigaction != first.sa_sigaction)
+      return false;
+  return true;
+}
+
+bool
+gp_signal_is_harmless (int number)
+{
+  return number == SIGURG || number == SIGWINCH;
+}
+
+bool
+gp_signal_take (void)
+{
+  /* The last is for a runtime that takes all it knows, and leaves this one to libcs: nobody in such a process waits for
+   * it. Other hosts may, without a handler. */
+  const int candidates[] = { SIGURG, SIGWINCH, SIGRTMIN };
+  for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
+    if ((gp_signal_is_harmless (candidates[i]) || gp_sampler_host_takes_all ()) && take_signal (candidates[i])) {
+      gp_store (&g_segment->signal, (uint32_t) candidates[i]);
+      return true;
+    }
+  return false;
+}
+
+static bool
+handler_stands (struct sigaction *now)
+{
+  return sigaction ((int) g_segment->signal, NULL, now) == 0 && now->sa_sigaction == gp_handler;
+}
+
+void
+gp_sampler_stop (void)
+{
+  struct sigaction now, ignored;
+  int number = (int) g_segment->signal;
+  if (number == 0 || !handler_stands (&now))
+    return;
+  /* A tick may still be pending somewhere. To ignore a signal takes it off every thread. */
+  memset (&ignored, 0, sizeof ignored);
+  ignored.sa_handler = SIG_IGN;
+  sigaction (number, &ignored, NULL);
+  sigaction (number, &g_previous_action, NULL);
+}
+
+void
+gp_sampler_check (bool window)
+{
+  struct sigaction now;
+  if (g_segment->signal == 0)
+    return;
+  bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
+  if (yield && !g_yields) {
+    gp_threads_disarm ();
+    atomic_store (&g_yields, true);
+  }
+  /* What stands is the host's; another signal may still be free. */
+  if (yield && gp_signal_take ()) {
+    if (!gp_signal_is_harmless ((int) g_segment->signal))
+      gp_store (&g_segment->clock, GP_CLOCK_TIMER);
+    stands = true;
+    yield = false;
+  }
+  /* Given back by a host that resets all there are: the next tick would end it. */
+  if (!stands && !yield && !gp_signal_is_harmless ((int) g_segment->signal))
+    stands = take_signal ((int) g_segment->signal);
+  if (window && !stands)
+    gp_count (GP_COUNTER_SIGNAL_TAKEN);
+  if (!yield && g_yields) {
+    gp_threads_arm ();
+    atomic_store (&g_yields, false);
+  }
+}
