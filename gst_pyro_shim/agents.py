@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The agents of several hosts in one process: in the controller, or in a process that serves one host after the other.
 
-Such a process is started by a host that finds none (csrc/shim/home/); later hosts of the same user in the same place hand
+Such a process is started by a host that finds none (csrc/shim/home); later hosts of the same user in one place hand
 their segments to it. It lingers for a moment behind the last one: programs that live for some milliseconds, one after
 the other, share one start of a Python.
 

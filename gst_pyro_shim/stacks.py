@@ -45,7 +45,7 @@ _PASSING_ON: Final = frozenset(
         "run_pool_call",
         "open_here",
         "gp_hooks_send_event",
-        "gp_imports_dlclose",
+        "gp_redirect_dlclose",
         "gp_names_orc_take_code",
         "gp_pool_new",
         "gp_pool_new_full",

@@ -8,8 +8,8 @@
  *
  * Context: every one; a call is as safe as the system call behind it, and never a cancellation point.
  */
-#ifndef GP_KERNEL_H
-#define GP_KERNEL_H
+#ifndef GP_RAW_SYSCALL_H
+#define GP_RAW_SYSCALL_H
 
 #include <errno.h>
 #include <sys/syscall.h>

@@ -7,8 +7,8 @@
  *
  * Context: hook, lifecycle (gp_row_take); agent (the others). MT-Safe | AS-Safe
  */
-#ifndef GP_TABLE_H
-#define GP_TABLE_H
+#ifndef GP_ROW_TABLE_H
+#define GP_ROW_TABLE_H
 
 #include <stdbool.h>
 #include <stdint.h>

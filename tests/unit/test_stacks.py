@@ -111,10 +111,10 @@ def test_functions_of_ours_around_the_hosts_are_left_out(stacks):
 
 def test_time_of_our_own_is_shown(stacks):
     NAMES[0x13] = ("thread_main", SHIM)
-    NAMES[0x16] = ("gp_imports_pass", SHIM)
+    NAMES[0x16] = ("gp_redirect_pass", SHIM)
     stack = stacks.resolve(1, key(0x13, *root(0x11, 0x10)))
     assert "thread_main" in names(stack)
-    assert names(stacks.resolve(1, key(0x16, *root(0x14, 0x11))))[0] == "gp_imports_pass"
+    assert names(stacks.resolve(1, key(0x16, *root(0x14, 0x11))))[0] == "gp_redirect_pass"
 
 
 def test_what_is_left_out_is_in_the_shim():

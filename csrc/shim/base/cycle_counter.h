@@ -3,8 +3,8 @@
  *
  * Context: hook; calibration is lifecycle and poller.
  */
-#ifndef GP_CYCLES_H
-#define GP_CYCLES_H
+#ifndef GP_CYCLE_COUNTER_H
+#define GP_CYCLE_COUNTER_H
 
 #include <time.h>
 #include "shim/base/segment.h"

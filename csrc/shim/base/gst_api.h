@@ -7,8 +7,8 @@
  *
  * Context: the table is filled once, in lifecycle context; calls are the callers' business.
  */
-#ifndef GP_GST_H
-#define GP_GST_H
+#ifndef GP_GST_API_H
+#define GP_GST_API_H
 
 #include <gst/gst.h>
 #include <stdbool.h>

@@ -29,7 +29,7 @@ open_here (const char *name, int mode)
   void *handle = ((dlopen_function) g_real_dlopen) (name, mode);
   if (handle != NULL && atomic_load (&g_active)) {
     int saved_errno = errno;
-    gp_imports_pass ();
+    gp_redirect_pass ();
     gp_modules_refresh ();
     errno = saved_errno;
   }
@@ -37,34 +37,34 @@ open_here (const char *name, int mode)
 }
 
 /* Where the call goes on. Called by the code below only, which no compiler sees. */
-__attribute__ ((used)) GP_INTERNAL dlopen_function gp_imports_route_dlopen (const char *name, int mode);
+__attribute__ ((used)) GP_INTERNAL dlopen_function gp_redirect_route_dlopen (const char *name, int mode);
 
 dlopen_function
-gp_imports_route_dlopen (const char *name, int mode)
+gp_redirect_route_dlopen (const char *name, int mode)
 {
   if (name == NULL || (mode & RTLD_NOLOAD) != 0 || !atomic_load (&g_active))
     return (dlopen_function) g_real_dlopen;
   gp_embed_before_dlopen (name);
   if ((mode & RTLD_DEEPBIND) != 0)
-    atomic_store_explicit (&g_imports_deepbind, true, memory_order_relaxed); /* orders nothing: set before the call */
+    atomic_store_explicit (&g_redirect_deepbind, true, memory_order_relaxed); /* orders nothing: set before the call */
   /* Relaxed: a hint for those who make a pass. The module is not there yet, so a pass lowers the flag only if it finds
    * something new; what comes in too late for it is left to the poller. */
   if (strchr (name, '/') != NULL && strchr (name, '$') == NULL)
     return open_here;
-  atomic_store_explicit (&g_imports_pending, true, memory_order_relaxed);
+  atomic_store_explicit (&g_redirect_pending, true, memory_order_relaxed);
   gp_segment_signal (&g_segment->poll); /* libGL has its driver make threads a moment later */
   return (dlopen_function) g_real_dlopen;
 }
 
-/* gp_imports_dlopen(): keeps the arguments, asks the above, and jumps. In assembler, since a C compiler promises no
+/* gp_redirect_dlopen(): keeps the arguments, asks the above, and jumps. In assembler, since a C compiler promises no
  * tail call (none at all with sanitizers or without optimization). */
 #if defined(__x86_64__)
-__asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
-         ".globl gp_imports_dlopen\n"
-         ".hidden gp_imports_dlopen\n"
-         ".type gp_imports_dlopen, @function\n"
+__asm__ (".pushsection .text.gp_redirect_dlopen, \"ax\", @progbits\n"
+         ".globl gp_redirect_dlopen\n"
+         ".hidden gp_redirect_dlopen\n"
+         ".type gp_redirect_dlopen, @function\n"
          ".balign 16\n"
-         "gp_imports_dlopen:\n"
+         "gp_redirect_dlopen:\n"
          "  .cfi_startproc\n"
          "  endbr64\n"
          "  pushq %rdi\n"
@@ -73,7 +73,7 @@ __asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
          "  .cfi_adjust_cfa_offset 8\n"
          "  subq $8, %rsp\n"
          "  .cfi_adjust_cfa_offset 8\n"
-         "  call gp_imports_route_dlopen\n"
+         "  call gp_redirect_route_dlopen\n"
          "  addq $8, %rsp\n"
          "  .cfi_adjust_cfa_offset -8\n"
          "  popq %rsi\n"
@@ -82,15 +82,15 @@ __asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
          "  .cfi_adjust_cfa_offset -8\n"
          "  jmp *%rax\n"
          "  .cfi_endproc\n"
-         ".size gp_imports_dlopen, . - gp_imports_dlopen\n"
+         ".size gp_redirect_dlopen, . - gp_redirect_dlopen\n"
          ".popsection\n");
 #elif defined(__aarch64__)
-__asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
-         ".globl gp_imports_dlopen\n"
-         ".hidden gp_imports_dlopen\n"
-         ".type gp_imports_dlopen, @function\n"
+__asm__ (".pushsection .text.gp_redirect_dlopen, \"ax\", @progbits\n"
+         ".globl gp_redirect_dlopen\n"
+         ".hidden gp_redirect_dlopen\n"
+         ".type gp_redirect_dlopen, @function\n"
          ".balign 16\n"
-         "gp_imports_dlopen:\n"
+         "gp_redirect_dlopen:\n"
          "  .cfi_startproc\n"
          "  hint #34\n" /* bti c */
          "  stp x29, x30, [sp, #-32]!\n"
@@ -99,7 +99,7 @@ __asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
          "  .cfi_offset x30, -24\n"
          "  mov x29, sp\n"
          "  stp x0, x1, [sp, #16]\n"
-         "  bl gp_imports_route_dlopen\n"
+         "  bl gp_redirect_route_dlopen\n"
          "  mov x16, x0\n"
          "  ldp x0, x1, [sp, #16]\n"
          "  ldp x29, x30, [sp], #32\n"
@@ -108,7 +108,7 @@ __asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
          "  .cfi_def_cfa_offset 0\n"
          "  br x16\n"
          "  .cfi_endproc\n"
-         ".size gp_imports_dlopen, . - gp_imports_dlopen\n"
+         ".size gp_redirect_dlopen, . - gp_redirect_dlopen\n"
          ".popsection\n");
 #else
 #error "gst-pyro-shim knows x86-64 and aarch64 only"
@@ -116,7 +116,7 @@ __asm__ (".pushsection .text.gp_imports_dlopen, \"ax\", @progbits\n"
 
 /* Destructors run within and may come here again. */
 int
-gp_imports_dlclose (void *handle)
+gp_redirect_dlclose (void *handle)
 {
   if (!atomic_load (&g_active))
     return ((dlclose_function) g_real_dlclose) (handle);

@@ -102,8 +102,8 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
 {
   if (!atomic_load (&g_active))
     return g_real_pthread_create (id, attr, function, argument);
-  if (gp_imports_pending ())
-    gp_imports_pass ();
+  if (gp_redirect_pending ())
+    gp_redirect_pass ();
   /* A creator not met yet has no element to hand on, and is not attached for it: this may be inside its malloc. */
   struct gp_thread *thread = gp_thread_known ();
   uint32_t label = thread != NULL ? gp_label_to_hand_over (thread) : 0;
@@ -137,7 +137,7 @@ create_renderer (pthread_t *id, const pthread_attr_t *attr, void *(*function) (v
 void
 gp_workers_init (void)
 {
-  static const struct gp_import imports[] = {
+  static const struct gp_redirect imports[] = {
     { "pthread_create", (void *) create_renderer, (void **) &g_real_pthread_create, g_renderers },
     { "pthread_cond_wait", (void *) gp_renderers_wait, (void **) &g_renderers_real.wait, g_renderers },
     { "pthread_cond_signal", (void *) gp_renderers_signal, (void **) &g_renderers_real.signal, g_renderers },
@@ -167,8 +167,8 @@ gp_workers_init (void)
     { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
     { "orc_program_get_name", NULL, (void **) &g_names_orc_get_name, NULL },
   };
-  _Static_assert (sizeof imports / sizeof imports[0] <= GP_IMPORTS_MAX, "rows would be left out");
-  gp_imports_init (imports, sizeof imports / sizeof imports[0]);
+  _Static_assert (sizeof imports / sizeof imports[0] <= GP_REDIRECTS_MAX, "rows would be left out");
+  gp_redirect_init (imports, sizeof imports / sizeof imports[0]);
 }
 
 struct own_thread

@@ -3,13 +3,13 @@
  *
  * Context: lifecycle, on the host's threads (import-slot replacements).
  */
-#ifndef GP_WORKERS_H
-#define GP_WORKERS_H
+#ifndef GP_TRAMPOLINE_H
+#define GP_TRAMPOLINE_H
 
 #include <pthread.h>
 #include "shim/base/segment.h"
 
-/* Redirects the calls that we must see, in every module that is loaded or will be. Call gp_imports_pass()
+/* Redirects the calls that we must see, in every module that is loaded or will be. Call gp_redirect_pass()
  * after it. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_workers_init (void);
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "shim/modules/modules.h"
 
-struct gp_where g_where;
+struct gp_agent_python g_agent_python;
 
 static void
 take_line (FILE *file, char *into, size_t bytes)
@@ -27,7 +27,7 @@ take_line (FILE *file, char *into, size_t bytes)
 static bool
 find_package (char package[PATH_MAX])
 {
-  const struct gp_module *ours = gp_modules_listed ((uintptr_t) gp_where_find);
+  const struct gp_module *ours = gp_modules_listed ((uintptr_t) gp_agent_python_find);
   if (ours == NULL || realpath (g_segment->strings + ours->path, package) == NULL)
     return false;
   for (int i = 0; i < 2; i++) {
@@ -51,32 +51,32 @@ find_environment (const char *agent)
     if (access (file, R_OK) != 0)
       continue;
     snprintf (file, sizeof file, "%s/bin/python", folder);
-    if (strlen (file) < sizeof g_where.python)
-      strcpy (g_where.python, file);
+    if (strlen (file) < sizeof g_agent_python.python)
+      strcpy (g_agent_python.python, file);
     return;
   }
 }
 
 bool
-gp_where_find (const char *chosen)
+gp_agent_python_find (const char *chosen)
 {
   char package[PATH_MAX], record[PATH_MAX + 32];
   if (!find_package (package))
     return false;
   snprintf (record, sizeof record, "%s/agent-python.txt", package);
   FILE *file = fopen (record, "re");
-  take_line (file, g_where.python, sizeof g_where.python);
-  take_line (file, g_where.libpython, sizeof g_where.libpython);
-  take_line (file, g_where.entries, sizeof g_where.entries);
-  take_line (file, g_where.agent, sizeof g_where.agent);
+  take_line (file, g_agent_python.python, sizeof g_agent_python.python);
+  take_line (file, g_agent_python.libpython, sizeof g_agent_python.libpython);
+  take_line (file, g_agent_python.entries, sizeof g_agent_python.entries);
+  take_line (file, g_agent_python.agent, sizeof g_agent_python.agent);
   if (file != NULL)
     fclose (file);
-  if (g_where.agent[0] == '\0'
-      && snprintf (g_where.agent, sizeof g_where.agent, "%s/libgstpyro-agent.so", package)
-             >= (int) sizeof g_where.agent)
+  if (g_agent_python.agent[0] == '\0'
+      && snprintf (g_agent_python.agent, sizeof g_agent_python.agent, "%s/libgstpyro-agent.so", package)
+             >= (int) sizeof g_agent_python.agent)
     return false;
-  find_environment (g_where.agent);
+  find_environment (g_agent_python.agent);
   if (chosen[0] != '\0')
-    strcpy (g_where.python, chosen);
-  return g_where.python[0] != '\0';
+    strcpy (g_agent_python.python, chosen);
+  return g_agent_python.python[0] != '\0';
 }

@@ -54,19 +54,20 @@ run_embedded (char why[PATH_MAX])
     return false;
   }
   /* Global: extension modules take the API's names from there. */
-  if (g_where.libpython[0] != '\0')
-    dlopen (g_where.libpython, RTLD_NOW | RTLD_GLOBAL);
-  void *library = dlopen (g_where.agent, RTLD_NOW | RTLD_GLOBAL);
+  if (g_agent_python.libpython[0] != '\0')
+    dlopen (g_agent_python.libpython, RTLD_NOW | RTLD_GLOBAL);
+  void *library = dlopen (g_agent_python.agent, RTLD_NOW | RTLD_GLOBAL);
   int (*agent_main) (int, const char *, const char *, char *, unsigned long) = NULL;
   if (library == NULL) {
     const char *error = dlerror ();
-    snprintf (why, PATH_MAX, "%s", error != NULL ? error : g_where.agent);
+    snprintf (why, PATH_MAX, "%s", error != NULL ? error : g_agent_python.agent);
   } else {
     *(void **) &agent_main = dlsym (library, "gp_agent_main");
     *(void **) &g_agent_finalize = dlsym (library, "gp_agent_finalize");
   }
   /* 0 never means success: it is what cffi returns where its Python code fails. */
-  return agent_main != NULL && agent_main (g_memory_fd, g_where.python, g_where.entries, why, PATH_MAX) == 1;
+  return agent_main != NULL
+         && agent_main (g_memory_fd, g_agent_python.python, g_agent_python.entries, why, PATH_MAX) == 1;
 }
 
 /* The agent's thread in the embedded home. It stays behind the agent's end, to take the interpreter down should it come
@@ -137,7 +138,7 @@ gp_embed (int memory_fd)
   g_memory_fd = memory_fd;
   g_segment->agent_pid = 0;
   g_segment->agent_home = GP_HOME_EMBEDDED;
-  gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_where.agent);
+  gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_agent_python.agent);
   int error = gp_workers_start_own (embedded_main, NULL, "gst-pyro-agent");
   if (error != 0)
     gp_spawn_refuse ("no thread: ", strerror (error));

@@ -175,7 +175,8 @@ gp_spawn_process (void)
                          "os._exit(agents.run(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))";
   char fd[] = { '0' + AGENT_FD, '\0' }, pid[16];
   snprintf (pid, sizeof pid, "%d", (int) g_segment->host_pid);
-  char *const arguments[] = { g_where.python, "-I", "-c", script, g_where.entries, fd, pid, g_agent_name, NULL };
+  char *const arguments[] = { g_agent_python.python, "-I", "-c", script, g_agent_python.entries, fd, pid, g_agent_name,
+    NULL };
   g_segment->agent_home = GP_HOME_PROCESS;
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
    * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
@@ -197,7 +198,7 @@ gp_spawn_process (void)
   if (error != 0)
     g_segment->agent_pid = 0;
   else
-    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_where.python);
+    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, %s", (int) g_segment->agent_pid, g_agent_python.python);
   return error;
 }
 
@@ -250,7 +251,7 @@ gp_spawn_agent (void)
     gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which was there", (int) g_segment->agent_pid);
     return;
   }
-  if (!gp_where_find (g_chosen_python)) {
+  if (!gp_agent_python_find (g_chosen_python)) {
     gp_spawn_refuse ("no record of a Python beside ", "libgstpyro.so");
     return;
   }
@@ -258,8 +259,8 @@ gp_spawn_agent (void)
     gp_embed (g_memory_fd);
     return;
   }
-  if (g_environment == NULL || access (g_where.python, X_OK) != 0) {
-    gp_spawn_refuse ("cannot run ", g_where.python);
+  if (g_environment == NULL || access (g_agent_python.python, X_OK) != 0) {
+    gp_spawn_refuse ("cannot run ", g_agent_python.python);
     return;
   }
   int error = gp_spawn_process ();

@@ -98,7 +98,7 @@ close_exactly (struct gp_meter *meter, uint64_t cycles)
   bool slept = unread_ns > true_ns + SLEPT_NS;
   bool calm = unread_ns <= true_ns + SLEPT_NS + true_ns / INTERRUPTED_PART;
   gp_store (&meter->sequence, meter->sequence + 1);
-  atomic_thread_fence (memory_order_release); /* pairs with the poller's acquire in gp_account_close() */
+  atomic_thread_fence (memory_order_release); /* pairs with the poller's acquire in gp_account_publish() */
   if (meter->is_checked)
     judge (meter->current, slept);
   uint64_t added_ns = settle_estimates (meter, estimated_ns, true_ns, slept);
@@ -148,7 +148,7 @@ void
 gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
 {
   struct gp_meter *meter = &thread->meter;
-  gp_tallies_init (thread);
+  gp_account_table_init (thread);
   meter->current = &meter->nowhere;
   meter->current = gp_tally_find (thread, cpu_ns != 0 ? before : label);
   if (cpu_ns != 0) {
@@ -198,7 +198,7 @@ look_at (struct gp_thread *thread)
 }
 
 void
-gp_account_close (struct gp_thread *thread)
+gp_account_publish (struct gp_thread *thread)
 {
   /* One that has not run since is as it was, however many labels it had to do with. */
   if (thread->meter.looked_ns != 0 && gp_clock_ns (thread->cpu_clock) == thread->meter.looked_ns)
@@ -213,6 +213,6 @@ gp_account_end (struct gp_thread *thread, bool own)
 {
   if (own)
     close_exactly (&thread->meter, 0);
-  gp_tallies_end (thread, own);
+  gp_account_table_end (thread, own);
   thread->meter.current = NULL;
 }

@@ -10,7 +10,7 @@
  * them is found by measuring a few stretches of each label by the clock alone, at both ends; those that do are always
  * measured so.
  *
- * Context: hook, on the thread itself; gp_account_close() is the poller's; nothing here is for the handler.
+ * Context: hook, on the thread itself; gp_account_publish() is the poller's; nothing here is for the handler.
  */
 #ifndef GP_ACCOUNT_H
 #define GP_ACCOUNT_H
@@ -89,7 +89,7 @@ void gp_account_switch (struct gp_thread *thread, uint32_t label) __attribute__ 
 
 /* From outside: publishes closed_ns of the thread's accounts, open stretch included. cpu_ns is the thread's clock now.
  * Requires: the registry lock. MT-Safe | AS-Unsafe */
-void gp_account_close (struct gp_thread *thread) __attribute__ ((visibility ("hidden")));
+void gp_account_publish (struct gp_thread *thread) __attribute__ ((visibility ("hidden")));
 
 /* The last close, by the thread itself or, with own = false, for one that vanished; marks its accounts ended and frees
  * the tallies. Requires: the registry lock. MT-Safe | AS-Unsafe */

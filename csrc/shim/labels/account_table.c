@@ -219,7 +219,7 @@ gp_tally_make (struct gp_thread *thread, uint32_t label)
 }
 
 void
-gp_tallies_init (struct gp_thread *thread)
+gp_account_table_init (struct gp_thread *thread)
 {
   struct gp_meter *meter = &thread->meter;
   meter->slabs = thread->first_slab;
@@ -233,7 +233,7 @@ gp_tallies_init (struct gp_thread *thread)
 }
 
 void
-gp_tallies_end (struct gp_thread *thread, bool own)
+gp_account_table_end (struct gp_thread *thread, bool own)
 {
   struct gp_meter *meter = &thread->meter;
   struct gp_slab *next;

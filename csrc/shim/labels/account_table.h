@@ -4,13 +4,13 @@
  *
  * Context: hook, on the thread itself.
  */
-#ifndef GP_ACCOUNT_ROWS_H
-#define GP_ACCOUNT_ROWS_H
+#ifndef GP_ACCOUNT_TABLE_H
+#define GP_ACCOUNT_TABLE_H
 
 #include "shim/threads/thread.h"
 
 /* A thread begins without tallies, in the room of its slot. MT-Safe | AS-Safe */
-GP_INTERNAL void gp_tallies_init (struct gp_thread *thread);
+GP_INTERNAL void gp_account_table_init (struct gp_thread *thread);
 
 /* The thread's tally of a label it has none of yet. The current one where there is no memory for another, or the label
  * has ended. MT-Safe | AS-Unsafe (rare mmap, tries a lock) */
@@ -18,7 +18,7 @@ GP_INTERNAL struct gp_tally *gp_tally_make (struct gp_thread *thread, uint32_t l
 
 /* Ends all of a thread's accounts; own = false: with what the last close saw. Requires: the registry lock.
  * MT-Safe | AS-Unsafe */
-GP_INTERNAL void gp_tallies_end (struct gp_thread *thread, bool own);
+GP_INTERNAL void gp_account_table_end (struct gp_thread *thread, bool own);
 
 /* Where to look for a label first. */
 static inline uint32_t

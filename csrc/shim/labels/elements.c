@@ -208,9 +208,9 @@ static void
 meet_link (const struct gp_thread *thread, uintptr_t sp, enum gp_pad_side side, uint32_t label)
 {
   if (side == GP_PAD_OWN_CHAINED || side == GP_PAD_PEER_PUSHED)
-    gp_links_add (gp_label_current (thread, sp + 1), label);
+    gp_pad_links_add (gp_label_current (thread, sp + 1), label);
   else if (side == GP_PAD_PEER_PULLED)
-    gp_links_add (label, gp_label_current (thread, sp + 1));
+    gp_pad_links_add (label, gp_label_current (thread, sp + 1));
 }
 
 uint32_t

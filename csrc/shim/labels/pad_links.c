@@ -44,7 +44,7 @@ was_told (uint32_t source, uint32_t sink)
 }
 
 void
-gp_links_add (uint32_t source, uint32_t sink)
+gp_pad_links_add (uint32_t source, uint32_t sink)
 {
   if (source == sink || !is_element (source) || !is_element (sink))
     return;

@@ -3,13 +3,13 @@
  *
  * Context: the slow path of hooks.
  */
-#ifndef GP_LINKS_H
-#define GP_LINKS_H
+#ifndef GP_PAD_LINKS_H
+#define GP_PAD_LINKS_H
 
 #include "shim/base/segment.h"
 
 /* Tells the agent, once as a rule, that data goes from one label's element to the other's; nothing where one is no
  * element, or both are the same. MT-Safe lock | AS-Unsafe lock */
-GP_INTERNAL void gp_links_add (uint32_t source, uint32_t sink);
+GP_INTERNAL void gp_pad_links_add (uint32_t source, uint32_t sink);
 
 #endif

@@ -3,8 +3,8 @@
  *
  * Context: lifecycle, under dl_iterate_phdr().
  */
-#ifndef GP_MODULES_ELF_H
-#define GP_MODULES_ELF_H
+#ifndef GP_MODULE_ELF_H
+#define GP_MODULE_ELF_H
 
 #include <link.h>
 #include <stdbool.h>

@@ -71,18 +71,18 @@ static void
 name_library (struct format_library *library)
 {
   /* Kept open: its types keep it loaded in any case. */
-  atomic_store (&g_imports_at_loader, true);
+  atomic_store (&g_redirect_at_loader, true);
   void *handle = dlopen (library->file, RTLD_LAZY | RTLD_NOLOAD);
-  atomic_store (&g_imports_at_loader, false);
+  atomic_store (&g_redirect_at_loader, false);
   if (handle == NULL)
     return;
   library->done = true;
   GType (*get_type) (void);
   const char *(*get_info) (int);
-  atomic_store (&g_imports_at_loader, true);
+  atomic_store (&g_redirect_at_loader, true);
   *(void **) &get_type = dlsym (handle, library->get_type);
   *(void **) &get_info = dlsym (handle, library->get_info);
-  atomic_store (&g_imports_at_loader, false);
+  atomic_store (&g_redirect_at_loader, false);
   const GEnumClass *formats = get_type != NULL ? GST (g_type_class_ref) (get_type ()) : NULL;
   size_t count = 0;
   for (guint i = 0; formats != NULL && get_info != NULL && i < formats->n_values; i++) {

@@ -12,7 +12,7 @@
  * Hazard: the loader lists a module before it has relocated it, and makes its RELRO pages read-only at the end; writing
  * to them too early is a fault, or lost. Signs that a module is ready: its RELRO pages are read-only, or the slot,
  * which lies elsewhere, holds what relocation puts there. A module that shows none is left for a later pass, and where
- * it never does (no RELRO, or made writable by somebody), gp_imports_settle() holds it by dlopen(RTLD_NOLOAD), which
+ * it never does (no RELRO, or made writable by somebody), gp_redirect_settle() holds it by dlopen(RTLD_NOLOAD), which
  * waits for its loader, on a thread that nobody waits for.
  *
  * Hazard: fork. The child's list lock stays locked if a pass of another thread held it: the handler before the fork
@@ -38,11 +38,11 @@ enum
   GP_FORK_WAIT_MS = 100
 };
 
-_Atomic bool g_imports_pending;
-_Atomic bool g_imports_deepbind;
-_Atomic bool g_imports_at_loader;
-struct gp_import g_imports_rows[GP_ROWS];
-size_t g_imports_row_count;
+_Atomic bool g_redirect_pending;
+_Atomic bool g_redirect_deepbind;
+_Atomic bool g_redirect_at_loader;
+struct gp_redirect g_redirect_rows[GP_ROWS];
+size_t g_redirect_row_count;
 
 static _Atomic int g_passes, g_forks;
 
@@ -53,15 +53,15 @@ run (struct gp_pass *pass)
   /* Either we see the fork that is coming, or it sees us: both sides write their own count first (seq_cst). */
   atomic_fetch_add (&g_passes, 1);
   if (atomic_load (&g_forks) == 0)
-    dl_iterate_phdr (gp_imports_walk, pass);
+    dl_iterate_phdr (gp_redirect_walk, pass);
   else
-    atomic_store (&g_imports_pending, true);
+    atomic_store (&g_redirect_pending, true);
   atomic_fetch_sub (&g_passes, 1);
   errno = saved_errno;
 }
 
 void
-gp_imports_pass (void)
+gp_redirect_pass (void)
 {
   struct gp_pass pass = { 0 };
   run (&pass);
@@ -72,9 +72,9 @@ static void
 settle_one (struct gp_pass *pass)
 {
   struct link_map *map = NULL;
-  atomic_store (&g_imports_at_loader, true);
+  atomic_store (&g_redirect_at_loader, true);
   void *handle = dlopen (pass->left_name, RTLD_LAZY | RTLD_NOLOAD);
-  atomic_store (&g_imports_at_loader, false);
+  atomic_store (&g_redirect_at_loader, false);
   bool held = handle != NULL && dlinfo (handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_addr == pass->left_bias
               && (uintptr_t) map->l_ld == pass->left_dynamic;
   *pass = (struct gp_pass) {
@@ -85,14 +85,14 @@ settle_one (struct gp_pass *pass)
     .left_name = pass->left_name,
   };
   run (pass);
-  atomic_store (&g_imports_at_loader, true);
+  atomic_store (&g_redirect_at_loader, true);
   if (handle != NULL)
     dlclose (handle);
-  atomic_store (&g_imports_at_loader, false);
+  atomic_store (&g_redirect_at_loader, false);
 }
 
 void
-gp_imports_settle (void)
+gp_redirect_settle (void)
 {
   static char name[PATH_MAX];
   static unsigned long long adds_before, adds_settled;
@@ -134,13 +134,13 @@ after_fork_in_child (void)
 }
 
 void
-gp_imports_init (const struct gp_import *table, size_t n)
+gp_redirect_init (const struct gp_redirect *table, size_t n)
 {
-  g_imports_rows[g_imports_row_count++] =
-      (struct gp_import) { "dlopen", (void *) gp_imports_dlopen, &g_real_dlopen, NULL };
-  g_imports_rows[g_imports_row_count++] =
-      (struct gp_import) { "dlclose", (void *) gp_imports_dlclose, &g_real_dlclose, NULL };
-  for (size_t i = 0; i < n && i < GP_IMPORTS_MAX; i++)
-    g_imports_rows[g_imports_row_count++] = table[i];
+  g_redirect_rows[g_redirect_row_count++] =
+      (struct gp_redirect) { "dlopen", (void *) gp_redirect_dlopen, &g_real_dlopen, NULL };
+  g_redirect_rows[g_redirect_row_count++] =
+      (struct gp_redirect) { "dlclose", (void *) gp_redirect_dlclose, &g_real_dlclose, NULL };
+  for (size_t i = 0; i < n && i < GP_REDIRECTS_MAX; i++)
+    g_redirect_rows[g_redirect_row_count++] = table[i];
   pthread_atfork (before_fork, after_fork_in_parent, after_fork_in_child);
 }

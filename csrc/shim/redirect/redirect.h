@@ -9,8 +9,8 @@
  *
  * Context: lifecycle; dlopen's and dlclose's replacements run on the host's threads.
  */
-#ifndef GP_IMPORTS_H
-#define GP_IMPORTS_H
+#ifndef GP_REDIRECT_H
+#define GP_REDIRECT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,10 +20,10 @@
 
 enum
 {
-  GP_IMPORTS_MAX = 32 /* rows; dlopen and dlclose take two more */
+  GP_REDIRECTS_MAX = 32 /* rows; dlopen and dlclose take two more */
 };
 
-struct gp_import
+struct gp_redirect
 {
   const char *name;
   void *replacement; /* NULL: none, only real is asked for */
@@ -34,40 +34,40 @@ struct gp_import
 };
 
 /* The n rows at table stay in use. Redirects nothing yet. Lifecycle, once. MT-Unsafe | AS-Unsafe heap */
-GP_INTERNAL void gp_imports_init (const struct gp_import *table, size_t n);
+GP_INTERNAL void gp_redirect_init (const struct gp_redirect *table, size_t n);
 
 /* Set by the poller around what takes the loader's lock: the thread that waits for it at the host's end may be the one
  * that holds the lock (stop.c). */
-extern GP_INTERNAL _Atomic bool g_imports_at_loader;
+extern GP_INTERNAL _Atomic bool g_redirect_at_loader;
 
 /* Redirects the slots of all modules that came since the last pass. Never waits for a dlopen in another thread; what is
  * not ready yet is left to a later pass. Keeps errno and dlerror. MT-Safe | AS-Unsafe lock */
-GP_INTERNAL void gp_imports_pass (void);
+GP_INTERNAL void gp_redirect_pass (void);
 
 /* A pass that also does the modules whose state shows only while the loader's own lock is held, so it may wait for as
  * long as another thread's constructors run. Poller only: nobody waits for that one. MT-Safe | AS-Unsafe lock heap */
-GP_INTERNAL void gp_imports_settle (void);
+GP_INTERNAL void gp_redirect_settle (void);
 
-extern GP_INTERNAL _Atomic bool g_imports_pending;
+extern GP_INTERNAL _Atomic bool g_redirect_pending;
 
 /* Modules may have come that no pass has seen: ask before calls that are to be seen. MT-Safe | AS-Safe */
 static inline bool
-gp_imports_pending (void)
+gp_redirect_pending (void)
 {
-  return atomic_load_explicit (&g_imports_pending, memory_order_relaxed); /* a hint, orders nothing */
+  return atomic_load_explicit (&g_redirect_pending, memory_order_relaxed); /* a hint, orders nothing */
 }
 
 /* Modules in which a slot was redirected, and such slots; for the debug log. MT-Safe | AS-Safe */
-GP_INTERNAL uint32_t gp_imports_modules (void);
-GP_INTERNAL uint32_t gp_imports_slots (void);
+GP_INTERNAL uint32_t gp_redirect_modules (void);
+GP_INTERNAL uint32_t gp_redirect_slots (void);
 
 /* Between redirect.c and dlopen.c. */
-GP_INTERNAL void *gp_imports_dlopen (const char *name, int mode);
-GP_INTERNAL int gp_imports_dlclose (void *handle);
+GP_INTERNAL void *gp_redirect_dlopen (const char *name, int mode);
+GP_INTERNAL int gp_redirect_dlclose (void *handle);
 extern GP_INTERNAL void *g_real_dlopen;
 extern GP_INTERNAL void *g_real_dlclose;
 
 /* Some module was opened by RTLD_DEEPBIND: it looks at what it brought along before the global scope. */
-extern GP_INTERNAL _Atomic bool g_imports_deepbind;
+extern GP_INTERNAL _Atomic bool g_redirect_deepbind;
 
 #endif

@@ -6,8 +6,8 @@
  *
  * Context: lifecycle. All functions MT-Safe | AS-Safe; the module must stay mapped meanwhile.
  */
-#ifndef GP_IMPORTS_ELF_H
-#define GP_IMPORTS_ELF_H
+#ifndef GP_REDIRECT_ELF_H
+#define GP_REDIRECT_ELF_H
 
 #include <link.h>
 #include <stdbool.h>

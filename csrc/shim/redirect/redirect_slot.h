@@ -3,8 +3,8 @@
  *
  * Context: lifecycle, under the loader's list lock (redirect.c). MT-Unsafe but for that lock | AS-Unsafe.
  */
-#ifndef GP_IMPORTS_SLOT_H
-#define GP_IMPORTS_SLOT_H
+#ifndef GP_REDIRECT_SLOT_H
+#define GP_REDIRECT_SLOT_H
 
 #include <stdbool.h>
 #include <stdint.h>

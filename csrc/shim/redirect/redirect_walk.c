@@ -21,11 +21,11 @@ static bool
 is_exempt (const struct gp_elf *elf)
 {
   return strcmp (elf->soname, "libc.so.6") == 0 || strncmp (elf->soname, "ld-linux", 8) == 0
-         || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_imports_pass, 1, PF_X);
+         || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_redirect_pass, 1, PF_X);
 }
 
 static bool
-is_for (const struct gp_import *row, const char *path, const char *soname)
+is_for (const struct gp_redirect *row, const char *path, const char *soname)
 {
   const char *slash = strrchr (path, '/'), *file = slash != NULL ? slash + 1 : path;
   if (row->replacement == NULL || row->only == NULL)
@@ -37,7 +37,7 @@ is_for (const struct gp_import *row, const char *path, const char *soname)
 }
 
 static uintptr_t
-real_of (const struct gp_import *row)
+real_of (const struct gp_redirect *row)
 {
   return (uintptr_t) __atomic_load_n (row->real, __ATOMIC_RELAXED); /* written under the list lock only */
 }
@@ -52,14 +52,14 @@ look_up (struct dl_phdr_info *info, size_t size, void *data)
   struct gp_pass *pass = data;
   struct gp_elf elf;
   pass->modules++;
-  if (!gp_elf_read (info, &elf) || gp_elf_holds (&elf, (uintptr_t) gp_imports_pass, 1, PF_X))
+  if (!gp_elf_read (info, &elf) || gp_elf_holds (&elf, (uintptr_t) gp_redirect_pass, 1, PF_X))
     return 0;
-  for (size_t i = 0; i < g_imports_row_count; i++) {
+  for (size_t i = 0; i < g_redirect_row_count; i++) {
     struct gp_definition *definition = &pass->definitions[i];
-    struct gp_elf_definition found = gp_elf_find (&elf, g_imports_rows[i].name);
+    struct gp_elf_definition found = gp_elf_find (&elf, g_redirect_rows[i].name);
     if (found.address == 0)
       continue;
-    definition->kept = definition->kept || found.address == real_of (&g_imports_rows[i]);
+    definition->kept = definition->kept || found.address == real_of (&g_redirect_rows[i]);
     definition->several = definition->several || definition->first != 0;
     definition->versions = definition->versions || (found.older != 0 && found.older != found.address);
     if (definition->first == 0) {
@@ -77,11 +77,11 @@ static struct gp_slot_target
 target_of (const struct gp_pass *pass, size_t row)
 {
   const struct gp_definition *definition = &pass->definitions[row];
-  bool global = definition->global && !atomic_load_explicit (&g_imports_deepbind, memory_order_relaxed);
-  uintptr_t real = real_of (&g_imports_rows[row]);
+  bool global = definition->global && !atomic_load_explicit (&g_redirect_deepbind, memory_order_relaxed);
+  uintptr_t real = real_of (&g_redirect_rows[row]);
   return (struct gp_slot_target) {
     .real = real,
-    .replacement = (uintptr_t) g_imports_rows[row].replacement,
+    .replacement = (uintptr_t) g_redirect_rows[row].replacement,
     .certain = definition->first == real && !definition->versions && (global || !definition->several),
   };
 }
@@ -131,14 +131,14 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
   bool left_over = false;
   /* Rows for this module by a letter of theirs: next to all of its slots are for no row at all. */
   uint64_t rows_by_letter[LETTERS] = { 0 };
-  for (size_t row = 0; row < g_imports_row_count; row++)
-    if (is_for (&g_imports_rows[row], info->dlpi_name, elf.soname))
-      rows_by_letter[letter_of (g_imports_rows[row].name)] |= UINT64_C (1) << row;
+  for (size_t row = 0; row < g_redirect_row_count; row++)
+    if (is_for (&g_redirect_rows[row], info->dlpi_name, elf.soname))
+      rows_by_letter[letter_of (g_redirect_rows[row].name)] |= UINT64_C (1) << row;
   struct gp_elf_cursor cursor = { 0, 0 };
   struct gp_elf_slot slot;
   while (gp_elf_next (&elf, &cursor, &slot)) {
     uint64_t rows = rows_by_letter[letter_of (slot.name)];
-    while (rows != 0 && !gp_elf_slot_is (&slot, g_imports_rows[__builtin_ctzll (rows)].name))
+    while (rows != 0 && !gp_elf_slot_is (&slot, g_redirect_rows[__builtin_ctzll (rows)].name))
       rows &= rows - 1;
     if (rows == 0)
       continue;
@@ -161,16 +161,16 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
 static void
 publish_real (const struct gp_pass *pass)
 {
-  for (size_t i = 0; i < g_imports_row_count; i++) {
+  for (size_t i = 0; i < g_redirect_row_count; i++) {
     /* Anew where the module that held it went away. */
     if (!pass->definitions[i].kept && pass->definitions[i].first != 0)
-      __atomic_store_n (g_imports_rows[i].real, (void *) pass->definitions[i].first, __ATOMIC_RELEASE);
+      __atomic_store_n (g_redirect_rows[i].real, (void *) pass->definitions[i].first, __ATOMIC_RELEASE);
   }
 }
 
 /* The outer walk is there for the list lock, which is recursive: the walks within see one and the same list. */
 int
-gp_imports_walk (struct dl_phdr_info *info, size_t size, void *data)
+gp_redirect_walk (struct dl_phdr_info *info, size_t size, void *data)
 {
   (void) size;
   struct gp_pass *pass = data;
@@ -181,7 +181,7 @@ gp_imports_walk (struct dl_phdr_info *info, size_t size, void *data)
   if (pass->adds == pass->adds_done)
     return 1;
   if (atomic_exchange_explicit (&g_busy, true, memory_order_relaxed)) {
-    atomic_store_explicit (&g_imports_pending, true, memory_order_relaxed); /* a hint */
+    atomic_store_explicit (&g_redirect_pending, true, memory_order_relaxed); /* a hint */
     return 1;
   }
   dl_iterate_phdr (look_up, pass);
@@ -189,19 +189,19 @@ gp_imports_walk (struct dl_phdr_info *info, size_t size, void *data)
   dl_iterate_phdr (redirect_module, pass);
   done = pass->adds - (pass->left_over ? pass->modules - pass->left_index : 0);
   atomic_store_explicit (&g_adds_done, done, memory_order_relaxed);
-  atomic_store_explicit (&g_imports_pending, pass->left_over, memory_order_relaxed); /* a hint */
+  atomic_store_explicit (&g_redirect_pending, pass->left_over, memory_order_relaxed); /* a hint */
   atomic_store_explicit (&g_busy, false, memory_order_relaxed);
   return 1;
 }
 
 uint32_t
-gp_imports_modules (void)
+gp_redirect_modules (void)
 {
   return gp_load (&g_modules_redirected);
 }
 
 uint32_t
-gp_imports_slots (void)
+gp_redirect_slots (void)
 {
   return gp_load (&g_slots_redirected);
 }

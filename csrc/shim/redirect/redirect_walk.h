@@ -3,8 +3,8 @@
  *
  * Context: lifecycle, under the loader's list lock.
  */
-#ifndef GP_IMPORTS_WALK_H
-#define GP_IMPORTS_WALK_H
+#ifndef GP_REDIRECT_WALK_H
+#define GP_REDIRECT_WALK_H
 
 #include <link.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 
 enum
 {
-  GP_ROWS = GP_IMPORTS_MAX + 2
+  GP_ROWS = GP_REDIRECTS_MAX + 2
 };
 
 /* Who defines a row's name, in the order of the list, which is the order of the global scope for what the program
@@ -37,7 +37,7 @@ struct gp_pass
   size_t index;
   bool libc_seen;
   struct gp_definition definitions[GP_ROWS];
-  /* what gp_imports_settle() holds, or gave up on */
+  /* what gp_redirect_settle() holds, or gave up on */
   uintptr_t held_bias, held_dynamic;
   bool held, given_up;
   /* the first module that was not ready */
@@ -47,12 +47,12 @@ struct gp_pass
   char *left_name; /* PATH_MAX bytes, or NULL if not wanted */
 };
 
-/* Filled by gp_imports_init(), immutable afterwards. */
-extern GP_INTERNAL struct gp_import g_imports_rows[GP_ROWS];
-extern GP_INTERNAL size_t g_imports_row_count;
+/* Filled by gp_redirect_init(), immutable afterwards. */
+extern GP_INTERNAL struct gp_redirect g_redirect_rows[GP_ROWS];
+extern GP_INTERNAL size_t g_redirect_row_count;
 
 /* Callback of dl_iterate_phdr, which it ends at the first module: data is a struct gp_pass, and the whole pass is made
  * within. MT-Safe lock (the caller's) | AS-Unsafe */
-GP_INTERNAL int gp_imports_walk (struct dl_phdr_info *info, size_t size, void *data);
+GP_INTERNAL int gp_redirect_walk (struct dl_phdr_info *info, size_t size, void *data);
 
 #endif

@@ -71,7 +71,7 @@ close_window (bool names)
       gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
   bool asked = wanted != g_segment->close_done;
   gp_sampler_check (names || asked);
-  gp_threads_close (names || asked);
+  gp_threads_publish (names || asked);
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store (&g_segment->close_mono_ns, gp_clock_ns (CLOCK_MONOTONIC));
   if (!asked)
@@ -97,17 +97,17 @@ static void
 log_redirections (void)
 {
   static uint32_t logged;
-  uint32_t slots = gp_imports_slots ();
+  uint32_t slots = gp_redirect_slots ();
   if (slots == logged)
     return;
   logged = slots;
-  gp_gst_log (GST_LEVEL_DEBUG, "%u import slots of %u modules redirected", slots, gp_imports_modules ());
+  gp_gst_log (GST_LEVEL_DEBUG, "%u import slots of %u modules redirected", slots, gp_redirect_modules ());
 }
 
 static void
 look_around (void)
 {
-  gp_imports_settle (); /* cheap where nothing came */
+  gp_redirect_settle (); /* cheap where nothing came */
   log_redirections ();
   gp_modules_refresh ();
   gp_names_refresh ();
@@ -139,9 +139,9 @@ look_after_agent (void)
 static void
 follow_loader (void)
 {
-  for (int i = 0; i < FOLLOW_TIMES && gp_imports_pending () && !gp_stop_is_wanted (); i++) {
+  for (int i = 0; i < FOLLOW_TIMES && gp_redirect_pending () && !gp_stop_is_wanted (); i++) {
     uint32_t seen = gp_load_acquire (&g_segment->poll);
-    gp_imports_settle ();
+    gp_redirect_settle ();
     gp_segment_wait (&g_segment->poll, seen, FOLLOW_MS);
   }
 }

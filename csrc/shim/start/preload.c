@@ -70,7 +70,7 @@ on_load (void)
 static __attribute__ ((destructor)) void
 on_unload (void)
 {
-  if (!g_preloaded || gp_lifecycle_started ())
+  if (!g_preloaded || gp_start_was_called ())
     return;
   void *gstreamer = dlopen ("libgstreamer-1.0.so.0", RTLD_LAZY | RTLD_NOLOAD);
   gboolean (*is_initialized) (void) = NULL;

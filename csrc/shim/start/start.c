@@ -76,7 +76,7 @@ has_space (void)
 }
 
 bool
-gp_lifecycle_started (void)
+gp_start_was_called (void)
 {
   return atomic_load (&g_started);
 }
@@ -111,7 +111,7 @@ find_home (int memory)
 }
 
 void
-gp_lifecycle_start (GstTracer *tracer, const char *params)
+gp_start (GstTracer *tracer, const char *params)
 {
   /* One profile a process: a second tracer (GST_TRACERS names it twice) has nothing to add. */
   if (getauxval (AT_SECURE) != 0 || atomic_exchange (&g_started, true))
@@ -152,7 +152,7 @@ gp_lifecycle_start (GstTracer *tracer, const char *params)
   gp_workers_init ();
   atomic_store (&g_active, true);
   gp_hooks_register (tracer);
-  gp_imports_pass ();
+  gp_redirect_pass ();
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
   if (!find_home (memory)) {
     gp_stop_profiling ();

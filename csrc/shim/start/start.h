@@ -6,16 +6,16 @@
  *
  * Context: lifecycle, on the host's threads.
  */
-#ifndef GP_LIFECYCLE_H
-#define GP_LIFECYCLE_H
+#ifndef GP_START_H
+#define GP_START_H
 
 #include <gst/gst.h>
 #include "shim/base/segment.h"
 
 /* The tracer was made. On failure one line is said and everything stays inert. */
-GP_INTERNAL void gp_lifecycle_start (GstTracer *tracer, const char *params);
+GP_INTERNAL void gp_start (GstTracer *tracer, const char *params);
 
 /* Whether that was called. */
-GP_INTERNAL bool gp_lifecycle_started (void);
+GP_INTERNAL bool gp_start_was_called (void);
 
 #endif

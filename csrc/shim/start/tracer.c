@@ -37,7 +37,7 @@ gst_pyro_tracer_constructed (GObject *object)
   gchar *params = NULL;
   parent_class->constructed (object);
   GST (g_object_get) (object, "params", &params, NULL);
-  gp_lifecycle_start ((GstTracer *) object, params);
+  gp_start ((GstTracer *) object, params);
   GST (g_free) (params);
 }
 

@@ -91,7 +91,7 @@ wait_for (uint32_t *word, uint64_t (*patience) (void))
       return;
     uint64_t left_ms = (end - now) / 1000000 + 1;
     gp_segment_wait (word, 0, left_ms < LOOK_MS ? (unsigned) left_ms : LOOK_MS);
-    at_loader_ms = atomic_load (&g_imports_at_loader) ? at_loader_ms + LOOK_MS : 0;
+    at_loader_ms = atomic_load (&g_redirect_at_loader) ? at_loader_ms + LOOK_MS : 0;
   }
 }
 

@@ -175,7 +175,7 @@ GP_INTERNAL void gp_threads_poll (uint32_t before);
 
 /* Poller: closes the accounts of every thread, renews events that were lost, and wakes those that rest in vain. names:
  * reads their names anew too. MT-Safe lock | AS-Unsafe lock */
-GP_INTERNAL void gp_threads_close (bool names);
+GP_INTERNAL void gp_threads_publish (bool names);
 
 /* Poller: disarms all threads and those to come, or arms them again. The handler may still run on some.
  * MT-Safe lock | AS-Unsafe lock */

@@ -177,7 +177,7 @@ read_name (struct gp_thread *thread)
 }
 
 void
-gp_threads_close (bool names)
+gp_threads_publish (bool names)
 {
   /* The lock anew for each, and for no file: no thread of the host shall wait to start. */
   for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1)) {
@@ -186,7 +186,7 @@ gp_threads_close (bool names)
       read_name (thread);
     pthread_mutex_lock (&g_registry);
     if (thread->tid != 0) {
-      gp_account_close (thread);
+      gp_account_publish (thread);
       gp_sampler_renew (thread);
       gp_sampler_wake (thread);
     }

@@ -55,7 +55,7 @@ TEST (the_sum_is_the_threads_cpu_time)
     work (1000u << i % 13);
     leave (TOP);
   }
-  gp_threads_close (false);
+  gp_threads_publish (false);
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
 }
 
@@ -100,7 +100,7 @@ check_shares (uint64_t ns)
       leave (TOP);
     }
   }
-  gp_threads_close (false);
+  gp_threads_publish (false);
   double part = (double) accounted_ns (little, -1), whole = part + (double) accounted_ns (much, -1);
   /* The hooks' own time counts with the stretch. */
   double apart = 0.01 + own / 4 / (double) ns;
@@ -148,7 +148,7 @@ TEST (stretches_that_sleep_count_as_sleep)
     slept += b - a;
     worked += c - b;
   }
-  gp_threads_close (false);
+  gp_threads_publish (false);
   /* Of the short stretches some are taken by the counter, which sees sleep as work, until the label is known to sleep;
    * and the truth holds what is outside of the label. 5 % of the whole. */
   double error = 0.05 * (double) (slept + worked);
@@ -197,7 +197,7 @@ TEST (the_clock_of_a_calm_thread_is_read_once_a_millisecond)
     fewest = reads < fewest ? reads : fewest;
     undisturbed |= switches == switches_of_context ();
   }
-  gp_threads_close (false);
+  gp_threads_publish (false);
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
   if (!undisturbed)
     skip ("other load took the processor away all the time");
@@ -210,7 +210,7 @@ begin_to_sleep (const char *sleeper, const char *worker)
 {
   uint32_t labels[2] = { element (sleeper), element (worker) }, rounds = rounds_for (250000);
   work_calmly (labels, rounds, cpu_ns () + 120000000);
-  gp_threads_close (false);
+  gp_threads_publish (false);
   uint64_t calm = accounted_ns (labels[0], -1), slept = 0;
   for (int i = 0; i < 100; i++) {
     uint64_t before = cpu_ns ();
@@ -222,7 +222,7 @@ begin_to_sleep (const char *sleeper, const char *worker)
     work (rounds);
     leave (TOP);
   }
-  gp_threads_close (false);
+  gp_threads_publish (false);
   return (double) (accounted_ns (labels[0], -1) - calm) - (double) slept;
 }
 
@@ -279,7 +279,7 @@ TEST (a_close_from_outside_sees_the_open_stretch)
   for (int i = 0; i < 5; i++) {
     sleep_ns (30000000);
     uint64_t before = gp_clock_ns (helper.clock);
-    gp_threads_close (false);
+    gp_threads_publish (false);
     uint64_t after = gp_clock_ns (helper.clock);
     double entered = (double) helper.cpu;
     CHECK_WITHIN (
@@ -344,7 +344,7 @@ TEST (closes_of_a_thread_that_switches_madly_stay_true)
     double in_switch = 0;
     /* A look that meets the thread in a switch misses the stretch that is closed there; the next has it. */
     for (int tries = 0; tries == 0 || (tries < 3 && sum < before - 1000000); tries++) {
-      gp_threads_close (false);
+      gp_threads_publish (false);
       n = gp_reader_accounts (g_segment, rows, 64);
       after = gp_clock_ns (helper.clock);
       sum = 0;

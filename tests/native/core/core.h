@@ -84,7 +84,7 @@ core_forked (void)
   atomic_store (&g_active, false);
 }
 
-/* As gp_lifecycle_start(), without a tracer and without an agent. */
+/* As gp_start(), without a tracer and without an agent. */
 UNUSED static void
 core_start (uint32_t rate_hz)
 {
@@ -103,7 +103,7 @@ core_start (uint32_t rate_hz)
   gp_thread_attach_self ();
   gp_workers_init ();
   atomic_store (&g_active, true);
-  gp_imports_pass ();
+  gp_redirect_pass ();
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
 }
 

@@ -108,7 +108,7 @@ churn (void *unused)
     pthread_join (id, &memory);
     free (memory);
     gp_threads_poll (0);
-    gp_threads_close (true);
+    gp_threads_publish (true);
     free_ended ();
   }
   return NULL;
@@ -553,7 +553,7 @@ TEST (a_host_that_closes_all_descriptors_is_sampled_again)
   if (g_segment->clock != GP_CLOCK_PERF)
     skip ("perf events are not allowed here");
   CHECK_EQUAL (close (gp_thread_known ()->perf_fd), 0);
-  gp_threads_close (false);
+  gp_threads_publish (false);
   drain (false, NULL);
   uint64_t before = cpu_ns ();
   work (400000000);
@@ -561,7 +561,7 @@ TEST (a_host_that_closes_all_descriptors_is_sampled_again)
   /* A quarter of what there should be. */
   CHECK (g_whole_samples > (cpu_ns () - before) * RATE_HZ / 4 / 1000000000);
   int fd = gp_thread_known ()->perf_fd;
-  gp_threads_close (false);
+  gp_threads_publish (false);
   CHECK_EQUAL (gp_thread_known ()->perf_fd, fd);
 }
 
@@ -604,7 +604,7 @@ TEST (a_thread_whose_events_number_is_another_threads_gets_an_event_of_its_own)
 {
   pthread_t id = lose_event_to_another ();
   int fd = g_other->perf_fd;
-  gp_threads_close (false);
+  gp_threads_publish (false);
   CHECK_EQUAL (g_other->perf_fd, fd);
   CHECK (gp_thread_known ()->perf_fd != fd);
   CHECK (gp_thread_has_event (gp_thread_known ()));
@@ -680,7 +680,7 @@ poll_until_done (void *done)
 {
   while (!atomic_load ((_Atomic bool *) done)) {
     gp_threads_poll (0);
-    gp_threads_close (true);
+    gp_threads_publish (true);
     free_ended ();
     drain (false, NULL);
     sleep_ns (1000000);

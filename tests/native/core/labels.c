@@ -290,7 +290,7 @@ TEST (elements_that_come_and_go_cost_what_lives)
   CHECK_EQUAL (counter (GP_COUNTER_LABELS_FULL), 0);
   CHECK_EQUAL (counter (GP_COUNTER_ACCOUNTS_FULL), 0);
   /* Nothing is lost with what is gone: the sum of all accounts is the thread's CPU time. */
-  gp_threads_close (false);
+  gp_threads_publish (false);
   CHECK_WITHIN (ns + accounted_ns (0, -1), (double) cpu_ns () * 0.998 - 100000, (double) cpu_ns () * 1.002 + 100000);
 }
 
@@ -364,7 +364,7 @@ static void *
 look_all (void *unused)
 {
   while (!g_done)
-    gp_threads_close (false);
+    gp_threads_publish (false);
   return unused;
 }
 

@@ -26,8 +26,8 @@ TEST (a_link_is_told_once_and_each_way)
   core_start (100);
   uint32_t a = element ("a"), b = element ("b");
   for (int i = 0; i < 3; i++) {
-    gp_links_add (a, b);
-    gp_links_add (b, a);
+    gp_pad_links_add (a, b);
+    gp_pad_links_add (b, a);
   }
   CHECK_EQUAL (take (), 2);
   CHECK (is_told (0, a, b));
@@ -40,10 +40,10 @@ TEST (what_is_no_element_is_linked_to_nothing)
 {
   core_start (100);
   uint32_t a = element ("a"), main_thread = gp_label_fixed (GP_LABEL_MAIN);
-  gp_links_add (a, a);
-  gp_links_add (main_thread, a);
-  gp_links_add (a, main_thread);
-  gp_links_add (0, a);
+  gp_pad_links_add (a, a);
+  gp_pad_links_add (main_thread, a);
+  gp_pad_links_add (a, main_thread);
+  gp_pad_links_add (0, a);
   CHECK_EQUAL (take (), 0);
 }
 
@@ -62,10 +62,10 @@ TEST (links_that_the_agent_has_not_read_have_an_end_and_are_counted)
   }
   for (uint32_t i = 0; i < SIDE; i++)
     for (uint32_t k = 0; k < SIDE; k++)
-      gp_links_add (sources[i], sinks[k]);
+      gp_pad_links_add (sources[i], sinks[k]);
   CHECK_EQUAL (counter (GP_COUNTER_LINKS_FULL), pairs - GP_LINKS);
   CHECK_EQUAL (take (), GP_LINKS);
-  gp_links_add (sources[0], sinks[1]);
+  gp_pad_links_add (sources[0], sinks[1]);
   CHECK_EQUAL (take (), 1);
   CHECK (is_told (0, sources[0], sinks[1]));
 }

@@ -89,7 +89,7 @@ check_shares (enum gp_clock clock)
     work (3 * rounds);
     leave (sp);
   }
-  gp_threads_close (false);
+  gp_threads_publish (false);
   drain (false, weigh);
   double n = (double) (g_label_weight[0] + g_label_weight[1]);
   double truth = (double) accounted_ns (g_labels[0], -1);
@@ -147,14 +147,14 @@ TEST (an_event_that_rests_wakes_without_a_tick)
   struct gp_thread *thread = gp_thread_known ();
   burn (200000000);
   CHECK_EQUAL (thread->event_rests, true);
-  gp_threads_close (false);
+  gp_threads_publish (false);
   burn (50000000);
   CHECK_EQUAL (thread->event_rests, true); /* it did not sleep, whatever the poller may have thought */
   syscall (SYS_timer_delete, thread->timer);
-  gp_threads_close (false);
+  gp_threads_publish (false);
   burn_in_bursts (20);
   sleep_ns (200000000);
-  gp_threads_close (false);
+  gp_threads_publish (false);
   CHECK_EQUAL (thread->event_rests, false);
   drain (false, NULL);
   burn_in_bursts (40);
@@ -310,7 +310,7 @@ TEST (without_a_free_signal_accounts_go_on_alone)
   CHECK_EQUAL (g_segment->clock, GP_CLOCK_NONE);
   uint64_t before = accounted_ns (0, -1);
   burn (100000000);
-  gp_threads_close (false);
+  gp_threads_publish (false);
   CHECK_WITHIN (accounted_ns (0, -1) - before, 99000000, 110000000);
   CHECK_EQUAL (counter (GP_COUNTER_SAMPLES), 0);
   CHECK_EQUAL (g_host_signals, 0);

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.native.imports_workshop import ALL_FOUR, CSRC, VARIANTS, Workshop, compare, run
+from tests.native.redirect_workshop import ALL_FOUR, CSRC, VARIANTS, Workshop, compare, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.native
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop.with_basics(tmp_path_factory.mktemp("imports"))
+    return Workshop.with_basics(tmp_path_factory.mktemp("redirect"))
 
 
 def test_a_constructor_that_waits_for_its_threads(shop: Workshop) -> None:

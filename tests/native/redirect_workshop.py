@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of csrc/shim/redirect/ share: building imports/, running a host with the shim and without.
+"""What the tests of csrc/shim/redirect/ share: building redirect/, running a host with the shim and without.
 
-Each scenario of imports/host*.c runs twice, with and without the shim; what it says on stdout and its exit status must
-be the same. What the shim saw stands on stderr, a line for each point (imports/shim.c).
+Each scenario of redirect/host*.c runs twice, with and without the shim; what it says on stdout and its exit status must
+be the same. What the shim saw stands on stderr, a line for each point (redirect/shim.c).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).parent / "imports"
+HERE = Path(__file__).parent / "redirect"
 CSRC = Path(__file__).parents[2] / "csrc"
 CC = os.environ.get("CC", "gcc")
 ALL_FOUR = "how 0: 42\nhow 1: 42\nhow 2: 42\nhow 3: 42\n"
@@ -21,7 +21,7 @@ DEADLINE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """A folder in which the C files of imports/ are built."""
+    """A folder in which the C files of redirect/ are built."""
 
     folder: Path
     built: dict[str, tuple[str, ...]] = field(default_factory=dict)

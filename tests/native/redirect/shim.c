@@ -56,8 +56,8 @@ static int
 count_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
 {
   creates++;
-  if (gp_imports_pending ())
-    gp_imports_pass ();
+  if (gp_redirect_pending ())
+    gp_redirect_pass ();
   return __atomic_load_n (&real_create, __ATOMIC_RELAXED) (id, attr, function, argument);
 }
 
@@ -71,13 +71,13 @@ count_answer (int question)
 EXPORTED void
 shim_start (void)
 {
-  static const struct gp_import table[] = {
+  static const struct gp_redirect table[] = {
     { "pthread_create", (void *) count_create, (void **) &real_create, NULL },
     { "answer", (void *) count_answer, (void **) &real_answer, NULL },
     { "pthread_join", NULL, &real_join, NULL },
   };
-  gp_imports_init (table, 3);
-  gp_imports_pass ();
+  gp_redirect_init (table, 3);
+  gp_redirect_pass ();
   g_active = true;
 }
 
@@ -90,13 +90,13 @@ shim_stop (void)
 EXPORTED void
 shim_pass (void)
 {
-  gp_imports_pass ();
+  gp_redirect_pass ();
 }
 
 EXPORTED void
 shim_settle (void)
 {
-  gp_imports_settle ();
+  gp_redirect_settle ();
 }
 
 /* One line on stderr; the host's own output must not depend on us. */
@@ -104,6 +104,6 @@ EXPORTED void
 shim_note (const char *point)
 {
   fprintf (stderr, "%s creates=%d answers=%d closings=%d refreshes=%d pending=%d modules=%u slots=%u real=%p\n", point,
-      creates, answers, closings, refreshes, gp_imports_pending (), gp_imports_modules (), gp_imports_slots (),
+      creates, answers, closings, refreshes, gp_redirect_pending (), gp_redirect_modules (), gp_redirect_slots (),
       (void *) real_create);
 }

@@ -7,14 +7,14 @@ import shutil
 
 import pytest
 
-from tests.native.imports_workshop import ALL_FOUR, VARIANTS, Workshop, compare
+from tests.native.redirect_workshop import ALL_FOUR, VARIANTS, Workshop, compare
 
 pytestmark = pytest.mark.native
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop.with_basics(tmp_path_factory.mktemp("imports"))
+    return Workshop.with_basics(tmp_path_factory.mktemp("redirect"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
