@@ -9,7 +9,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include "agent/reader_load.h"
+#include "agent/reader_internal.h"
 #include "shared/row_table.h"
 
 enum
@@ -34,7 +34,7 @@ _Static_assert (sizeof (struct gp_thread_row) == 32, "native.py unpacks these");
 uint64_t
 gp_reader_head (const struct gp_segment *segment)
 {
-  return load64 (&segment->head);
+  return gp_load_acquire (&segment->head);
 }
 
 uint64_t
@@ -106,12 +106,12 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
   uint64_t tail = segment->tail; /* only this thread writes it */
   memset (out, 0, sizeof *out);
   for (;;) {
-    uint64_t head = load64 (&segment->head);
+    uint64_t head = gp_load_acquire (&segment->head);
     if (head == tail)
       return;
     uint64_t at = tail % GP_RING_WORDS;
     struct gp_record *record = (struct gp_record *) &segment->ring[at];
-    uint32_t state = load32 (&record->state); /* pairs with the commit's release */
+    uint32_t state = gp_load_acquire (&record->state); /* pairs with the commit's release */
     uint64_t words = __atomic_load_n (&record->words, __ATOMIC_RELAXED);
     if (state != GP_RECORD_COMMITTED) {
       if (!final)
@@ -152,7 +152,7 @@ gp_reader_threads (const struct gp_segment *segment, int ended_only, struct gp_t
   for (uint32_t slot = gp_row_next (GP_THREAD_TABLE (segment), GP_THREAD_WORDS, 0); slot != GP_NO_ROW;
       slot = gp_row_next (GP_THREAD_TABLE (segment), GP_THREAD_WORDS, slot + 1)) {
     const struct gp_thread_slot *thread = &segment->threads[slot];
-    uint32_t state = load32 (&thread->state);
+    uint32_t state = gp_load_acquire (&thread->state);
     if (state == GP_SLOT_FREE || (ended_only && state != GP_SLOT_ENDED))
       continue;
     if (count < cap) {
@@ -173,7 +173,7 @@ void
 gp_reader_free_threads (struct gp_segment *segment, const uint32_t *slots, uint32_t count)
 {
   for (uint32_t i = 0; i < count; i++) {
-    if (slots[i] >= GP_THREADS || load32 (&segment->threads[slots[i]].state) != GP_SLOT_ENDED)
+    if (slots[i] >= GP_THREADS || gp_load_acquire (&segment->threads[slots[i]].state) != GP_SLOT_ENDED)
       continue;
     __atomic_store_n (&segment->threads[slots[i]].state, GP_SLOT_FREE, __ATOMIC_RELEASE);
     gp_row_give_back (GP_THREAD_TABLE (segment), slots[i]);

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "shared/raw_syscall.h"
-#include "agent/reader_load.h"
+#include "agent/reader_internal.h"
 
 enum
 {
@@ -85,9 +85,9 @@ futex_wait (const uint32_t *word, uint32_t seen, uint32_t timeout_ms)
 uint32_t
 gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeout_ms)
 {
-  if (load32 (&segment->wake) == seen && timeout_ms > 0)
+  if (gp_load_acquire (&segment->wake) == seen && timeout_ms > 0)
     futex_wait (&segment->wake, seen, timeout_ms);
-  return load32 (&segment->wake);
+  return gp_load_acquire (&segment->wake);
 }
 
 static uint64_t
@@ -119,7 +119,7 @@ gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
   uint64_t end_ns = gp_reader_mono_ns () + timeout_ms * UINT64_C (1000000);
   for (;;) {
     /* Pairs with the shim's release once the closed accounts are written. Compared as a difference: counts wrap. */
-    uint32_t done = load32 (&segment->close_done);
+    uint32_t done = gp_load_acquire (&segment->close_done);
     if ((int32_t) (done - wanted) >= 0)
       return 1;
     if (gp_reader_mono_ns () >= end_ns)
@@ -131,13 +131,13 @@ gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
 uint32_t
 gp_reader_names (const struct gp_segment *segment)
 {
-  return bounded (load32 (&segment->name_count), GP_NAMES);
+  return bounded (gp_load_acquire (&segment->name_count), GP_NAMES);
 }
 
 uint32_t
 gp_reader_host_state (const struct gp_segment *segment)
 {
-  return load32 (&segment->host_state);
+  return gp_load_acquire (&segment->host_state);
 }
 
 void
@@ -162,7 +162,7 @@ gp_reader_log (struct gp_segment *segment, uint32_t level, const char *text)
   size_t length = strlen (text);
   pthread_mutex_lock (&lock);
   uint32_t written = segment->log_written; /* only written here, under the lock */
-  uint32_t room = GP_LOG - (written - load32 (&segment->log_read));
+  uint32_t room = GP_LOG - (written - gp_load_acquire (&segment->log_read));
   if (room <= GP_LOG && length + 2 <= room) {
     segment->log[written++ % GP_LOG] = (char) ('0' + level % 10);
     for (size_t i = 0; i < length; i++)

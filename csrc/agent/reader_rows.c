@@ -7,7 +7,7 @@
  */
 #include "agent/reader.h"
 
-#include "agent/reader_load.h"
+#include "agent/reader_internal.h"
 #include "shared/row_table.h"
 
 _Static_assert (sizeof (struct gp_label_row) == 16, "native.py unpacks these");
@@ -23,9 +23,9 @@ next_account (const struct gp_segment *segment, uint32_t from)
 static uint64_t
 account_total (const struct gp_account *account)
 {
-  uint64_t ns = load64 (&account->ns);
-  uint64_t closed_ns = load64 (&account->closed_ns);
-  return load32 (&account->state) != GP_SLOT_ENDED && closed_ns > ns ? closed_ns : ns;
+  uint64_t ns = gp_load_acquire (&account->ns);
+  uint64_t closed_ns = gp_load_acquire (&account->closed_ns);
+  return gp_load_acquire (&account->state) != GP_SLOT_ENDED && closed_ns > ns ? closed_ns : ns;
 }
 
 /* False: the row is not filled yet, or damaged. */
@@ -33,13 +33,13 @@ static int
 read_account (const struct gp_segment *segment, uint32_t index, struct gp_account_row *row)
 {
   const struct gp_account *account = &segment->accounts[index];
-  row->state = load32 (&account->state); /* before its total, which is final then */
-  row->label = load32 (&account->label); /* 0 until the row is filled */
+  row->state = gp_load_acquire (&account->state); /* before its total, which is final then */
+  row->label = gp_load_acquire (&account->label); /* 0 until the row is filled */
   if (row->state == GP_SLOT_FREE || row->label == 0 || row->label >= GP_LABELS)
     return 0;
   row->thread = account->thread; /* only now: it is written before the label */
   row->serial = account->serial;
-  row->label_serial = load32 (&segment->labels[row->label].serial);
+  row->label_serial = gp_load_acquire (&segment->labels[row->label].serial);
   row->reserved = 0;
   row->ns = account_total (account);
   return row->thread < GP_THREADS;
@@ -67,7 +67,7 @@ gp_reader_take_accounts (struct gp_segment *segment, uint64_t *told, int ended_o
   uint32_t count = 0, at = next_account (segment, *from);
   for (; at != GP_NO_ROW && count < cap; at = next_account (segment, at + 1)) {
     struct gp_account_row *row = &rows[count];
-    if ((ended_only && load32 (&segment->accounts[at].state) != GP_SLOT_ENDED) || !read_account (segment, at, row))
+    if ((ended_only && gp_load_acquire (&segment->accounts[at].state) != GP_SLOT_ENDED) || !read_account (segment, at, row))
       continue;
     /* A total may step back a little when its thread corrects an estimate: nothing is new then. */
     uint64_t total_ns = row->ns;
@@ -100,7 +100,7 @@ gp_reader_take_overflows (struct gp_segment *segment, struct gp_label_row *rows,
   uint32_t count = 0;
   for (uint32_t at = next_label (segment, 1); at != GP_NO_ROW && count < cap; at = next_label (segment, at + 1)) {
     struct gp_label *label = &segment->labels[at];
-    if (load64 (&label->overflow_ns) == 0)
+    if (gp_load_acquire (&label->overflow_ns) == 0)
       continue;
     rows[count].label = at;
     rows[count].serial = label->serial;
@@ -114,7 +114,7 @@ gp_reader_ended_labels (const struct gp_segment *segment, uint32_t *from, uint32
 {
   uint32_t count = 0, at = next_label (segment, *from);
   for (; at != GP_NO_ROW && count < cap; at = next_label (segment, at + 1))
-    if (load32 (&segment->labels[at].state) == GP_SLOT_ENDED) /* pairs with the release in gp_label_unref() */
+    if (gp_load_acquire (&segment->labels[at].state) == GP_SLOT_ENDED) /* pairs with the release in gp_label_unref() */
       labels[count++] = at;
   *from = at;
   return count;
@@ -126,7 +126,7 @@ gp_reader_free_labels (struct gp_segment *segment, const uint64_t *keys, uint32_
   for (uint32_t i = 0; i < count; i++) {
     uint32_t row = bounded ((uint32_t) keys[i] & ((1u << GP_LABEL_BITS) - 1), GP_LABELS - 1);
     struct gp_label *label = &segment->labels[row];
-    if (load32 (&label->state) != GP_SLOT_ENDED || label->serial != keys[i] >> GP_LABEL_BITS)
+    if (gp_load_acquire (&label->state) != GP_SLOT_ENDED || label->serial != keys[i] >> GP_LABEL_BITS)
       continue;
     __atomic_store_n (&label->state, GP_SLOT_FREE, __ATOMIC_RELAXED);
     gp_row_give_back (GP_LABEL_TABLE (segment), row);
@@ -136,7 +136,7 @@ gp_reader_free_labels (struct gp_segment *segment, const uint64_t *keys, uint32_
 uint32_t
 gp_reader_take_links (struct gp_segment *segment, struct gp_link_row *rows, uint32_t cap)
 {
-  uint32_t read = segment->links_read, written = load32 (&segment->links_written), count = 0;
+  uint32_t read = segment->links_read, written = gp_load_acquire (&segment->links_written), count = 0;
   if (written - read > GP_LINKS) /* damaged */
     read = written;
   for (; read != written && count < cap; read++, count++) {

@@ -23,7 +23,8 @@
 #include "shim/labels/probes.h"
 #include "shim/python/python_tags.h"
 #include "shim/labels/renderers.h"
-#include "shim/threads/sampler.h"
+#include "shim/threads/thread.h"
+#include "shim/threads/tick_signal.h"
 #include "shim/threads/sigwait.h"
 
 enum

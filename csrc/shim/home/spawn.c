@@ -25,7 +25,7 @@
 #include "shim/home/handover.h"
 #include "shared/raw_syscall.h"
 #include "shim/home/libpython.h"
-#include "shim/threads/sampler.h"
+#include "shim/threads/tick_signal.h"
 #include "shim/base/settings.h"
 #include "shim/stop/stop.h"
 #include "shim/home/agent_python.h"
@@ -241,7 +241,7 @@ is_to_be_embedded (void)
 {
   return may_be_embedded ()
          && (embedded_is_asked_for ()
-             || (takes_orphans () && !gp_sampler_host_takes_all () && !gp_libpython_may_come ()));
+             || (takes_orphans () && !gp_signal_host_takes_all () && !gp_libpython_may_come ()));
 }
 
 void

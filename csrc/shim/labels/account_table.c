@@ -11,7 +11,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include "shim/labels/label.h"
+#include "shim/labels/label_rows.h"
 
 enum
 {

@@ -7,7 +7,7 @@
 #ifndef GP_ACCOUNT_TABLE_H
 #define GP_ACCOUNT_TABLE_H
 
-#include "shim/threads/thread.h"
+#include "shim/base/thread_state.h"
 
 /* A thread begins without tallies, in the room of its slot. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_account_table_init (struct gp_thread *thread);

@@ -8,7 +8,7 @@
 
 #include <poll.h>
 #include "shim/base/gst_api.h"
-#include "shim/threads/thread.h"
+#include "shim/base/thread_state.h"
 
 /* Around the making of an element, on the thread that makes it; begin returns what end wants back. object: what came of
  * it. MT-Safe lock | AS-Unsafe lock */

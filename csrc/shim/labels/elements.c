@@ -8,7 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "shim/labels/label.h"
+#include "shim/labels/label_rows.h"
 #include "shim/labels/pad_links.h"
 #include "shim/names/names.h"
 

@@ -7,7 +7,7 @@
 #define GP_ELEMENTS_H
 
 #include "shim/base/gst_api.h"
-#include "shim/threads/thread.h"
+#include "shim/base/thread_state.h"
 
 enum
 {

@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <string.h>
-#include "shim/labels/label.h"
+#include "shim/labels/label_rows.h"
 #include "shared/row_table.h"
 
 enum

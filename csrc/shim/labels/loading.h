@@ -9,7 +9,6 @@
 #include <gmodule.h>
 #include <signal.h>
 #include "shim/base/gst_api.h"
-#include "shim/threads/thread.h"
 
 struct gp_loading_real
 {

@@ -11,6 +11,7 @@
  * Context: hook.
  */
 #include "shim/labels/probes.h"
+#include "shim/labels/label.h"
 
 __typeof__ (&g_hook_list_marshal) g_real_run_probes;
 

@@ -7,7 +7,6 @@
 #define GP_PROBES_H
 
 #include "shim/labels/elements.h"
-#include "shim/labels/label.h"
 
 /* What the replacement below stands for; set by redirect.c. */
 extern GP_INTERNAL __typeof__ (&g_hook_list_marshal) g_real_run_probes;

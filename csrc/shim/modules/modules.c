@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "shared/raw_syscall.h"
 #include "shim/modules/module_elf.h"
+#include "shim/signal/module_lookup.h"
 
 enum
 {

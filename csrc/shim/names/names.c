@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 
 enum
 {

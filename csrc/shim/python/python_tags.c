@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "shared/raw_syscall.h"
-#include "shim/labels/label.h"
+#include "shim/labels/label_rows.h"
 #include "shim/python/python_api.h"
 #include "shim/python/python_ids.h"
 #include "shim/python/python_entered.h"

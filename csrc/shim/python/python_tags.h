@@ -11,9 +11,6 @@
 
 #include "shim/redirect/redirect.h"
 
-/* Tags of a thread that were never set by us. */
-#define GP_PYTHON_UNTAGGED UINT32_MAX
-
 /* The functions that take the lock, and the modules whose calls of them we see. */
 struct gp_python_lock
 {

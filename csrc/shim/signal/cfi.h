@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "shim/modules/modules.h"
-#include "shim/signal/unwind.h"
+#include "shim/base/thread_state.h"
+#include "shim/signal/module_lookup.h"
 
 #if defined(__x86_64__)
 #include "shim/signal/arch_x86_64.h"

@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 
 enum
 {

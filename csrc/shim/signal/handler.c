@@ -6,17 +6,20 @@
  * sampler.c.
  */
 #define _GNU_SOURCE
+#include "shim/signal/handler.h"
+
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "shared/raw_syscall.h"
-#include "shim/labels/label.h"
-#include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 #include "shim/signal/ring.h"
-#include "shim/threads/sampler.h"
 #include "shim/signal/unwind_regs.h"
+
+uint64_t g_interval_ns;
+bool g_events_may_rest;
 
 enum
 {

@@ -4,7 +4,7 @@
  * Context: signal.
  */
 #define _GNU_SOURCE
-#include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 
 int (*_Atomic g_modules_find_object) (void *, struct gp_loader_object *);
 struct gp_snapshot *_Atomic g_modules_snapshot;

@@ -10,17 +10,7 @@
 #define GP_UNWIND_H
 
 #include <stdint.h>
-#include "shared/abi.h"
-
-/* A frame that called into us and what its registers are once we return: where a label begins, or a thread's function
- * was called from. */
-struct gp_boundary
-{
-  uintptr_t pc; /* return address */
-  uintptr_t sp; /* frames run for the label have a CFA at or below it */
-  uintptr_t bp;
-  uint32_t label; /* 0: none, a mere place to resume at */
-};
+#include "shim/base/thread_state.h"
 
 /* Where the thread was interrupted. */
 struct gp_regs
@@ -28,13 +18,6 @@ struct gp_regs
   uintptr_t pc, sp, bp;
   uintptr_t lr;        /* aarch64 only */
   const void *context; /* the handler's ucontext_t: all other registers. NULL: not known */
-};
-
-/* Memory that may be read as the thread's stack: mapped down to lo, or growing on demand. */
-struct gp_stack
-{
-  uintptr_t lo, hi;
-  uintptr_t alt_lo, alt_hi; /* its alternate signal stack; 0: none */
 };
 
 struct gp_walk_result

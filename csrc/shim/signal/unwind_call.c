@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/unwind_call.h"
+#include "shim/signal/cfi.h"
 
 enum
 {

@@ -6,7 +6,7 @@
 #ifndef GP_UNWIND_CALL_H
 #define GP_UNWIND_CALL_H
 
-#include "shim/signal/cfi.h"
+#include "shim/signal/module_lookup.h"
 
 /* How one frame can have come to call another. */
 enum gp_link

@@ -11,11 +11,10 @@
 #include "shim/labels/account.h"
 #include "shim/base/gst_api.h"
 #include "shim/redirect/redirect.h"
-#include "shim/labels/label.h"
+#include "shim/threads/signal_watch.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names.h"
 #include "shim/python/python_tags.h"
-#include "shim/threads/sampler.h"
 #include "shim/home/spawn.h"
 #include "shim/stop/stop.h"
 #include "shim/threads/thread.h"
@@ -70,7 +69,7 @@ close_window (bool names)
   uint32_t wanted =
       gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
   bool asked = wanted != g_segment->close_done;
-  gp_sampler_check (names || asked);
+  gp_signal_watch (names || asked);
   gp_threads_publish (names || asked);
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store (&g_segment->close_mono_ns, gp_clock_ns (CLOCK_MONOTONIC));

@@ -24,7 +24,8 @@
 #include "shim/base/gst_api.h"
 #include "shim/redirect/redirect.h"
 #include "shared/raw_syscall.h"
-#include "shim/threads/sampler.h"
+#include "shim/signal/handler.h"
+#include "shim/threads/tick_signal.h"
 #include "shim/base/settings.h"
 #include "shim/threads/thread.h"
 
@@ -231,5 +232,5 @@ gp_stop_profiling (void)
 {
   atomic_store (&g_active, false);
   gp_threads_disarm ();
-  gp_sampler_stop ();
+  gp_signal_give_back ();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sampler.c: chooses the clock; arms and disarms threads. The choice of the signal is sampler_signal.c.
+/* sampler.c: chooses the clock; arms and disarms threads. The choice of the signal is tick_signal.c.
  *
  * Context: lifecycle and poller. The signal half is handler.c.
  */
@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "shared/raw_syscall.h"
+#include "shim/signal/handler.h"
+#include "shim/threads/tick_signal.h"
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -29,8 +31,6 @@ enum
   WAKE_NS = 50000000 /* a shorter time says nothing of how much of it a thread works */
 };
 
-uint64_t g_interval_ns;
-bool g_events_may_rest;
 static bool g_quiet; /* nobody is armed from now on; under the registry lock */
 
 /* A random first period: short threads get their share of ticks, and threads do not tick in step. */
@@ -76,6 +76,18 @@ move_up (int fd)
   return high;
 }
 
+/* Sets the thread's event; false: the number is beyond what we keep. */
+static bool
+set_event (struct gp_thread *thread, int fd)
+{
+  if (fd >= GP_PERF_FDS)
+    return false;
+  thread->perf_fd = fd;
+  if (fd >= 0)
+    gp_store (&g_perf_slots[fd], (uint16_t) (gp_thread_slot (thread) + 1));
+  return true;
+}
+
 static bool
 arm_perf (struct gp_thread *thread)
 {
@@ -84,11 +96,11 @@ arm_perf (struct gp_thread *thread)
   if (fd < 0)
     return false;
   struct f_owner_ex owner = { .type = F_OWNER_TID, .pid = thread->tid };
-  if (!gp_thread_set_perf_fd (thread, fd) || gp_syscall (SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0
+  if (!set_event (thread, fd) || gp_syscall (SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0
       || gp_syscall (SYS_fcntl, fd, F_SETSIG, (int) g_segment->signal) < 0
       || gp_syscall (SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0
       || gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0) < 0) {
-    gp_thread_set_perf_fd (thread, -1);
+    set_event (thread, -1);
     gp_syscall (SYS_close, fd);
     return false;
   }
@@ -150,7 +162,7 @@ gp_sampler_disarm (struct gp_thread *thread)
   if (thread->perf_fd >= 0) {
     int fd = thread->perf_fd;
     bool has_event = gp_thread_has_event (thread);
-    gp_thread_set_perf_fd (thread, -1);
+    set_event (thread, -1);
     /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
      * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
     if (has_event && gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
@@ -170,7 +182,7 @@ gp_sampler_renew (struct gp_thread *thread)
       || (gp_thread_has_event (thread) && gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
     return;
   /* The number is the host's now, or another thread's. */
-  gp_thread_set_perf_fd (thread, -1);
+  set_event (thread, -1);
   arm_perf (thread);
 }
 

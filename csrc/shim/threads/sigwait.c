@@ -12,7 +12,8 @@
 #include "shim/threads/sigwait.h"
 
 #include <errno.h>
-#include "shim/threads/sampler.h"
+#include "shim/signal/handler.h"
+#include "shim/threads/tick_signal.h"
 
 int (*g_real_sigwait) (const sigset_t *, int *);
 int (*g_real_sigwaitinfo) (const sigset_t *, siginfo_t *);

@@ -22,6 +22,7 @@
 #include "shim/labels/label.h"
 #include "shim/python/python_tags.h"
 #include "shim/threads/sampler.h"
+#include "shim/labels/account.h"
 
 #define ENDING ((struct gp_thread *) 1)
 #define DESTRUCTOR_ROUNDS 3 /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */

@@ -13,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "shared/raw_syscall.h"
-#include "shim/labels/label.h"
+#include "shim/labels/account.h"
+#include "shim/labels/label_rows.h"
 #include "shim/threads/sampler.h"
 #include "shim/threads/thread.h"
 

@@ -11,9 +11,9 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <time.h>
-#include "shim/python/python_tags.h"
 #include "shim/threads/sampler.h"
 #include "shim/threads/thread.h"
+#include "shim/labels/account.h"
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -32,17 +32,6 @@ static struct gp_ended g_ended[GP_THREADS]; /* by thread id */
 static uint32_t g_slots_live;               /* threads alive */
 static char *g_spare_rooms;                 /* a list; NULL: none */
 static uint32_t g_rooms_spare;
-
-bool
-gp_thread_set_perf_fd (struct gp_thread *thread, int fd)
-{
-  if (fd >= GP_PERF_FDS)
-    return false;
-  thread->perf_fd = fd;
-  if (fd >= 0)
-    gp_store (&g_perf_slots[fd], (uint16_t) (gp_thread_slot (thread) + 1));
-  return true;
-}
 
 static size_t
 signal_stack_bytes (void)

@@ -29,6 +29,7 @@
 #include "shared/row_table.h"
 #include "shim/threads/thread.h"
 #include "shim/calls/trampoline.h"
+#include "shim/signal/handler.h"
 #include "../unwind/check.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)

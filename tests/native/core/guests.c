@@ -16,6 +16,7 @@
 #include "core.h"
 #include "shim/base/gst_api.h"
 #include "shim/stop/stop.h"
+#include "shim/signal/module_lookup.h"
 
 enum
 {

@@ -10,6 +10,9 @@
 #include <ucontext.h>
 #include "core.h"
 #include "shim/threads/sigwait.h"
+#include "shim/signal/handler.h"
+#include "shim/threads/signal_watch.h"
+#include "shim/threads/tick_signal.h"
 
 enum
 {
@@ -362,7 +365,7 @@ TEST (a_tick_that_is_pending_at_the_stop_does_not_end_the_host)
   burn (100000000);
   CHECK (is_pending ());
   gp_threads_disarm ();
-  gp_sampler_stop ();
+  gp_signal_give_back ();
   CHECK (!is_pending ());
   set_blocked (SIG_UNBLOCK);
   burn (50000000);
@@ -377,7 +380,7 @@ TEST (a_host_that_resets_all_signals_is_not_ended_by_the_next_tick)
   set_blocked (SIG_BLOCK);
   signal (SIGRTMIN, SIG_DFL);
   burn (20000000);
-  gp_sampler_check (false);
+  gp_signal_watch (false);
   set_blocked (SIG_UNBLOCK);
   uint64_t before = counter (GP_COUNTER_SAMPLES);
   burn (100000000);
@@ -410,7 +413,7 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   burn (20000000);
   struct sigaction ours, host = { .sa_handler = on_host_signal };
   sigaction (SIGURG, &host, &ours);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   CHECK_EQUAL (g_segment->signal, SIGWINCH);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
   g_host_signals = 0; /* those on the way until then */
@@ -420,9 +423,9 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - by_urg, fewest_records (100000000), 200);
   /* And the other one. */
   sigaction (SIGWINCH, &host, &ours);
-  gp_sampler_check (false);
+  gp_signal_watch (false);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 1);
   g_host_signals = 0;
   burn (100000000);
@@ -430,7 +433,7 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   /* It gives it back: samples come again. */
   sigaction ((int) g_segment->signal, &ours, NULL);
   uint64_t before = counter (GP_COUNTER_SAMPLES);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   burn (100000000);
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - before, fewest_records (100000000), 200);
 }
@@ -442,7 +445,7 @@ TEST (after_the_stop_the_signal_is_as_it_was)
   burn (20000000);
   atomic_store (&g_active, false);
   gp_threads_disarm ();
-  gp_sampler_stop ();
+  gp_signal_give_back ();
   struct sigaction now;
   sigaction (SIGURG, NULL, &now);
   CHECK (now.sa_handler == SIG_IGN);
@@ -492,7 +495,7 @@ TEST (a_wait_is_not_told_of_a_tick_that_bears_the_signal_of_before)
   sigset_t ticks;
   leave_a_tick_pending (&ticks);
   host_takes (SIGURG);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   CHECK_EQUAL (g_segment->signal, SIGWINCH);
   check_that_no_wait_is_told (&ticks);
 }
@@ -512,7 +515,7 @@ TEST (a_new_thread_keeps_a_signal_blocked_that_the_host_has_taken)
   pthread_sigmask (SIG_SETMASK, &all, &before);
   host_takes (SIGURG);
   host_takes (SIGWINCH);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   pthread_t id;
   host_create (&id, NULL, say_mask, &of_thread);
   pthread_join (id, NULL);
@@ -528,12 +531,12 @@ TEST (after_the_stop_a_signal_that_came_back_is_as_it_was)
   struct sigaction ours, now, host = { .sa_handler = on_host_signal };
   host_takes (SIGWINCH);
   sigaction (SIGURG, &host, &ours);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 1);
   sigaction (SIGURG, &ours, NULL);
-  gp_sampler_check (true);
+  gp_signal_watch (true);
   gp_threads_disarm ();
-  gp_sampler_stop ();
+  gp_signal_give_back ();
   sigaction (SIGURG, NULL, &now);
   CHECK (now.sa_handler == SIG_IGN);
 }

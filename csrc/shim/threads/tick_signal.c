@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* sampler_signal.c: takes a signal for the ticks, looks whether it still is ours, gives it back.
+/* tick_signal.c: takes a signal for the ticks, looks whether it still is ours, gives it back.
  *
  * Context: lifecycle and poller.
  */
 #define _GNU_SOURCE
+#include "shim/threads/tick_signal.h"
+
+#include <signal.h>
 #include <string.h>
-#include "shim/threads/sampler.h"
+#include "shim/signal/handler.h"
 
 _Atomic uint64_t g_tick_signals;
 _Atomic bool g_yields;
@@ -49,7 +52,7 @@ take_signal (int number)
 }
 
 bool
-gp_sampler_host_takes_all (void)
+gp_signal_host_takes_all (void)
 {
   static const int asked[] = { SIGURG, SIGWINCH, SIGCHLD, SIGIO };
   struct sigaction first, other;
@@ -74,7 +77,7 @@ gp_signal_take (void)
    * it. Other hosts may, without a handler. */
   const int candidates[] = { SIGURG, SIGWINCH, SIGRTMIN };
   for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
-    if ((gp_signal_is_harmless (candidates[i]) || gp_sampler_host_takes_all ()) && take_signal (candidates[i])) {
+    if ((gp_signal_is_harmless (candidates[i]) || gp_signal_host_takes_all ()) && take_signal (candidates[i])) {
       gp_store (&g_segment->signal, (uint32_t) candidates[i]);
       return true;
     }
@@ -88,7 +91,7 @@ handler_stands (struct sigaction *now)
 }
 
 void
-gp_sampler_stop (void)
+gp_signal_give_back (void)
 {
   struct sigaction now, ignored;
   int number = (int) g_segment->signal;
@@ -101,31 +104,17 @@ gp_sampler_stop (void)
   sigaction (number, &g_previous_action, NULL);
 }
 
-void
-gp_sampler_check (bool window)
+bool
+gp_signal_is_ours (bool *is_hosts)
 {
   struct sigaction now;
-  if (g_segment->signal == 0)
-    return;
-  bool stands = handler_stands (&now), yield = !stands && !is_free (&now);
-  if (yield && !g_yields) {
-    gp_threads_disarm ();
-    atomic_store (&g_yields, true);
-  }
-  /* What stands is the host's; another signal may still be free. */
-  if (yield && gp_signal_take ()) {
-    if (!gp_signal_is_harmless ((int) g_segment->signal))
-      gp_store (&g_segment->clock, GP_CLOCK_TIMER);
-    stands = true;
-    yield = false;
-  }
-  /* Given back by a host that resets all there are: the next tick would end it. */
-  if (!stands && !yield && !gp_signal_is_harmless ((int) g_segment->signal))
-    stands = take_signal ((int) g_segment->signal);
-  if (window && !stands)
-    gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  if (!yield && g_yields) {
-    gp_threads_arm ();
-    atomic_store (&g_yields, false);
-  }
+  bool ours = handler_stands (&now);
+  *is_hosts = !ours && !is_free (&now);
+  return ours;
+}
+
+bool
+gp_signal_take_again (void)
+{
+  return take_signal ((int) g_segment->signal);
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* reader_internal.h: what the reader's files share. The shim writes meanwhile, and no value of its is trusted.
+ *
+ * Context: agent. MT-Safe
+ */
+#ifndef GP_READER_INTERNAL_H
+#define GP_READER_INTERNAL_H
+
+#include <stdint.h>
+#include "shared/atomics.h"
+
+static inline uint32_t
+bounded (uint32_t value, uint32_t limit)
+{
+  return value < limit ? value : limit;
+}
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* thread_state.h: what we keep for each thread of the host, and look-ups in it that change nothing.
+ *
+ * One struct gp_thread a thread, out of one fixed array; its index is the thread's slot in the segment. A thread finds
+ * its own through one initial-exec TLS pointer (a plugin loaded late has little static TLS). Who attaches and ends
+ * threads: threads/thread.h. The registry lock orders that; hooks and handler never take it.
+ *
+ * Context: said at each function; most are for every context.
+ */
+#ifndef GP_THREAD_STATE_H
+#define GP_THREAD_STATE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "shared/row_table.h"
+#include "shim/base/segment.h"
+
+/* A frame that called into us and what its registers are once we return: where a label begins, or a thread's function
+ * was called from. */
+struct gp_boundary
+{
+  uintptr_t pc; /* return address */
+  uintptr_t sp; /* frames run for the label have a CFA at or below it */
+  uintptr_t bp;
+  uint32_t label; /* 0: none, a mere place to resume at */
+};
+
+/* Memory that may be read as the thread's stack: mapped down to lo, or growing on demand. */
+struct gp_stack
+{
+  uintptr_t lo, hi;
+  uintptr_t alt_lo, alt_hi; /* its alternate signal stack; 0: none */
+};
+
+enum
+{
+  GP_FIRST_TABLE_LOG2 = 6,
+  GP_FIRST_TABLE = 1 << GP_FIRST_TABLE_LOG2,
+  GP_SLAB_TALLIES = 63 /* a slab is a page */
+};
+
+/* One account of this thread, and what of it rests on the cycle counter alone. */
+struct gp_tally
+{
+  uint32_t label;           /* 0: free. It has a reference from here */
+  uint32_t trust;           /* entries that may pass before one is checked by the clock at both ends */
+  uint32_t patience;        /* what trust starts from; doubled by each check that found no sleep */
+  uint32_t calm_wanted;     /* checks without sleep still wanted before trust is given */
+  uint64_t estimate_cycles; /* not in the account yet; read by the poller */
+  struct gp_account
+      *account;          /* in the segment; NULL: no row was free, the label's overflow takes it. Read by the poller */
+  struct gp_tally *next; /* with an estimate, or free */
+  uint32_t marked;       /* the last sweep that found it in use */
+};
+
+/* Where a thread's tallies lie. Not malloc: that may be anything in a host, with locks that its threads hold when they
+ * come by our hooks, and a leak checker of the host's would take the tallies for lost. */
+struct gp_slab
+{
+  struct gp_slab *next;
+  uint32_t used; /* tallies at the front that were ever in use */
+  struct gp_tally tallies[GP_SLAB_TALLIES];
+};
+
+struct gp_meter
+{
+  /* owned by the thread */
+  uint64_t cycles;            /* at the last switch */
+  uint64_t unread_cycles;     /* since the clock was last read */
+  uint32_t calm_reads;        /* of the clock, one after the other, that found no sleep and no preemption */
+  bool is_checked;            /* the clock was read when the open stretch began, and will be at its end */
+  struct gp_tally *estimated; /* tallies with an estimate */
+  struct gp_tally **table;    /* by label, open addressing, at most half full */
+  uint32_t table_shift;       /* it has 1 << (32 - table_shift) places */
+  uint32_t tallies;           /* in the table */
+  uint32_t sweep_at;          /* with so many, those of elements that are gone are looked for */
+  uint32_t sweeps;
+  struct gp_tally *free;
+  struct gp_slab *slabs;   /* the poller reads them, under the registry lock */
+  struct gp_tally nowhere; /* out of memory at the thread's birth: its time goes unaccounted, into [unseen] */
+  /* written by the thread between two raises of sequence (odd: in between); read by the poller */
+  uint32_t sequence;
+  uint64_t cpu_ns; /* the thread's clock when it was last read */
+  struct gp_tally *current;
+  /* the poller's */
+  uint64_t looked_ns; /* the thread's clock at its last whole look; 0: none */
+};
+
+enum
+{
+  GP_MAX_FRAMES = 8192, /* of one stack; what is deeper is truncated and counted */
+  GP_FIRST_ENTRIES = 32,
+  GP_PAD_SETS_LOG2 = 7,
+  GP_MORE_PAD_SETS_LOG2 = 12,
+  GP_PAD_WAYS = 4,
+  GP_PERF_FDS = 65536,         /* descriptors beyond it get a timer instead */
+  GP_UNWIND_STACK_BYTES = 4096 /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
+};
+
+/* What a pad's own or peer element is labelled; valid in one generation of the pad (elements.h), on any thread. */
+struct gp_pad_cache
+{
+  uintptr_t key; /* the pad's address; low bits: enum gp_pad_side */
+  uint32_t generation;
+  uint32_t label;
+};
+
+/* Pads whose addresses meet here, latest first; one cache line. */
+struct gp_pad_set
+{
+  struct gp_pad_cache ways[GP_PAD_WAYS];
+} __attribute__ ((aligned (64)));
+
+/* python_label of a thread that never had tags. */
+#define GP_PYTHON_UNTAGGED UINT32_MAX
+
+struct gp_thread
+{
+  /* owned by the thread, read by its own handler */
+  struct gp_boundary *entries;
+  uint32_t depth;
+  uint32_t capacity;
+  uint32_t base;
+  bool task;          /* runs a GStreamer task whose element is not known yet */
+  _Atomic bool ready; /* false: half built or ending; the handler gives up */
+  bool in_handler;
+  /* of other threads' work, each explained in the file it names */
+  bool renders;               /* a software renderer's worker: renderers.c */
+  const void *work_mutex;     /* of its queue; NULL: not known */
+  const void *work_condition; /* likewise */
+  uint32_t in_construction;   /* of the element that the thread is making; 0: none; construction.c */
+  uint32_t born_in;           /* in the construction of whose element, while that is not known; 0: none */
+  /* its latest push of an event over a pad without an element of its own, while it lasts; probes.c */
+  const void *probed_pad; /* NULL: none; never followed */
+  uint32_t probed_label;  /* who pushes */
+  /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
+  const void *unlinked_pad; /* NULL: none; never followed */
+  struct gp_boundary unlinked_push;
+  uint32_t python_label; /* whose tags pyroscope-io has for it, and that label's serial; python_tags.c */
+  uint32_t python_serial;
+  bool first_tick;              /* the perf event still has its random first period */
+  _Atomic bool event_rests;     /* the timer sees user code as well; handler.c, and the poller ends it */
+  uint32_t calm_ticks;          /* samples since the thread last slept */
+  long sleeps;                  /* how often it has slept, at the last sample */
+  struct gp_boundary root;      /* the frame that called the thread's function; sp 0: not known */
+  struct gp_stack stack;        /* lo 0: not known */
+  struct gp_stack signal_stack; /* ours; lo 0: the thread had one of its own */
+  uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
+  struct gp_boundary *first_entries;
+  struct gp_pad_set *more_pads; /* NULL: none had to be moved there yet */
+  /* in the thread's room, with frames, signal_stack and first_entries */
+  struct gp_slab *first_slab;
+  struct gp_tally **first_table; /* GP_FIRST_TABLE of them */
+  struct gp_pad_set *pads;       /* 1 << GP_PAD_SETS_LOG2 of them */
+  /* owned by the thread, closed by the poller: account.h */
+  struct gp_meter meter;
+  /* under the registry lock */
+  pid_t tid; /* 0: the slot is free */
+  clockid_t cpu_clock;
+  int perf_fd;                   /* -1: none */
+  int timer;                     /* kernel timer id, -1: none */
+  int exit_rounds;               /* rounds of key destructors seen */
+  uint64_t rest_ns, rest_cpu_ns; /* when its event was last seen to rest, and its CPU time then */
+  uint32_t seen;                 /* the poller's last pass that met it */
+  /* by thread id */
+  int32_t next_of_id; /* slot, -1: none */
+  bool has_id;        /* it is in a list of these */
+};
+
+/* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */
+extern GP_INTERNAL struct gp_thread *g_threads;
+/* Slot + 1 by descriptor of its perf event; written under the registry lock, read by handlers. */
+extern GP_INTERNAL uint16_t *g_perf_slots;
+
+/* MT-Safe | AS-Safe, these three. NULL: not ours. */
+static inline uint32_t
+gp_thread_slot (const struct gp_thread *thread)
+{
+  return (uint32_t) (thread - g_threads);
+}
+
+static inline struct gp_thread *
+gp_thread_from_cookie (const void *cookie)
+{
+  uintptr_t offset = (uintptr_t) cookie - (uintptr_t) g_threads;
+  if (offset >= GP_THREADS * sizeof (struct gp_thread) || offset % sizeof (struct gp_thread) != 0)
+    return NULL;
+  return &g_threads[offset / sizeof (struct gp_thread)];
+}
+
+static inline struct gp_thread *
+gp_thread_from_perf_fd (int fd)
+{
+  uint16_t slot = fd >= 0 && fd < GP_PERF_FDS ? gp_load (&g_perf_slots[fd]) : 0;
+  return slot != 0 ? &g_threads[slot - 1] : NULL;
+}
+
+/* Whether the event at the descriptor is still the thread's own: a host that closes all descriptors frees the numbers
+ * of ours, and another thread's event may have got it since. MT-Safe | AS-Safe */
+static inline bool
+gp_thread_has_event (const struct gp_thread *thread)
+{
+  return thread->perf_fd >= 0 && gp_thread_from_perf_fd (thread->perf_fd) == thread;
+}
+
+extern GP_INTERNAL __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
+
+/* The calling thread's state; made now where it has none. NULL: no slot was free, or the thread is ending.
+ * MT-Safe | AS-Unsafe lock heap (first call on a thread) */
+GP_INTERNAL struct gp_thread *gp_thread_attach_self (void);
+
+static inline struct gp_thread *
+gp_thread_current (void)
+{
+  struct gp_thread *thread = t_thread;
+  if (__builtin_expect (thread == NULL, 0))
+    return gp_thread_attach_self ();
+  return __builtin_expect ((uintptr_t) thread == 1, 0) ? NULL : thread;
+}
+
+/* The same where it has one already; else NULL. MT-Safe | AS-Safe */
+static inline struct gp_thread *
+gp_thread_known (void)
+{
+  struct gp_thread *thread = t_thread;
+  return (uintptr_t) thread <= 1 ? NULL : thread;
+}
+
+/* Orders attach, detach and the poller. Never taken by hooks on their steady path, nor by the handler. */
+extern GP_INTERNAL pthread_mutex_t g_registry;
+
+/* The label in force at stack pointer sp. Entries below sp are dead and passed over. MT-Safe | AS-Safe */
+static inline uint32_t
+gp_label_current (const struct gp_thread *thread, uintptr_t sp)
+{
+  for (uint32_t i = thread->depth; i > 0; i--)
+    if (thread->entries[i - 1].sp >= sp)
+      return thread->entries[i - 1].label;
+  return thread->base;
+}
+
+/* The slots in use: those of threads alive, and of ended ones that the agent has not read yet. Begin with 0; GP_NO_ROW
+ * behind the last. MT-Safe | AS-Safe */
+static inline uint32_t
+gp_thread_next (uint32_t slot)
+{
+  return gp_row_next (GP_THREAD_TABLE (g_segment), GP_THREAD_WORDS, slot);
+}
+
+#endif
