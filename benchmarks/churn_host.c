@@ -12,7 +12,6 @@
  * Context: target of bench_churn.py, tests/integration/test_churn.py and tests/soak; knows nothing of the profiler.
  */
 #include "churn.h"
-#include "shim/base/thread_state.h"
 
 static gint g_sessions, g_elements = 62, g_buffers = 10, g_namesakes, g_mark, g_threads, g_batch = 20, g_alive,
                         g_outside;

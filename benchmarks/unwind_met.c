@@ -27,6 +27,7 @@
 #define HAS_LIBUNWIND 1
 #endif
 #include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 #include "shim/base/segment.h"
 #include "shim/signal/unwind_regs.h"
 

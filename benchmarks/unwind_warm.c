@@ -15,6 +15,7 @@
 #define HAS_LIBUNWIND 1
 #endif
 #include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 #include "walks.h"
 
 enum

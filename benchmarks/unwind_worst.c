@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 #include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 #include "walks.h"
 
 enum

@@ -50,9 +50,9 @@ _PASSING_ON: Final = frozenset(
         "gp_pool_new",
         "gp_pool_new_full",
         "gp_pool_push",
-        "gp_pthread_create",
         "gp_python_ensure",
         "gp_python_restore",
+        "gp_trampoline_create",
     }
 )
 

@@ -67,7 +67,8 @@ gp_reader_take_accounts (struct gp_segment *segment, uint64_t *told, int ended_o
   uint32_t count = 0, at = next_account (segment, *from);
   for (; at != GP_NO_ROW && count < cap; at = next_account (segment, at + 1)) {
     struct gp_account_row *row = &rows[count];
-    if ((ended_only && gp_load_acquire (&segment->accounts[at].state) != GP_SLOT_ENDED) || !read_account (segment, at, row))
+    if ((ended_only && gp_load_acquire (&segment->accounts[at].state) != GP_SLOT_ENDED)
+        || !read_account (segment, at, row))
       continue;
     /* A total may step back a little when its thread corrects an estimate: nothing is new then. */
     uint64_t total_ns = row->ns;

@@ -32,7 +32,8 @@ HERE = Path(__file__).parent
 CORE = HERE / "core"
 # What the host's threads run: whole rooms of csrc/shim/, and files of rooms that have a part of the poller's besides.
 ON_THREADS_OF_THE_HOST = (
-    *("labels", "threads", "calls"),
+    *("labels", "calls"),
+    *("threads/sampler.c", "threads/sigwait.c", "threads/thread.c", "threads/thread_slots.c"),
     *("redirect/redirect_elf.c", "redirect/redirect_slot.c", "redirect/redirect_walk.c"),
     *("names/names.c", "names/names_orc.c", "python/python_tags.c", "python/python_ids.c"),
 )

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.native
 
 HERE = Path(__file__).parent / "symbolizer"
 CSRC = Path(__file__).parents[2] / "csrc"
+SYMBOLIZER = [CSRC / "agent" / "elf_file.c", *sorted((CSRC / "agent").glob("symbolizer*.c"))]
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes", "-Werror")
 
 
@@ -84,7 +85,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     sh(
         os.environ.get("CC", "gcc"), "-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all", *WARNINGS, f'-DGP_DEBUG_ROOT="{debug_root}"', f"-I{CSRC}",
-        HERE / "lookup.c", *sorted((CSRC / "agent").glob("symbolizer*.c")), "-o", folder / "lookup",
+        HERE / "lookup.c", *SYMBOLIZER, "-o", folder / "lookup",
         "-ldw", "-lelf",
     )  # fmt: skip
     return Bench(folder, debug_root)

@@ -90,7 +90,7 @@ def test_shim_sources_are_all_but_the_agent_side():
     assert not names & {
         "reader.c",
         "reader_control.c",
-        "symbolizer.c",
+        "elf_file.c",
         "symbolizer_dwarf.c",
         "embedding.c",
     }

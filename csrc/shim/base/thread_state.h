@@ -209,16 +209,18 @@ gp_thread_has_event (const struct gp_thread *thread)
 
 extern GP_INTERNAL __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
+/* Makes the state of a thread that has none; threads/thread.c sets it before g_active. NULL: no slot was free.
+ * MT-Safe | AS-Unsafe lock heap */
+extern GP_INTERNAL struct gp_thread *(*g_thread_attach_self) (void);
+
 /* The calling thread's state; made now where it has none. NULL: no slot was free, or the thread is ending.
  * MT-Safe | AS-Unsafe lock heap (first call on a thread) */
-GP_INTERNAL struct gp_thread *gp_thread_attach_self (void);
-
 static inline struct gp_thread *
 gp_thread_current (void)
 {
   struct gp_thread *thread = t_thread;
   if (__builtin_expect (thread == NULL, 0))
-    return gp_thread_attach_self ();
+    return g_thread_attach_self ();
   return __builtin_expect ((uintptr_t) thread == 1, 0) ? NULL : thread;
 }
 

@@ -10,6 +10,8 @@
  * Context: lifecycle, on the host's threads. Constructors run within and may come here again.
  */
 #define _GNU_SOURCE
+#include "shim/calls/dlopen.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <string.h>

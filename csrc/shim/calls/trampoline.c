@@ -6,35 +6,17 @@
 #define _GNU_SOURCE
 #include "shim/calls/trampoline.h"
 
-#include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include "shim/labels/construction.h"
-#include "shim/labels/contexts.h"
-#include "shim/labels/hooks.h"
 #include "shim/redirect/redirect.h"
 #include "shim/labels/label.h"
-#include "shim/labels/loading.h"
-#include "shim/names/names.h"
-#include "shim/labels/pools.h"
-#include "shim/labels/probes.h"
 #include "shim/python/python_tags.h"
-#include "shim/labels/renderers.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/tick_signal.h"
-#include "shim/threads/sigwait.h"
 
-enum
-{
-  /* What glibc gives where nobody has limited it. A host may limit its threads' to less than libdw needs, or Python, or
-   * its own log functions, which our poller calls. */
-  OWN_STACK_BYTES = 8 << 20
-};
-
-static int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
+int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
 struct birth
 {
@@ -123,111 +105,14 @@ create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), v
   return error;
 }
 
-static int
-gp_pthread_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+int
+gp_trampoline_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
 {
   return create (id, attr, function, argument, false);
 }
 
-static int
-create_renderer (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
+int
+gp_trampoline_create_renderer (pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument)
 {
   return create (id, attr, function, argument, true);
-}
-
-void
-gp_workers_init (void)
-{
-  static const struct gp_redirect imports[] = {
-    { "pthread_create", (void *) create_renderer, (void **) &g_real_pthread_create, g_renderers },
-    { "pthread_cond_wait", (void *) gp_renderers_wait, (void **) &g_renderers_real.wait, g_renderers },
-    { "pthread_cond_signal", (void *) gp_renderers_signal, (void **) &g_renderers_real.signal, g_renderers },
-    { "pthread_cond_broadcast", (void *) gp_renderers_broadcast, (void **) &g_renderers_real.broadcast, g_renderers },
-    { "pthread_mutex_lock", (void *) gp_renderers_lock, (void **) &g_renderers_real.lock, g_renderers },
-    { "pthread_create", (void *) gp_pthread_create, (void **) &g_real_pthread_create, NULL },
-    { "g_main_context_invoke", (void *) gp_context_invoke, (void **) &g_real_context_invoke, g_context_callers },
-    { "g_main_context_invoke_full", (void *) gp_context_invoke_full, (void **) &g_real_context_invoke_full,
-        g_context_callers },
-    { "g_module_open", (void *) gp_loading_open, (void **) &g_loading_real.open, g_libgstreamer },
-    { "g_module_close", (void *) gp_loading_close, (void **) &g_loading_real.close, g_libgstreamer },
-    { "sigaction", (void *) gp_loading_trap, (void **) &g_loading_real.trap, g_libgstreamer },
-    { "g_object_new_with_properties", (void *) gp_loading_new, (void **) &g_loading_real.new, g_libgstreamer },
-    { "poll", (void *) gp_construction_poll, (void **) &g_construction_real.poll, g_libglib },
-    { "ppoll", (void *) gp_construction_ppoll, (void **) &g_construction_real.ppoll, g_libglib },
-    { "g_hook_list_marshal", (void *) gp_probes_run, (void **) &g_real_run_probes, g_libgstreamer },
-    { "g_thread_pool_new", (void *) gp_pool_new, (void **) &g_real_pool_new, NULL },
-    { "g_thread_pool_new_full", (void *) gp_pool_new_full, (void **) &g_real_pool_new_full, NULL },
-    { "g_thread_pool_push", (void *) gp_pool_push, (void **) &g_real_pool_push, NULL },
-    { "g_thread_pool_free", (void *) gp_pool_free, (void **) &g_real_pool_free, NULL },
-    { "sigwait", (void *) gp_sigwait, (void **) &g_real_sigwait, NULL },
-    { "sigwaitinfo", (void *) gp_sigwaitinfo, (void **) &g_real_sigwaitinfo, NULL },
-    { "sigtimedwait", (void *) gp_sigtimedwait, (void **) &g_real_sigtimedwait, NULL },
-    { "gst_pad_send_event", (void *) gp_hooks_send_event, (void **) &g_hooks_real_send_event, NULL },
-    { "PyGILState_Ensure", (void *) gp_python_ensure, (void **) &g_python_real.ensure, g_python_callers },
-    { "PyEval_RestoreThread", (void *) gp_python_restore, (void **) &g_python_real.restore, g_python_callers },
-    { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
-    { "orc_program_get_name", NULL, (void **) &g_names_orc_get_name, NULL },
-  };
-  _Static_assert (sizeof imports / sizeof imports[0] <= GP_REDIRECTS_MAX, "rows would be left out");
-  gp_redirect_init (imports, sizeof imports / sizeof imports[0]);
-}
-
-struct own_thread
-{
-  void *(*function) (void *);
-  void *argument;
-  char name[GP_COMM];
-};
-
-/* A host with real-time priority would share it with whatever the agent does, and wait for it. */
-static void
-leave_real_time (void)
-{
-  int policy = sched_getscheduler (0) & ~SCHED_RESET_ON_FORK;
-  if (policy == SCHED_FIFO || policy == SCHED_RR)
-    sched_setscheduler (0, SCHED_OTHER, &(struct sched_param) { .sched_priority = 0 });
-}
-
-static void *
-own_main (void *data)
-{
-  struct own_thread own = *(struct own_thread *) data;
-  free (data);
-  leave_real_time ();
-  pthread_setname_np (pthread_self (), own.name);
-  uint32_t label = gp_label_fixed (GP_LABEL_AGENT);
-  struct gp_boundary root = GP_CALLER (label);
-  gp_thread_attach (label, label, &root);
-  void *result = own.function (own.argument);
-  __asm__ volatile (""); /* not a tail call, as in thread_main() */
-  return result;
-}
-
-int
-gp_workers_start_own (void *(*function) (void *), void *argument, const char *name)
-{
-  struct own_thread *own = calloc (1, sizeof *own);
-  if (own == NULL)
-    return ENOMEM;
-  own->function = function;
-  own->argument = argument;
-  strncpy (own->name, name, sizeof own->name - 1);
-  /* The host's signals are for the host's threads; the sampling signal must come through, or we would not see
-   * ourselves. */
-  sigset_t blocked, before;
-  sigfillset (&blocked);
-  if (g_segment->signal != 0)
-    sigdelset (&blocked, (int) g_segment->signal);
-  pthread_sigmask (SIG_SETMASK, &blocked, &before);
-  pthread_t id;
-  pthread_attr_t attr;
-  pthread_attr_init (&attr);
-  pthread_attr_setdetachstate (&attr, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize (&attr, OWN_STACK_BYTES);
-  int error = pthread_create (&id, &attr, own_main, own);
-  pthread_attr_destroy (&attr);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  if (error != 0)
-    free (own);
-  return error;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* trampoline.h: work handed to other threads belongs to whoever handed it over.
+/* trampoline.h: threads of the host begin with us: pthread_create's replacements.
  *
- * Context: lifecycle, on the host's threads (import-slot replacements).
+ * Context: lifecycle, on the host's threads.
  */
 #ifndef GP_TRAMPOLINE_H
 #define GP_TRAMPOLINE_H
@@ -9,12 +9,15 @@
 #include <pthread.h>
 #include "shim/base/segment.h"
 
-/* Redirects the calls that we must see, in every module that is loaded or will be. Call gp_redirect_pass()
- * after it. MT-Unsafe | AS-Unsafe */
-GP_INTERNAL void gp_workers_init (void);
+/* What the replacements stand for; set by the pass over the modules. */
+extern GP_INTERNAL int (*g_real_pthread_create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
-/* Starts a thread of ours: labelled as the agent, all signals blocked but the sampling signal, 8 MiB of stack. Returns
- * an errno or 0. MT-Safe | AS-Unsafe heap */
-GP_INTERNAL int gp_workers_start_own (void *(*function) (void *), void *argument, const char *name);
+/* As pthread_create(3). The thread takes its creator's element along. MT-Safe | AS-Unsafe heap */
+GP_INTERNAL int gp_trampoline_create (
+    pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument);
+
+/* The same for a software renderer's workers, which serve whoever wakes them: labels/renderers.h. */
+GP_INTERNAL int gp_trampoline_create_renderer (
+    pthread_t *id, const pthread_attr_t *attr, void *(*function) (void *), void *argument);
 
 #endif

@@ -17,10 +17,10 @@
 #include <time.h>
 #include "shim/base/gst_api.h"
 #include "shim/home/libpython.h"
-#include "shim/home/spawn.h"
+#include "shim/home/agent_process.h"
 #include "shim/stop/stop.h"
 #include "shim/home/agent_python.h"
-#include "shim/calls/trampoline.h"
+#include "shim/threads/own_thread.h"
 
 enum
 {
@@ -84,9 +84,9 @@ embedded_main (void *unused)
   if ((!begins || !run_embedded (why)) && gp_load (&g_segment->agent_state) == GP_AGENT_NONE
       && gp_load (&g_make_way) == 0) {
     gp_gst_log (GST_LEVEL_WARNING, "the agent cannot be embedded (%s), it gets a process", why);
-    int error = gp_spawn_process ();
+    int error = gp_agent_process_start ();
     if (error != 0)
-      gp_spawn_refuse ("cannot fork: ", strerror (error));
+      gp_agent_refuse ("cannot fork: ", strerror (error));
   }
   /* Without the segment, whose descriptor the host may have closed, it cannot say that it is over. */
   none = GP_AGENT_NONE;
@@ -100,12 +100,6 @@ embedded_main (void *unused)
     g_agent_finalize ();
   gp_segment_signal (&g_way_is_free);
   return NULL;
-}
-
-bool
-gp_embed_makes_way (void)
-{
-  return gp_load (&g_make_way) != 0;
 }
 
 void
@@ -124,7 +118,7 @@ gp_embed_before_dlopen (const char *library)
   if (__atomic_fetch_add (&g_make_way, 1, __ATOMIC_ACQ_REL) == 0)
     gp_say ("the program brings a Python of its own: the agent in it makes way, and nothing more is profiled. Without "
             "GST_PYROSCOPE_AGENT=embedded the agent is beside the program, and goes on");
-  gp_stop ();
+  gp_stop_to_make_way ();
   gp_segment_signal (&g_make_way);
   uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + MAKE_WAY_MS * 1000000ull;
   while (gp_load_acquire (&g_way_is_free) == 0 && gp_clock_ns (CLOCK_MONOTONIC) < end)
@@ -139,9 +133,9 @@ gp_embed (int memory_fd)
   g_segment->agent_pid = 0;
   g_segment->agent_home = GP_HOME_EMBEDDED;
   gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_agent_python.agent);
-  int error = gp_workers_start_own (embedded_main, NULL, "gst-pyro-agent");
+  int error = gp_own_thread_start (embedded_main, NULL, "gst-pyro-agent");
   if (error != 0)
-    gp_spawn_refuse ("no thread: ", strerror (error));
+    gp_agent_refuse ("no thread: ", strerror (error));
   else
     gp_stop_agent_embedded ();
   return error == 0;

@@ -16,7 +16,4 @@ GP_INTERNAL bool gp_embed (int memory_fd);
  * delivers, and is gone when this returns; nothing more is profiled then. Lifecycle. MT-Safe | AS-Unsafe heap */
 GP_INTERNAL void gp_embed_before_dlopen (const char *library);
 
-/* Whether that has happened. MT-Safe | AS-Safe */
-GP_INTERNAL bool gp_embed_makes_way (void);
-
 #endif

@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 #include "shim/modules/modules.h"
-#include "shim/signal/module_lookup.h"
+#include "shim/names/names_formats.h"
+#include "shim/names/names_list.h"
+#include "shim/names/vtable_slots.h"
 
 enum
 {
@@ -40,8 +42,7 @@ struct met_set
 
 static struct met_set g_types;
 static struct met_set g_functions;
-static _Atomic uint32_t g_met;                             /* raised with each new word */
-static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER; /* of the segment's list; a leaf */
+static _Atomic uint32_t g_met; /* raised with each new word */
 
 static size_t
 first_row (uintptr_t word)
@@ -110,19 +111,6 @@ gp_names_meet_element (GstElement *element)
     meet_task (item->data);
   }
   GST (g_mutex_unlock) (&GST_OBJECT_CAST (element)->lock);
-}
-
-void
-gp_names_add (uintptr_t start, uint32_t bytes, const char *text)
-{
-  pthread_mutex_lock (&g_lock);
-  uint32_t count = g_segment->name_count;
-  uint32_t offset = count < GP_NAMES ? gp_strings_add (text) : 0;
-  if (offset != 0) {
-    g_segment->names[count] = (struct gp_name) { start, bytes, offset, gp_modules_generation (), 0 };
-    gp_store_release (&g_segment->name_count, count + 1); /* pairs with the acquire in gp_reader_names() */
-  }
-  pthread_mutex_unlock (&g_lock);
 }
 
 /* The identifier in what GST_DEBUG_FUNCPTR was given, which may hold a cast; NULL: no name, but an address. */

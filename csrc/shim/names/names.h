@@ -20,22 +20,4 @@ GP_INTERNAL void gp_names_meet_pad (GstPad *pad);
  * Poller. MT-Unsafe | AS-Unsafe lock heap */
 GP_INTERNAL void gp_names_refresh (void);
 
-/* A name for the function that begins at start (bytes: 0), or for a range of code in no file. Lifecycle.
- * MT-Safe lock | AS-Unsafe lock */
-GP_INTERNAL void gp_names_add (uintptr_t start, uint32_t bytes, const char *text);
-
-/* vtable_slots.c: the slot at this offset of a class struct, where the slots of the class called type begin at base;
- * NULL where none is known for certain. MT-Safe | AS-Safe */
-GP_INTERNAL const char *gp_names_slot (const char *type, size_t base, size_t offset);
-
-/* names_formats.c: names what packs and unpacks video and audio formats, once their libraries are there. Poller.
- * MT-Unsafe | AS-Unsafe lock */
-GP_INTERNAL void gp_names_formats (void);
-
-/* names_orc.c: the replacement of liborc's function, to be redirected, and another of its functions, both found by the
- * pass over the modules. Lifecycle, on the host's threads. */
-GP_INTERNAL void *gp_names_orc_take_code (void *program);
-extern GP_INTERNAL void *(*g_names_real_orc_take_code) (void *program);
-extern GP_INTERNAL const char *(*g_names_orc_get_name) (void *program);
-
 #endif

@@ -12,7 +12,9 @@
 #include <string.h>
 #include "shim/redirect/redirect.h"
 #include "shim/modules/modules.h"
-#include "shim/names/names.h"
+#include "shim/names/names_formats.h"
+#include "shim/base/gst_api.h"
+#include "shim/names/names_list.h"
 
 enum
 {

@@ -6,7 +6,8 @@
  *
  * Context: lifecycle, on the host's threads, once a kernel.
  */
-#include "shim/names/names.h"
+#include "shim/names/names_orc.h"
+#include "shim/names/names_list.h"
 
 #include <stdio.h>
 #include "shim/modules/modules.h"

@@ -8,7 +8,7 @@
  * Context: poller.
  */
 #include <string.h>
-#include "shim/names/names.h"
+#include "shim/names/vtable_slots.h"
 
 enum
 {

@@ -23,7 +23,7 @@
 #include "shim/python/python_api.h"
 #include "shim/python/python_entered.h"
 #include "shim/stop/stop.h"
-#include "shim/calls/trampoline.h"
+#include "shim/threads/own_thread.h"
 
 enum
 {
@@ -211,7 +211,7 @@ gp_python_poll (void)
   g_state = STATE_RUNS;
   tell_state (GP_PYTHON_ENTERED);
   g_stop_fd = gp_fd_move_up ((int) gp_syscall (SYS_eventfd2, 0, EFD_CLOEXEC));
-  if (g_stop_fd < 0 || gp_workers_start_own (python_main, NULL, "gst-pyro-python") != 0)
+  if (g_stop_fd < 0 || gp_own_thread_start (python_main, NULL, "gst-pyro-python") != 0)
     gp_store (&g_state, STATE_DONE);
 }
 

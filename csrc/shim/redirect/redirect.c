@@ -38,11 +38,7 @@ enum
   GP_FORK_WAIT_MS = 100
 };
 
-_Atomic bool g_redirect_pending;
-_Atomic bool g_redirect_deepbind;
 _Atomic bool g_redirect_at_loader;
-struct gp_redirect g_redirect_rows[GP_ROWS];
-size_t g_redirect_row_count;
 
 static _Atomic int g_passes, g_forks;
 
@@ -136,10 +132,6 @@ after_fork_in_child (void)
 void
 gp_redirect_init (const struct gp_redirect *table, size_t n)
 {
-  g_redirect_rows[g_redirect_row_count++] =
-      (struct gp_redirect) { "dlopen", (void *) gp_redirect_dlopen, &g_real_dlopen, NULL };
-  g_redirect_rows[g_redirect_row_count++] =
-      (struct gp_redirect) { "dlclose", (void *) gp_redirect_dlclose, &g_real_dlclose, NULL };
   for (size_t i = 0; i < n && i < GP_REDIRECTS_MAX; i++)
     g_redirect_rows[g_redirect_row_count++] = table[i];
   pthread_atfork (before_fork, after_fork_in_parent, after_fork_in_child);

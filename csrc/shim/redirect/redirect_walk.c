@@ -21,7 +21,7 @@ static bool
 is_exempt (const struct gp_elf *elf)
 {
   return strcmp (elf->soname, "libc.so.6") == 0 || strncmp (elf->soname, "ld-linux", 8) == 0
-         || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_redirect_pass, 1, PF_X);
+         || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_redirect_walk, 1, PF_X);
 }
 
 static bool
@@ -52,7 +52,7 @@ look_up (struct dl_phdr_info *info, size_t size, void *data)
   struct gp_pass *pass = data;
   struct gp_elf elf;
   pass->modules++;
-  if (!gp_elf_read (info, &elf) || gp_elf_holds (&elf, (uintptr_t) gp_redirect_pass, 1, PF_X))
+  if (!gp_elf_read (info, &elf) || gp_elf_holds (&elf, (uintptr_t) gp_redirect_walk, 1, PF_X))
     return 0;
   for (size_t i = 0; i < g_redirect_row_count; i++) {
     struct gp_definition *definition = &pass->definitions[i];
@@ -104,7 +104,7 @@ enum
   LETTERS = 8
 };
 
-_Static_assert (GP_ROWS <= 64, "a bit for each row");
+_Static_assert (GP_REDIRECTS_MAX <= 64, "a bit for each row");
 
 static unsigned
 letter_of (const char *name)

@@ -10,12 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "shim/redirect/redirect.h"
-
-enum
-{
-  GP_ROWS = GP_REDIRECTS_MAX + 2
-};
+#include "shim/redirect/redirect_rows.h"
 
 /* Who defines a row's name, in the order of the list, which is the order of the global scope for what the program
  * started with. */
@@ -36,7 +31,7 @@ struct gp_pass
   size_t modules; /* listed now */
   size_t index;
   bool libc_seen;
-  struct gp_definition definitions[GP_ROWS];
+  struct gp_definition definitions[GP_REDIRECTS_MAX];
   /* what gp_redirect_settle() holds, or gave up on */
   uintptr_t held_bias, held_dynamic;
   bool held, given_up;
@@ -47,12 +42,12 @@ struct gp_pass
   char *left_name; /* PATH_MAX bytes, or NULL if not wanted */
 };
 
-/* Filled by gp_redirect_init(), immutable afterwards. */
-extern GP_INTERNAL struct gp_redirect g_redirect_rows[GP_ROWS];
-extern GP_INTERNAL size_t g_redirect_row_count;
-
 /* Callback of dl_iterate_phdr, which it ends at the first module: data is a struct gp_pass, and the whole pass is made
  * within. MT-Safe lock (the caller's) | AS-Unsafe */
 GP_INTERNAL int gp_redirect_walk (struct dl_phdr_info *info, size_t size, void *data);
+
+/* Modules in which a slot was redirected, and such slots; for the debug log. MT-Safe | AS-Safe */
+GP_INTERNAL uint32_t gp_redirect_modules (void);
+GP_INTERNAL uint32_t gp_redirect_slots (void);
 
 #endif

@@ -5,6 +5,9 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/cfi.h"
+#include "shim/signal/cfi_expression.h"
+#include "shim/signal/cfi_find.h"
+#include "shim/signal/cfi_program.h"
 #include "shim/signal/cfi_cache.h"
 
 struct gp_cache_line g_cfi_cache[1 << GP_CACHE_BITS];

@@ -4,7 +4,8 @@
  * Context: signal. Bounded by OPERATIONS_MAX; dereferences reach the stack only.
  */
 #define _GNU_SOURCE
-#include "shim/signal/cfi.h"
+#include "shim/signal/cfi_expression.h"
+#include "shim/signal/cfi_bytes.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum

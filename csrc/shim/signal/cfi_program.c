@@ -4,7 +4,8 @@
  * Context: signal. Bounded by PROGRAM_MAX instructions.
  */
 #define _GNU_SOURCE
-#include "shim/signal/cfi.h"
+#include "shim/signal/cfi_program.h"
+#include "shim/signal/cfi_bytes.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum

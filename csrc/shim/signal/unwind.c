@@ -11,6 +11,7 @@
 
 #include "shim/signal/cfi.h"
 #include "shim/signal/unwind_scan.h"
+#include "shim/signal/module_lookup.h"
 
 enum
 {

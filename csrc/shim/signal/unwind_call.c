@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/unwind_call.h"
-#include "shim/signal/cfi.h"
+#include "shim/signal/cfi_find.h"
 
 enum
 {

@@ -14,6 +14,7 @@
 #include "shim/signal/unwind_scan.h"
 
 #include "shim/signal/unwind_call.h"
+#include "shim/signal/cfi.h"
 
 static const uintptr_t HIGHEST_CODE = (uintptr_t) 1 << 48;
 

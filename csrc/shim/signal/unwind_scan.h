@@ -6,7 +6,7 @@
 #ifndef GP_UNWIND_SCAN_H
 #define GP_UNWIND_SCAN_H
 
-#include "shim/signal/cfi.h"
+#include "shim/signal/frame.h"
 
 /* What one sample may spend on all its scans. */
 struct gp_scan_budget

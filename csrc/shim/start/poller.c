@@ -11,14 +11,16 @@
 #include "shim/labels/account.h"
 #include "shim/base/gst_api.h"
 #include "shim/redirect/redirect.h"
+#include "shim/redirect/redirect_walk.h"
 #include "shim/threads/signal_watch.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names.h"
 #include "shim/python/python_tags.h"
-#include "shim/home/spawn.h"
+#include "shim/home/home.h"
 #include "shim/stop/stop.h"
 #include "shim/threads/thread.h"
-#include "shim/calls/trampoline.h"
+#include "shim/home/agent_process.h"
+#include "shim/threads/own_thread.h"
 
 enum
 {
@@ -125,7 +127,7 @@ look_after_agent (void)
   }
   if (agent_is_over ())
     return false;
-  if (gp_spawn_agent_lives () || gp_spawn_elsewhere ())
+  if (gp_agent_process_lives () || gp_home_start_elsewhere ())
     return true;
   say_agent_ended ();
   gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
@@ -170,7 +172,7 @@ poller_main (void *unused)
 {
   (void) unused;
   log_sample_clock ();
-  gp_spawn_agent ();
+  gp_home_start_agent ();
   profile_until_the_end ();
   look_around ();
   gp_python_stop ();
@@ -181,7 +183,7 @@ poller_main (void *unused)
   gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);
   gp_segment_signal (&g_segment->wake);
   gp_stop_closed ();
-  while (!agent_is_over () && gp_spawn_agent_lives ()) {
+  while (!agent_is_over () && gp_agent_process_lives ()) {
     uint32_t state = gp_load_acquire (&g_segment->agent_state);
     pass_log_on ();
     if (!agent_is_over ())
@@ -197,5 +199,5 @@ poller_main (void *unused)
 int
 gp_poller_start (void)
 {
-  return gp_workers_start_own (poller_main, NULL, "gst-pyro");
+  return gp_own_thread_start (poller_main, NULL, "gst-pyro");
 }

@@ -25,9 +25,9 @@
 #include "shim/start/poller.h"
 #include "shim/threads/sampler.h"
 #include "shim/base/settings.h"
-#include "shim/home/spawn.h"
+#include "shim/home/home.h"
 #include "shim/stop/stop.h"
-#include "shim/calls/trampoline.h"
+#include "shim/calls/redirected_calls.h"
 
 enum
 {
@@ -107,7 +107,7 @@ find_home (int memory)
     gp_syscall (SYS_close, memory);
     return false;
   }
-  gp_spawn_prepare (memory);
+  gp_home_prepare (memory);
   return true;
 }
 
@@ -149,8 +149,8 @@ gp_start (GstTracer *tracer, const char *params)
   pthread_atfork (NULL, NULL, in_forked_child);
   gp_modules_refresh ();
   gp_sampler_start (g_segment->sample_rate_hz);
-  gp_thread_attach_self ();
-  gp_workers_init ();
+  gp_thread_current ();
+  gp_redirected_calls_init ();
   atomic_store (&g_active, true);
   gp_hooks_register (tracer);
   gp_redirect_pass ();

@@ -20,7 +20,6 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
-#include "shim/home/embed.h"
 #include "shim/base/gst_api.h"
 #include "shim/redirect/redirect.h"
 #include "shared/raw_syscall.h"
@@ -40,7 +39,7 @@ enum
   LOOK_MS = 10
 };
 
-static _Atomic bool g_ending, g_said_lost, g_in_loader;
+static _Atomic bool g_ending, g_said_lost, g_in_loader, g_makes_way;
 static _Atomic uint64_t g_ending_ns;            /* CLOCK_MONOTONIC; 0: nobody asked for the end yet */
 static uint32_t g_poller_closed, g_poller_over; /* futexes */
 static uintptr_t g_loader, g_loader_end;        /* its code */
@@ -100,7 +99,7 @@ wait_for (uint32_t *word, uint64_t (*patience) (void))
 static void
 say_lost (const char *text, size_t bytes)
 {
-  if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED && !gp_embed_makes_way ()
+  if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED && !atomic_load (&g_makes_way)
       && !atomic_exchange (&g_said_lost, true))
     gp_write_stderr (text, bytes);
 }
@@ -141,6 +140,13 @@ gp_stop (void)
   here.uc_stack.ss_flags = SS_DISABLE;
   getcontext (&here);
   stop_at (&here);
+}
+
+void
+gp_stop_to_make_way (void)
+{
+  atomic_store (&g_makes_way, true);
+  gp_stop ();
 }
 
 void

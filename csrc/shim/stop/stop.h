@@ -15,6 +15,10 @@
 /* Asks the poller for the last close and waits as said above; says so where that was not enough. MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_stop (void);
 
+/* The same where the agent in this process makes way for a Python of the host's: what was lost by that has been said.
+ * MT-Safe | AS-Unsafe */
+GP_INTERNAL void gp_stop_to_make_way (void);
+
 /* The tracer goes (gst_deinit): stops, unless it was set not to. MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_stop_at_dispose (void);
 

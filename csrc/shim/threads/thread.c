@@ -20,16 +20,12 @@
 #include <unistd.h>
 #include "shared/raw_syscall.h"
 #include "shim/labels/label.h"
-#include "shim/python/python_tags.h"
 #include "shim/threads/sampler.h"
 #include "shim/labels/account.h"
 
 #define ENDING ((struct gp_thread *) 1)
 #define DESTRUCTOR_ROUNDS 3 /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
 
-__thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
-
-pthread_mutex_t g_registry = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t g_end_key;
 
 /* Key destructor: the thread's last account. */
@@ -137,8 +133,8 @@ gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root
   return thread;
 }
 
-struct gp_thread *
-gp_thread_attach_self (void)
+static struct gp_thread *
+attach_self (void)
 {
   bool main_thread = (pid_t) gp_syscall (SYS_gettid) == g_segment->host_pid;
   uint32_t base = gp_label_fixed (main_thread ? GP_LABEL_MAIN : GP_LABEL_THREAD);
@@ -149,5 +145,6 @@ int
 gp_threads_init (void)
 {
   int error = gp_thread_slots_init ();
+  g_thread_attach_self = attach_self;
   return error != 0 ? error : pthread_key_create (&g_end_key, on_thread_end);
 }

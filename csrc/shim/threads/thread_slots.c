@@ -24,8 +24,6 @@
 #define SIGNAL_STACK_BYTES 32768
 #define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not tell: AVX-512 needs less than half */
 
-struct gp_thread *g_threads; /* GP_THREADS of them; index = slot */
-uint16_t *g_perf_slots;
 uint32_t g_pass;
 static int32_t g_ids[GP_THREADS];           /* first slot of each list by thread id, -1: none */
 static struct gp_ended g_ended[GP_THREADS]; /* by thread id */

@@ -30,6 +30,7 @@
 #include "shim/threads/thread.h"
 #include "shim/calls/trampoline.h"
 #include "shim/signal/handler.h"
+#include "shim/calls/redirected_calls.h"
 #include "../unwind/check.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -101,8 +102,8 @@ core_start (uint32_t rate_hz)
   pthread_atfork (NULL, NULL, core_forked);
   gp_modules_refresh ();
   gp_sampler_start (rate_hz);
-  gp_thread_attach_self ();
-  gp_workers_init ();
+  gp_thread_current ();
+  gp_redirected_calls_init ();
   atomic_store (&g_active, true);
   gp_redirect_pass ();
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));

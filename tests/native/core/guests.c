@@ -17,6 +17,7 @@
 #include "shim/base/gst_api.h"
 #include "shim/stop/stop.h"
 #include "shim/signal/module_lookup.h"
+#include "shim/threads/own_thread.h"
 
 enum
 {
@@ -865,7 +866,7 @@ TEST (threads_of_ours_in_a_real_time_host_are_ordinary_ones)
   if (sched_setscheduler (0, SCHED_FIFO, &priority) != 0)
     skip ("real-time priority is not permitted here");
   core_start (RATE_HZ);
-  CHECK_EQUAL (gp_workers_start_own (say_policy, NULL, "ours"), 0);
+  CHECK_EQUAL (gp_own_thread_start (say_policy, NULL, "ours"), 0);
   while (g_policy < 0)
     sleep_ns (100000);
   CHECK_EQUAL (g_policy, SCHED_OTHER);

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include "shim/base/gst_api.h"
 #include "shim/names/names.h"
+#include "shim/names/names_list.h"
+#include "shim/names/names_orc.h"
 
 enum
 {

@@ -159,7 +159,7 @@ static int g_tagged_calls[2]; /* of the first half of the threads, and of the ot
 static void *
 enter_python (void *half)
 {
-  gp_label_set_base (gp_thread_attach_self (), element ("worker"));
+  gp_label_set_base (gp_thread_current (), element ("worker"));
   g_calls = 0;
   gp_python_restore (NULL);
   g_tagged_calls[(uintptr_t) half] += g_calls > 0;

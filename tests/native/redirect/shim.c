@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "shim/calls/dlopen.h"
 #include "shim/home/embed.h"
 #include "shim/redirect/redirect.h"
+#include "shim/redirect/redirect_walk.h"
 #include "shim/modules/modules.h"
 
 #define EXPORTED __attribute__ ((visibility ("default")))
@@ -72,11 +74,13 @@ EXPORTED void
 shim_start (void)
 {
   static const struct gp_redirect table[] = {
+    { "dlopen", (void *) gp_redirect_dlopen, &g_real_dlopen, NULL },
+    { "dlclose", (void *) gp_redirect_dlclose, &g_real_dlclose, NULL },
     { "pthread_create", (void *) count_create, (void **) &real_create, NULL },
     { "answer", (void *) count_answer, (void **) &real_answer, NULL },
     { "pthread_join", NULL, &real_join, NULL },
   };
-  gp_redirect_init (table, 3);
+  gp_redirect_init (table, sizeof table / sizeof table[0]);
   gp_redirect_pass ();
   g_active = true;
 }

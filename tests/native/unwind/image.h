@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "shim/signal/cfi.h"
+#include "shim/signal/cfi_find.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum

@@ -12,6 +12,7 @@
 #include <sys/time.h>
 #include "check.h"
 #include "shim/modules/modules.h"
+#include "shim/signal/module_lookup.h"
 #include "shim/signal/unwind_regs.h"
 
 enum

@@ -5,6 +5,8 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/cfi_cache.h"
+#include "shim/signal/cfi_expression.h"
+#include "shim/signal/cfi_program.h"
 #include "walk.h"
 
 #include <pthread.h>

@@ -4,6 +4,7 @@
  * Context: tests only.
  */
 #define _GNU_SOURCE
+#include "shim/modules/modules.h"
 #include "walk.h"
 
 enum

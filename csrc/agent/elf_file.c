@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* symbolizer.c: opens ELF files, and puts names, starts, lines and inlined calls together.
+/* elf_file.c: opens ELF files, and puts names, starts, lines and inlined calls together.
  *
  * Context: agent.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* spawn.c: which home, and the start itself.
+/* agent_process.c: the agent as a process beside the host.
  *
  * Context: poller.
  */
 #define _GNU_SOURCE
-#include "shim/home/spawn.h"
+#include "shim/home/agent_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 #include "shim/base/clock.h"
-#include "shim/home/embed.h"
 #include "shim/base/gst_api.h"
 #include "shim/home/handover.h"
 #include "shared/raw_syscall.h"
-#include "shim/home/libpython.h"
-#include "shim/threads/tick_signal.h"
-#include "shim/base/settings.h"
-#include "shim/stop/stop.h"
 #include "shim/home/agent_python.h"
 
 enum
@@ -37,11 +32,8 @@ enum
   STACK_BYTES = 8 << 20
 };
 
-/* of the environment, as it was when the tracer was made */
-static char **g_environment; /* NULL: out of memory */
-static char g_chosen_python[PATH_MAX], g_chosen_home[16];
-
-static char g_agent_name[GP_HANDOVER_NAME];
+char g_agent_name[GP_HANDOVER_NAME];
+static char **g_environment; /* as it was when the tracer was made; NULL: out of memory */
 static int g_memory_fd;
 
 /* A host that lives for some milliseconds only does not pay for the start of a Python meanwhile. Until there is
@@ -114,51 +106,21 @@ agent_environment (void)
   return copy;
 }
 
-static void
-take_setting (const char *field, char *into, size_t bytes)
-{
-  const char *text = gp_settings_get (field);
-  if (text != NULL && strlen (text) < bytes)
-    strcpy (into, text);
-}
-
-static bool
-embedded_is_asked_for (void)
-{
-  return strcmp (g_chosen_home, "embedded") == 0;
-}
-
-static bool
-process_is_asked_for (void)
-{
-  return strcmp (g_chosen_home, "process") == 0;
-}
-
-/* Pid 1 of a container, or a subreaper: the agent's process would become its child, and be seen by its waitpid(-1). */
-static bool
-takes_orphans (void)
-{
-  int reaper = 0;
-  return g_segment->host_pid == 1 || (prctl (PR_GET_CHILD_SUBREAPER, &reaper) == 0 && reaper != 0);
-}
-
 void
-gp_spawn_prepare (int memory_fd)
+gp_agent_process_prepare (int memory_fd)
 {
   g_memory_fd = memory_fd;
   g_environment = agent_environment ();
-  take_setting ("python", g_chosen_python, sizeof g_chosen_python);
-  take_setting ("agent", g_chosen_home, sizeof g_chosen_home);
-  char folder[PATH_MAX];
-  if (embedded_is_asked_for () || getcwd (folder, sizeof folder) == NULL)
-    return;
-  gp_handover_name (g_chosen_python, g_agent_name);
-  /* Said by the poller: what the host's log functions wait for, this thread may hold. */
-  gp_handover_to_agent (g_agent_name, folder, memory_fd);
+}
+
+bool
+gp_agent_process_can_run (void)
+{
+  return g_environment != NULL && access (g_agent_python.python, X_OK) == 0;
 }
 
 void
-gp_spawn_refuse (const char *why, const char *what)
+gp_agent_refuse (const char *why, const char *what)
 {
   gp_say (
       "no agent, nothing is profiled: %s%s. `python -m gst_pyro_shim path` writes down which Python to use", why, what);
@@ -167,7 +129,7 @@ gp_spawn_refuse (const char *why, const char *what)
 }
 
 int
-gp_spawn_process (void)
+gp_agent_process_start (void)
 {
   /* -I: no PYTHON* variables, no user's or current folder on sys.path. */
   static char script[] = "import os, sys; sys.path.extend(sys.argv[1].split(':')); "
@@ -216,7 +178,7 @@ is_zombie (pid_t pid)
 }
 
 bool
-gp_spawn_agent_lives (void)
+gp_agent_process_lives (void)
 {
   pid_t pid = g_segment->agent_pid;
   if (pid == 0)
@@ -226,52 +188,4 @@ gp_spawn_agent_lives (void)
   if (waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
     return info.si_pid != pid;
   return (kill (pid, 0) == 0 || errno != ESRCH) && !is_zombie (pid);
-}
-
-/* libc tells an agent in here another time than the kernel, where it is faked. A Go program ends without exit handlers,
- * and an agent in it with it. */
-static bool
-may_be_embedded (void)
-{
-  return !process_is_asked_for () && !gp_clock_is_faked ();
-}
-
-static bool
-is_to_be_embedded (void)
-{
-  return may_be_embedded ()
-         && (embedded_is_asked_for ()
-             || (takes_orphans () && !gp_signal_host_takes_all () && !gp_libpython_may_come ()));
-}
-
-void
-gp_spawn_agent (void)
-{
-  if (gp_load (&g_segment->agent_home) != 0) {
-    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which was there", (int) g_segment->agent_pid);
-    return;
-  }
-  if (!gp_agent_python_find (g_chosen_python)) {
-    gp_spawn_refuse ("no record of a Python beside ", "libgstpyro.so");
-    return;
-  }
-  if (is_to_be_embedded ()) {
-    gp_embed (g_memory_fd);
-    return;
-  }
-  if (g_environment == NULL || access (g_agent_python.python, X_OK) != 0) {
-    gp_spawn_refuse ("cannot run ", g_agent_python.python);
-    return;
-  }
-  int error = gp_spawn_process ();
-  if (error != 0 && !gp_spawn_elsewhere ())
-    gp_spawn_refuse ("cannot fork: ", strerror (error));
-}
-
-bool
-gp_spawn_elsewhere (void)
-{
-  return may_be_embedded () && !embedded_is_asked_for () && !gp_stop_is_wanted ()
-         && gp_load (&g_segment->agent_home) == GP_HOME_PROCESS && gp_load (&g_segment->agent_state) == GP_AGENT_NONE
-         && !gp_libpython_may_come () && gp_embed (g_memory_fd);
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* names_formats.h: names of what packs and unpacks video and audio formats.
+ *
+ * Context: poller.
+ */
+#ifndef GP_NAMES_FORMATS_H
+#define GP_NAMES_FORMATS_H
+
+#include "shim/base/segment.h"
+
+/* Names what packs and unpacks video and audio formats, once their libraries are there. Poller.
+ * MT-Unsafe | AS-Unsafe lock */
+GP_INTERNAL void gp_names_formats (void);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* names_orc.h: names of the code that ORC makes at run time.
+ *
+ * Context: lifecycle, on the host's threads.
+ */
+#ifndef GP_NAMES_ORC_H
+#define GP_NAMES_ORC_H
+
+#include "shim/base/segment.h"
+
+/* The replacement of liborc's function, to be redirected, and another of its functions, both found by the
+ * pass over the modules. Lifecycle, on the host's threads. */
+GP_INTERNAL void *gp_names_orc_take_code (void *program);
+extern GP_INTERNAL void *(*g_names_real_orc_take_code) (void *program);
+extern GP_INTERNAL const char *(*g_names_orc_get_name) (void *program);
+
+#endif
