@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gst_pyro_shim import __version__
+from gst_pyro_shim.commands import PROGRAM, VERBS
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.terminal import printable
-from gst_pyro_shim.verbs import PROGRAM, VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gst_pyro_shim.verbs import Verb
+    from gst_pyro_shim.commands import Verb
 
 _INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""accounts.py: nothing is told twice, nothing is lost, parts add up.
+"""agent/unseen.py: nothing is told twice, nothing is lost, parts add up.
 
 Context: test.
 """
 
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim.accounts import Unseen, scale
+from gst_pyro_shim.agent.unseen import Unseen, scale
 
 _MS = 1_000_000
 _WEIGHTS = st.lists(st.integers(0, 2**32), min_size=1, max_size=50).filter(any)

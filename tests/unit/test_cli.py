@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from gst_pyro_shim import __version__, cli, errors, paths
-from gst_pyro_shim.config import Settings
+from gst_pyro_shim.settings.model import Settings
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def runner(monkeypatch):
         calls.append((list(command), dict(flags), force))
         return 7
 
-    monkeypatch.setattr("gst_pyro_shim.runner.run", run)
+    monkeypatch.setattr("gst_pyro_shim.run.runner.run", run)
     return calls
 
 

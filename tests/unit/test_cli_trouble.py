@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gst_pyro_shim import cli, environment, files, flamegraph, groups, paths, report, summary
-from gst_pyro_shim.decode import decode
+from gst_pyro_shim import cli, paths
 from gst_pyro_shim.errors import GstPyroError
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.model import Sample, element_frame
-from gst_pyro_shim.profile import encode
-from gst_pyro_shim.schema import PprofProfile
-from gst_pyro_shim.stats import RunStats
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode
+from gst_pyro_shim.pprof.model import Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
+from gst_pyro_shim.pprof.run_statistics import RunStats
+from gst_pyro_shim.pprof.schema import PprofProfile
+from gst_pyro_shim.run import environment
+from gst_pyro_shim.views import flamegraph, report, report_by, summary
 from tests import profiles
 
 if TYPE_CHECKING:
@@ -137,8 +140,8 @@ def show(data: bytes) -> None:
     found = decode(data)
     numbers = summary.summarize(found)
     report.render(numbers, Plain())
-    for label in groups.LABELS:
-        told = groups.group(found, label)
+    for label in report_by.LABELS:
+        told = report_by.group(found, label)
         assert sum(one.cpu_ns for one in told) == sum(row.self_ns for row in numbers.rows)
     json.dumps(numbers.as_json(), allow_nan=False)
     flamegraph.page(found, "x")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""flamegraph.py: the page holds the profile, stays small, and no name can get out of its data.
+"""views/flamegraph.py: the page holds the profile, stays small, and no name can get out of its data.
 
 Context: test.
 """
@@ -20,11 +20,13 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 
-from gst_pyro_shim import cli, files, flamegraph
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.model import MARKERS, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim import cli
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.model import MARKERS, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
 from gst_pyro_shim.terminal import printable
+from gst_pyro_shim.views import flamegraph
+from gst_pyro_shim.views.summary import summarize
 from tests import profiles
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""free_name.py: which names a profile may get, and that none of them is taken from another file.
+"""unique_path.py: which names a profile may get, and that none of them is taken from another file.
 
 Context: test.
 """
@@ -9,7 +9,8 @@ from itertools import islice
 
 import pytest
 
-from gst_pyro_shim import files, free_name
+from gst_pyro_shim import unique_path
+from gst_pyro_shim.pprof import files
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from gst_pyro_shim import files, free_name
     ],
 )
 def test_names_beside(wanted, mark, expected):
-    assert list(islice(free_name.names(wanted, mark), 3)) == expected
+    assert list(islice(unique_path.names(wanted, mark), 3)) == expected
 
 
 @pytest.fixture(params=["links", "no links"])

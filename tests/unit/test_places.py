@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""places.py: an element that was taken into bins is one element; two of one name stay two.
+"""views/element_paths.py: an element that was taken into bins is one element; two of one name stay two.
 
 Context: test.
 """
 
 import pytest
 
-from gst_pyro_shim import groups, places
-from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.pprof.model import PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.views import element_paths, report_by
+from gst_pyro_shim.views.summary import summarize
 
 
 def _profile(*paths):
@@ -30,7 +30,7 @@ def _profile(*paths):
     ],
 )
 def test_the_longest_path_that_ends_in_the_shorter(before, after):
-    settled = places.settled(_profile(*before))
+    settled = element_paths.settled(_profile(*before))
     assert {frame.path for one in settled.samples for frame in one.frames[1:]} == after
     rows = summarize(_profile(*before)).rows
     assert {row.path for row in rows} == after
@@ -55,7 +55,7 @@ def test_pipelines_without_number_are_settled_at_once(monkeypatch):
         for f in (element_frame("conv", "c", f"/p{i}/conv") for i in range(300))
     ]
     profile = Profile(1, 2, 3, [Sample((one,), 10, 1) for one in frames])
-    assert places.settled(profile) is profile
+    assert element_paths.settled(profile) is profile
     assert len(looks) < 10 * len(frames)
 
 
@@ -86,7 +86,7 @@ def test_groups_have_an_element_where_it_stood_last():
         _python("/bin0/py0", [("pipeline", "bin0")])[0],
         _python(SETTLED, [("pipeline", "pipeline0")], ("path", SETTLED))[0],
     ]
-    found = groups.group(Profile(1, 2, 3, native), "pipeline")
+    found = report_by.group(Profile(1, 2, 3, native), "pipeline")
     assert [(one.value, one.cpu_ns) for one in found] == [("pipeline0", 2 * 10**9)]
 
 
@@ -99,4 +99,4 @@ def test_python_functions_of_an_element_in_no_bin():
 def test_elements_of_another_factory_and_no_elements_stay():
     frames = [element_frame("a", "x", "/a"), element_frame("a", "y", "/p/a"), element_frame("[a]")]
     profile = Profile(1, 2, 3, [Sample((one,), 1, 1) for one in frames])
-    assert places.settled(profile) is profile
+    assert element_paths.settled(profile) is profile

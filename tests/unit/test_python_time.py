@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""python_time.py: how much is the accounts' word, where in it pyroscope-io's, and what neither knows is said.
+"""python/cpu_time.py: how much is the accounts' word, where in it pyroscope-io's, and what neither knows is said.
 
 Context: test.
 """
@@ -7,8 +7,8 @@ Context: test.
 import pytest
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.python_time import python_profile
+from gst_pyro_shim.pprof.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.python.cpu_time import python_profile
 
 SINK = (("element", "sink"), ("factory", "appsink"), ("pipeline", "p"))
 MAIN = (("element", "[main thread]"),)

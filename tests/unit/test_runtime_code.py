@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.model import JIT, ORC, Frame
-from gst_pyro_shim.runtime_code import RuntimeCode
-from gst_pyro_shim.segment_rows import HostName
+from gst_pyro_shim.pprof.model import JIT, ORC, Frame
+from gst_pyro_shim.segment.rows import HostName
+from gst_pyro_shim.symbols.jit_names import RuntimeCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import spool as spool_module, spools
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
-from gst_pyro_shim.item import Item
-from gst_pyro_shim.spool import Spool
-from gst_pyro_shim.spool_entry import MAX_AGE_S
-from gst_pyro_shim.spool_files import SpoolError
+from gst_pyro_shim.push import spool as spool_module, spools
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.push.push_job import Item
+from gst_pyro_shim.push.spool import Spool
+from gst_pyro_shim.push.spool_entry import MAX_AGE_S
+from gst_pyro_shim.push.spool_files import SpoolError
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import Log, dropped, spooled_files, submit
 from tests.pyroscope_server import Fault, PyroscopeServer
 from tests.waiting import wait_for

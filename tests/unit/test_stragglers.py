@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""stragglers.py: whom the controller waits for behind the target's end.
+"""run/senders.py: whom the controller waits for behind the target's end.
 
 Context: test, with processes that sleep.
 """
@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gst_pyro_shim import stragglers
+from gst_pyro_shim.run import senders
 
 ADDRESS = f"gst-pyro-test-{os.getpid()} secret"
 
@@ -26,7 +26,7 @@ def sleeper():
 
 @pytest.fixture
 def waiting():
-    return threading.Thread(target=stragglers.wait, args=(ADDRESS,), daemon=True)
+    return threading.Thread(target=senders.wait, args=(ADDRESS,), daemon=True)
 
 
 def test_nobody_is_not_waited_for(waiting):
@@ -36,7 +36,7 @@ def test_nobody_is_not_waited_for(waiting):
 
 
 def test_a_young_program_is_waited_for_until_it_ends(sleeper, waiting, monkeypatch):
-    monkeypatch.setattr(stragglers, "YOUNG_S", 3600.0)
+    monkeypatch.setattr(senders, "YOUNG_S", 3600.0)
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive()
@@ -46,7 +46,7 @@ def test_a_young_program_is_waited_for_until_it_ends(sleeper, waiting, monkeypat
 
 
 def test_one_that_has_had_its_time_is_not(sleeper, waiting, monkeypatch):
-    monkeypatch.setattr(stragglers, "YOUNG_S", 0.01)
+    monkeypatch.setattr(senders, "YOUNG_S", 0.01)
     time.sleep(0.05)
     waiting.start()
     waiting.join(10)

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from gst_pyro_shim import outbox
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.push import outbox
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import (
     ANSWERED_S,
     CLOSE_S,

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The agent: drains the shared memory, makes windows of it and hands their profiles to delivery."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Profiles as data: the model, pprof's encoding and decoding, sums, and what comments carry."""

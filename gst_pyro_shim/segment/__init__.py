@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The shared memory as the agent reads it."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Names of functions: ELF files, demangling, run-time code, debuginfod."""
