@@ -15,8 +15,8 @@ from gst_pyro_shim.pprof.model import Frame, element_frame
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gst_pyro_shim.agent.naming import Names, Step
-    from gst_pyro_shim.segment.rows import Label
+    from gst_pyro_shim.agent.naming import Names
+    from gst_pyro_shim.segment.rows import Label, Step
 
 
 _SHARED_FRAMES: Final = 10_000

@@ -15,39 +15,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.segment.rows import FIXED_NAMES, UNLABELLED, Label
+from gst_pyro_shim.settings.model import FIRST_OF_FACTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-FIRST_OF_FACTORY: Final = 4
-"""Names made by GStreamer that each factory keeps, whatever the limit."""
+    from gst_pyro_shim.segment.rows import Step
+
 MAX_NAMESAKES: Final = 64
 """Pipelines of one name at a time that are told apart; more are `camera#*`."""
 MAX_THREAD_NAMES: Final = 512
 """Names of threads with a number in them that are told one by one, however high the limit."""
 _BINS: Final = frozenset({"state_change", "own_work"})
 _DIGITS: Final = re.compile(r"\d+")
-
-
-class Step(NamedTuple):
-    """An element, or one of the bins around it, as the segment has it.
-
-    Attributes:
-        key: its label and the label's serial as one number.
-        kind: as in `Label`; of a bin "state_change", or "own_work" for what it does itself.
-        name: of the element.
-        factory: "" where it has none.
-        auto_named: GStreamer made the name.
-    """
-
-    key: int
-    kind: str
-    name: str
-    factory: str
-    auto_named: bool
 
 
 class Names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""CPU time that no account holds, and time divided among samples.
+"""CPU time that no account holds.
 
 Context: agent. Pure.
 """
@@ -7,10 +7,7 @@ Context: agent. Pure.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Final
 
 _STANDING_WINDOWS: Final = 3
 _LEAST_NS: Final = 1_000_000
@@ -47,20 +44,3 @@ class Unseen:
             return 0
         self._told_ns += new
         return new
-
-
-def scale(weights: Sequence[int], total: int) -> list[int]:
-    """Parts of `total` in proportion to `weights`, whole numbers whose sum is exactly `total`.
-
-    Args:
-        weights: none negative, at least one positive.
-        total: not negative.
-    """
-    whole = sum(weights)
-    parts, passed, given = [], 0, 0
-    for weight in weights:
-        passed += weight
-        upto = total * passed // whole
-        parts.append(upto - given)
-        given = upto
-    return parts

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Final
 from gst_pyro_shim.agent.ended import NOBODY, Ended, Owner, Told, Weights
 from gst_pyro_shim.agent.labels import Labels
 from gst_pyro_shim.agent.stacks import Stacks, cut_key, stack_key
-from gst_pyro_shim.agent.unseen import Unseen, scale
+from gst_pyro_shim.agent.unseen import Unseen
 from gst_pyro_shim.pprof.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.scaling import scale
 from gst_pyro_shim.segment.rows import UNSEEN
 from gst_pyro_shim.segment.segment import label_key
 

@@ -10,9 +10,10 @@ came up: the last one that arrived describes the whole run, however many before 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from gst_pyro_shim.pprof import comments
+from gst_pyro_shim.segment.rows import SampleClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 _KIND: Final = "gst-pyro"
 _MOST_S: Final = 1e12
 """Nor is anything that JSON cannot say, NaN or infinity, a time."""
-
-SampleClock = Literal["", "none", "perf", "timer"]
-"""What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from gst_pyro_shim.protocol import PUSH_PATH
+from gst_pyro_shim.settings.address import MASK, ascii_host
 
 if TYPE_CHECKING:
     from gst_pyro_shim.settings.model import Settings
 
 SPY_NAME: Final = "gst-pyro-shim"
-MASK: Final = "***"
 _SECRET_CHARS: Final = 4
 """What is shorter may stand in any text."""
 
@@ -79,15 +79,6 @@ class Endpoint:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
-
-
-def ascii_host(name: str) -> str:
-    """A server's name as it goes over the wire.
-
-    Raises:
-        UnicodeError: it has no such form.
-    """
-    return name if name.isascii() else name.encode("idna").decode("ascii")
 
 
 def _secrets(

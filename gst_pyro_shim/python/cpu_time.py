@@ -18,8 +18,8 @@ import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.agent.unseen import scale
 from gst_pyro_shim.pprof.model import NOT_SAMPLED, Profile, Sample
+from gst_pyro_shim.pprof.scaling import scale
 from gst_pyro_shim.segment.rows import FIXED_NAMES
 
 if TYPE_CHECKING:

@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The shared memory as the agent reads it."""
+"""The shared memory as the agent reads it.
+
+Context: agent.
+Imports: nothing.
+"""

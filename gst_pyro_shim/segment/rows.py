@@ -7,7 +7,10 @@ Context: agent. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, NamedTuple
+
+SampleClock = Literal["", "none", "perf", "timer"]
+"""What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,24 @@ FIXED_NAMES: Final = {
 }
 UNSEEN: Final = Label(FIXED_NAMES["unseen"], kind="unseen")
 UNLABELLED: Final = Label(FIXED_NAMES["thread"], kind="thread")
+
+
+class Step(NamedTuple):
+    """An element, or one of the bins around it, as the segment has it.
+
+    Attributes:
+        key: its label and the label's serial as one number.
+        kind: as in `Label`; of a bin "state_change", or "own_work" for what it does itself.
+        name: of the element.
+        factory: "" where it has none.
+        auto_named: GStreamer made the name.
+    """
+
+    key: int
+    kind: str
+    name: str
+    factory: str
+    auto_named: bool
 
 
 @dataclass(frozen=True, slots=True)

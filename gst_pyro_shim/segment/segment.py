@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from gst_pyro_shim.agent.naming import Step
 from gst_pyro_shim.errors import SegmentError
 from gst_pyro_shim.segment import native
 from gst_pyro_shim.segment.native import Reader
-from gst_pyro_shim.segment.rows import Account, Drained, HostName, Module, Thread
+from gst_pyro_shim.segment.rows import Account, Drained, HostName, Module, SampleClock, Step, Thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from gst_pyro_shim.pprof.run_statistics import SampleClock
 
 Home = Literal["embedded", "process", "controller"]
 

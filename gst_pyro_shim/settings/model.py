@@ -23,10 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from gst_pyro_shim.agent.naming import FIRST_OF_FACTORY
 from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.protocol import CONTROLLER_ENV
-from gst_pyro_shim.settings import values
+from gst_pyro_shim.settings import address, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +49,8 @@ SAMPLE_RATE_MAX = 1000
 UPLOAD_INTERVAL_MIN_S = 0.1
 UPLOAD_INTERVAL_MAX_S = 600.0
 AUTO_NAMES_MAX = 1_000_000
+FIRST_OF_FACTORY = 4
+"""Names made by GStreamer that each factory keeps, however few `auto_names` are kept."""
 NAMES_IN_A_FILE = 2048
 """A file has no series: a pipeline with some thousand elements is shown whole."""
 
@@ -236,7 +237,7 @@ class Settings(BaseModel):
     def masked(self) -> dict[str, str]:
         """Every setting as text for a log, by field name; what is secret as `***`, what is not set as ""."""
         texts = {name: values.masked(getattr(self, name)) for name in type(self).model_fields}
-        return texts | {"server_url": values.without_user(self.server_url)}
+        return texts | {"server_url": address.without_user(self.server_url)}
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """What repr() shows, tracebacks and logs of others included: no secret either."""
@@ -308,7 +309,7 @@ def _config_error(details: ErrorDetails, origin: Mapping[str, str]) -> ConfigErr
     field = str(details["loc"][0])
     given = details["input"]
     if field == "server_url":
-        given = values.without_user(given)
+        given = address.without_user(given)
     value = values.shown(given, secret=is_secret(field))
     reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else ""
     because = f" ({reason})" if reason else ""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from gst_pyro_shim.push.endpoint import MASK, ascii_host
+from gst_pyro_shim.settings.address import MASK, ascii_host
 
 LABEL_VALUE_BYTES = 2048
 LABEL_NAME_BYTES = 1024
@@ -241,7 +241,7 @@ def as_text(value: Any) -> str:
 
 
 def masked(value: Any) -> str:
-    """A value for a log: no secret in it. A URL goes through `without_user` as well."""
+    """A value for a log: no secret in it. A URL goes through `address.without_user` as well."""
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, dict):
@@ -252,8 +252,3 @@ def masked(value: Any) -> str:
 def shown(value: Any, *, secret: bool) -> str:
     """What a user gave, in the message that refuses it."""
     return MASK if secret else repr(value)
-
-
-def without_user(url: str) -> str:
-    """A URL for people. A mistyped one may hold its password anywhere before the last "@"."""
-    return re.sub(r"^(https?://)?.*@", rf"\1{MASK}@", url, flags=re.DOTALL)

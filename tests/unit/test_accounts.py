@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""agent/unseen.py: nothing is told twice, nothing is lost, parts add up.
+"""agent/unseen.py, pprof/scaling.py: nothing is told twice, nothing is lost, parts add up.
 
 Context: test.
 """
 
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim.agent.unseen import Unseen, scale
+from gst_pyro_shim.agent.unseen import Unseen
+from gst_pyro_shim.pprof.scaling import scale
 
 _MS = 1_000_000
 _WEIGHTS = st.lists(st.integers(0, 2**32), min_size=1, max_size=50).filter(any)

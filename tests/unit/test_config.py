@@ -13,8 +13,7 @@ from hypothesis import given, strategies as st
 from pydantic import SecretStr, ValidationError
 
 from gst_pyro_shim.errors import ConfigError
-from gst_pyro_shim.push import endpoint
-from gst_pyro_shim.settings import model
+from gst_pyro_shim.settings import address, model
 from gst_pyro_shim.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -209,7 +208,7 @@ def test_no_text_of_settings_shows_a_secret():
         assert SECRET not in str(settings.masked())
         assert SECRET not in repr(settings)
         assert SECRET not in str(settings)
-        assert endpoint.MASK in str(settings.masked())
+        assert address.MASK in str(settings.masked())
 
 
 def test_only_the_url_has_a_user_to_mask():

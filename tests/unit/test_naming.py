@@ -8,7 +8,9 @@ import itertools
 
 import pytest
 
-from gst_pyro_shim.agent.naming import FIRST_OF_FACTORY, MAX_NAMESAKES, Names, Step
+from gst_pyro_shim.agent.naming import MAX_NAMESAKES, Names
+from gst_pyro_shim.segment.rows import Step
+from gst_pyro_shim.settings.model import FIRST_OF_FACTORY
 
 KEYS = itertools.count(1)
 
