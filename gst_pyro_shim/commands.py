@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the command line can do: one class a verb, its docstring its help.
+"""What the command line can do: one class a subcommand, its docstring its help.
 
-A verb imports what it needs when it runs: `path` stands in front of other people's commands and must not pay for the
-rest.
+A subcommand imports what it needs when it runs: `path` stands in front of other people's commands and must not pay for
+the rest.
 
 Context: controller.
 """
@@ -22,7 +22,7 @@ from gst_pyro_shim.errors import GstPyroError
 PROGRAM: Final = "gst-pyro-shim"
 
 
-class Verb(Protocol):
+class Subcommand(Protocol):
     """One subcommand; its name is the class's, lowered, and its help the class's docstring."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -150,7 +150,7 @@ class Graph:
         return graph.main(arguments.file, arguments.output, force=arguments.force)
 
 
-class Path_:  # noqa: N801 (the verb is called path)
+class Path_:  # noqa: N801 (the subcommand is called path)
     """Print where libgstpyro.so is: LD_PRELOAD=$(gst-pyro-shim path) COMMAND."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -219,7 +219,7 @@ class Uninstall:
         return 0
 
 
-VERBS: dict[str, Verb] = {
+SUBCOMMANDS: dict[str, Subcommand] = {
     "run": Run(),
     "report": Report(),
     "flamegraph": Flamegraph(),

@@ -24,7 +24,7 @@ from gst_pyro_shim.push.attempt import Attempt, Pusher
 from gst_pyro_shim.push.backoff import Backoff
 from gst_pyro_shim.push.endpoint import SPY_NAME, Endpoint
 from gst_pyro_shim.push.outbox import Outbox
-from gst_pyro_shim.push.push_job import Item
+from gst_pyro_shim.push.push_job import PushJob
 from gst_pyro_shim.push.spool_entry import MAX_AGE_S
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Exporter:
         }
         self._box = Outbox(log, settings.spool_dir, self._pusher.endpoint.identity)
         self._changed = self._box.changed
-        self._in_flight: dict[Item, Attempt] = {}
+        self._in_flight: dict[PushJob, Attempt] = {}
         self._pushing = 0  # threads inside a push
         self._backoff = Backoff()
         self._closing = False
@@ -90,7 +90,7 @@ class Exporter:
             name: the series' `__name__`.
             start_ns: wall clock at the window's start; decides when it is too old.
         """
-        self._box.put(Item(start_ns, {**self._labels, "__name__": name}, profile_bytes))
+        self._box.put(PushJob(start_ns, {**self._labels, "__name__": name}, profile_bytes))
 
     def close(self, deadline_s: float) -> None:
         """Pushes what is left, all at once, and puts what the server does not take in time on disk.
@@ -139,53 +139,53 @@ class Exporter:
         rest = not self._given_up and (self._box.queue or self._box.own)
         return not (rest or self._in_flight)
 
-    def _abandon(self) -> list[Item]:
+    def _abandon(self) -> list[PushJob]:
         """Lock held. Ends the flush: what nobody has settled yet is close()'s, to be kept on disk."""
         self._given_up = True
         left = []
         while (waiting := self._box.next_in_memory()) is not None:
             left.append(waiting)
-        for item, attempt in list(self._in_flight.items()):
-            if item.settled:
+        for job, attempt in list(self._in_flight.items()):
+            if job.settled:
                 continue
-            item.abandoned = True
-            left.append(item)
-            del self._in_flight[item]
+            job.abandoned = True
+            left.append(job)
+            del self._in_flight[job]
             attempt.abort()
             if attempt.is_sent:
-                item.hopeless, item.unconfirmed = item.unconfirmed, True
-        return sorted(left, key=lambda item: item.start_ns)
+                job.hopeless, job.unconfirmed = job.unconfirmed, True
+        return sorted(left, key=lambda job: job.start_ns)
 
     def _insure(self) -> None:
         with self._changed:
-            items = [item for item in self._in_flight if item.claim is None]
-        for item in items:
-            claim = self._box.write(item, unconfirmed=True)
+            jobs = [job for job in self._in_flight if job.claim is None]
+        for job in jobs:
+            claim = self._box.write(job, unconfirmed=True)
             if claim is None:
                 return
             with self._changed:
-                is_wanted = item in self._in_flight and not item.settled and not item.abandoned
+                is_wanted = job in self._in_flight and not job.settled and not job.abandoned
                 if is_wanted:
-                    item.claim = claim
-                    item.insured = True
+                    job.claim = claim
+                    job.insured = True
             if not is_wanted:
                 claim.spool.remove(claim)
 
-    def _keep_all(self, left: list[Item]) -> None:
+    def _keep_all(self, left: list[PushJob]) -> None:
         """The newest first: should the disk be too slow, the oldest are lost."""
         while True:
             with self._changed:
                 if not left:
                     self._changed.notify_all()
                     return
-                item = left.pop()
-                self._in_flight[item] = Attempt()
-            with self._landing(item):
-                if item.hopeless:
+                job = left.pop()
+                self._in_flight[job] = Attempt()
+            with self._landing(job):
+                if job.hopeless:
                     self._box.drop("unconfirmed", "sent twice, and the end came before an answer")
-                    self._box.forget(item)
+                    self._box.forget(job)
                 else:
-                    self._box.keep_unanswered(item, self._pusher.endpoint.url)
+                    self._box.keep_unanswered(job, self._pusher.endpoint.url)
 
     def _start(self, body: Callable[[], None], name: str) -> bool:
         def guarded() -> None:
@@ -206,14 +206,14 @@ class Exporter:
         while not self._closing:
             try:
                 self._box.sweep()
-                while (item := self._next()) is not None:
-                    self._deliver(item, PUSH_TIMEOUT_S)
+                while (job := self._next()) is not None:
+                    self._deliver(job, PUSH_TIMEOUT_S)
             except Exception as error:  # noqa: BLE001  whatever this is, it must not end the deliveries
                 self._box.say("internal", "error", f"delivery failed: {error!r}; it goes on")
                 with self._changed:
                     self._changed.wait(1.0)
 
-    def _next(self) -> Item | None:
+    def _next(self) -> PushJob | None:
         """Waits for the next profile to try; None once close() has begun.
 
         While the server is away, what comes in goes straight to disk, where a crash of the host cannot take it.
@@ -223,35 +223,35 @@ class Exporter:
                 if self._closing:
                     return None
                 away_s = self._backoff.remaining_s
-                item = self._take() if away_s > 0 and self._box.has_spool else None
-                if away_s > 0 and item is None:
+                job = self._take() if away_s > 0 and self._box.has_spool else None
+                if away_s > 0 and job is None:
                     self._changed.wait(away_s)
                     continue
                 newest = self._box.peek()
-            if item is not None:
-                if self._settle_first(item):
-                    with self._landing(item):
-                        self._box.keep(item)
+            if job is not None:
+                if self._settle_first(job):
+                    with self._landing(job):
+                        self._box.keep(job)
                 continue
-            item = self._box.next_on_disk(newest)
+            job = self._box.next_on_disk(newest)
             with self._changed:
                 if not self._closing:
-                    if item is None:
-                        item = self._take()
+                    if job is None:
+                        job = self._take()
                     else:
-                        self._in_flight[item] = Attempt()
-                    if item is not None:
-                        return item
+                        self._in_flight[job] = Attempt()
+                    if job is not None:
+                        return job
                     self._changed.wait(IDLE_S)
-            if item is not None:
-                self._box.keep(item)
+            if job is not None:
+                self._box.keep(job)
 
-    def _take(self) -> Item | None:
+    def _take(self) -> PushJob | None:
         """Lock held."""
-        item = self._box.next_in_memory()
-        if item is not None:
-            self._in_flight[item] = Attempt()
-        return item
+        job = self._box.next_in_memory()
+        if job is not None:
+            self._in_flight[job] = Attempt()
+        return job
 
     def _flush(self, until: float) -> None:
         """One of the threads of close()."""
@@ -259,52 +259,52 @@ class Exporter:
             with self._changed:
                 if self._given_up or time.monotonic() >= until:
                     return
-                item = self._take()
-            if item is None:
-                item = self._box.next_of_own()
-                if item is None:
+                job = self._take()
+            if job is None:
+                job = self._box.next_of_own()
+                if job is None:
                     return
                 with self._changed:
-                    self._in_flight[item] = Attempt()
-            self._deliver(item, until - time.monotonic())
+                    self._in_flight[job] = Attempt()
+            self._deliver(job, until - time.monotonic())
 
-    def _deliver(self, item: Item, timeout_s: float) -> None:
+    def _deliver(self, job: PushJob, timeout_s: float) -> None:
         """One attempt, and what follows from it."""
-        answer = self._attempt(item, timeout_s)
-        if self._settle_first(item):
+        answer = self._attempt(job, timeout_s)
+        if self._settle_first(job):
             self._note(answer)
-            with self._landing(item):
-                self._box.settle(item, answer, self._pusher.endpoint.url)
+            with self._landing(job):
+                self._box.settle(job, answer, self._pusher.endpoint.url)
 
-    def _settle_first(self, item: Item) -> bool:
-        """Whether the item's fate is the caller's to decide: close() may have been before."""
+    def _settle_first(self, job: PushJob) -> bool:
+        """Whether the job's fate is the caller's to decide: close() may have been before."""
         with self._changed:
-            item.settled = not item.abandoned
-            return item.settled
+            job.settled = not job.abandoned
+            return job.settled
 
     @contextlib.contextmanager
-    def _landing(self, item: Item) -> Iterator[None]:
+    def _landing(self, job: PushJob) -> Iterator[None]:
         """While its fate is carried out; by a fault of ours it may be lost, but not without a count."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  whatever this is, it must not end the deliveries
             self._box.drop("internal", f"{type(error).__name__}: {error}")
         with self._changed:
-            self._in_flight.pop(item, None)
+            self._in_flight.pop(job, None)
             self._changed.notify_all()
 
-    def _attempt(self, item: Item, timeout_s: float) -> Answer:
-        if item.age_s > self._max_age_s:
+    def _attempt(self, job: PushJob, timeout_s: float) -> Answer:
+        if job.age_s > self._max_age_s:
             text = f"older than {self._max_age_s / 60:.0f} minutes"
             return Answer(Fate.REFUSED, "too_old", text)
 
         with self._changed:
-            attempt = self._in_flight.get(item)
+            attempt = self._in_flight.get(job)
             if attempt is None:
                 return Answer(Fate.RETRY, "abandoned", "the end came first")
             self._pushing += 1
         try:
-            return self._pusher.push(item.body(), timeout_s, attempt)
+            return self._pusher.push(job.body(), timeout_s, attempt)
         except Exception as error:  # noqa: BLE001  the worker must outlive whatever this is
             return Answer(Fate.SERVER_ERROR, "internal", f"{type(error).__name__}: {error}")
         finally:

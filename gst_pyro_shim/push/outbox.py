@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.push.answer import Fate
-from gst_pyro_shim.push.push_job import Item
+from gst_pyro_shim.push.push_job import PushJob
 from gst_pyro_shim.push.spools import Spools
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Outbox:
 
     def __init__(self, log: Log, spool_dir: str | None, identity: str) -> None:
         self.changed = threading.Condition()
-        self.queue: list[Item] = []
+        self.queue: list[PushJob] = []
         self.own: dict[str, tuple[Spool, Entry]] = {}
         self._log = log
         self._bytes = 0
@@ -77,14 +77,14 @@ class Outbox:
         """Whether there is a disk to put things on that did not fail lately."""
         return self._spools.can_take
 
-    def put(self, item: Item) -> None:
+    def put(self, job: PushJob) -> None:
         """Takes a profile into memory; the oldest goes where there is no room."""
         evicted = 0
         with self.changed:
             is_late = self._closed
             if not is_late:
-                self._bytes += item.size
-                self.queue.append(item)
+                self._bytes += job.size
+                self.queue.append(job)
             while self._bytes > QUEUE_BYTES and len(self.queue) > 1:
                 self._take(min(self.queue, key=lambda waiting: waiting.start_ns))
                 evicted += 1
@@ -100,50 +100,50 @@ class Outbox:
             self._closed = True
             self.changed.notify_all()
 
-    def _take(self, item: Item) -> Item:
-        self.queue.remove(item)
-        self._bytes -= item.size
-        return item
+    def _take(self, job: PushJob) -> PushJob:
+        self.queue.remove(job)
+        self._bytes -= job.size
+        return job
 
-    def next_in_memory(self) -> Item | None:
+    def next_in_memory(self) -> PushJob | None:
         """The next of the queue, which it leaves."""
         with self.changed:
-            item = self.peek()
-            return self._take(item) if item is not None else None
+            job = self.peek()
+            return self._take(job) if job is not None else None
 
-    def peek(self) -> Item | None:
+    def peek(self) -> PushJob | None:
         """The next of the queue, which keeps it."""
         with self.changed:
-            return min(self.queue, key=lambda item: item.rank, default=None)
+            return min(self.queue, key=lambda job: job.rank, default=None)
 
-    def next_on_disk(self, before: Item | None) -> Item | None:
+    def next_on_disk(self, before: PushJob | None) -> PushJob | None:
         """The next of the spool, claimed; None where there is none, or `before` ranks before all."""
         for spool, entry in sorted(self._spools.entries(), key=lambda one: _rank(one[1])):
             if before is not None and before.rank <= _rank(entry):
                 return None
-            item = self._claimed(spool, entry)
-            if item is not None:
-                return item
+            job = self._claimed(spool, entry)
+            if job is not None:
+                return job
         return None
 
-    def next_of_own(self) -> Item | None:
+    def next_of_own(self) -> PushJob | None:
         """The next of what this process itself had to put on disk, claimed."""
         while True:
             with self.changed:
                 if not self.own:
                     return None
                 _, (spool, entry) = self.own.popitem()
-            item = self._claimed(spool, entry)
-            if item is not None:
-                return item
+            job = self._claimed(spool, entry)
+            if job is not None:
+                return job
 
-    def _claimed(self, spool: Spool, entry: Entry) -> Item | None:
+    def _claimed(self, spool: Spool, entry: Entry) -> PushJob | None:
         try:
             claim = spool.claim(entry)
         except ValueError as error:
             self.drop("spool_damaged", str(error))
             return None
-        return Item.of_claim(claim) if claim is not None else None
+        return PushJob.of_claim(claim) if claim is not None else None
 
     def sweep(self) -> None:
         """Clears the spool of what no server takes any more."""
@@ -153,20 +153,20 @@ class Outbox:
         if halves:
             self.drop("spool_damaged", "a crash left it half written in the spool", halves)
 
-    def keep(self, item: Item) -> bool:
+    def keep(self, job: PushJob) -> bool:
         """Keeps a profile for later: on disk; else in memory; else, after `close`, not at all.
 
         Returns:
             Whether it is kept.
         """
-        if item.claim is None:
-            item.insured = True
-            item.claim = self.write(item, unconfirmed=item.unconfirmed)
-        if item.claim is not None:
-            spool = item.claim.spool
-            entry = spool.release(item.claim, unconfirmed=item.unconfirmed, errors=item.errors)
+        if job.claim is None:
+            job.insured = True
+            job.claim = self.write(job, unconfirmed=job.unconfirmed)
+        if job.claim is not None:
+            spool = job.claim.spool
+            entry = spool.release(job.claim, unconfirmed=job.unconfirmed, errors=job.errors)
             with self.changed:
-                self._counters["spooled"] += item.insured
+                self._counters["spooled"] += job.insured
                 # Not at the end: the last flush would take it up again and again.
                 if spool.wrote(entry) and not self._closed:
                     self.own[entry.key] = (spool, entry)
@@ -175,15 +175,15 @@ class Outbox:
             self.drop("not_delivered", text)
             return False
         else:
-            self.put(item.again())
+            self.put(job.again())
         return True
 
-    def write(self, item: Item, *, unconfirmed: bool) -> Claim | None:
+    def write(self, job: PushJob, *, unconfirmed: bool) -> Claim | None:
         """Writes a profile to disk and holds it there; None where the disk does not take it."""
         added = None
         if self.has_spool:
             added = self._spools.add(
-                item.body(), item.start_ns, unconfirmed=unconfirmed, errors=item.errors
+                job.body(), job.start_ns, unconfirmed=unconfirmed, errors=job.errors
             )
         failure = self._spools.failure
         if added is None:
@@ -198,43 +198,43 @@ class Outbox:
             self.drop("spool_full", f"{claim.spool.path} is full; the oldest go first", evicted)
         return claim
 
-    def forget(self, item: Item) -> None:
+    def forget(self, job: PushJob) -> None:
         """Its fate is sealed: delivered, or dropped and counted."""
-        if item.claim is not None:
+        if job.claim is not None:
             with self.changed:
-                self.own.pop(item.claim.entry.key, None)
-            item.claim.spool.remove(item.claim)
+                self.own.pop(job.claim.entry.key, None)
+            job.claim.spool.remove(job.claim)
 
-    def settle(self, item: Item, answer: Answer, url: str) -> None:
+    def settle(self, job: PushJob, answer: Answer, url: str) -> None:
         """Books what became of an attempt to push to `url`: delivered, dropped, or kept for another."""
         if answer.fate is Fate.STORED:
-            size = len(item.body())
+            size = len(job.body())
             self.count("pushed_profiles")
             self.count("pushed_bytes", size)
-            self.count("from_spool", int(item.claim is not None and not item.insured))
+            self.count("from_spool", int(job.claim is not None and not job.insured))
             self.say_debug(f"pushed a profile of {size} bytes to {url}")
-            self.forget(item)
+            self.forget(job)
             return
         reason, text, refused = answer.reason, answer.text, answer.fate is Fate.REFUSED
         if not refused:
             self.count("failed_pushes")
         if answer.fate is Fate.UNCONFIRMED:
             self.count("unconfirmed")
-            refused, item.unconfirmed = item.unconfirmed, True
+            refused, job.unconfirmed = job.unconfirmed, True
         elif answer.fate is Fate.SERVER_ERROR:
-            item.errors += 1
-            refused = item.errors >= MAX_ERRORS
+            job.errors += 1
+            refused = job.errors >= MAX_ERRORS
         if refused:
             self.drop(reason, text)
-            self.forget(item)
+            self.forget(job)
             return
         level = "error" if answer.fate is Fate.PAUSE else "warning"
         self._say_waiting(reason, level, url, text)
-        self.keep(item)
+        self.keep(job)
 
-    def keep_unanswered(self, item: Item, url: str) -> None:
+    def keep_unanswered(self, job: PushJob, url: str) -> None:
         """Keeps what no attempt to push to `url` has settled by the end, and says so unless trouble is known."""
-        is_kept = self.keep(item)
+        is_kept = self.keep(job)
         with self.changed:
             is_news = is_kept and _WAITING not in self._said
         if is_news:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.push.spool import Claim
 
 
-class Item:
+class PushJob:
     """A profile on its way; belongs to the outbox, or to the thread that took it.
 
     Attributes:
@@ -62,26 +62,26 @@ class Item:
         self._born_s = start_ns / 1e9
 
     @classmethod
-    def of_claim(cls, claim: Claim) -> Item:
+    def of_claim(cls, claim: Claim) -> PushJob:
         """A profile that waited in the spool."""
-        item = cls(claim.entry.start_ns, {}, b"")
-        item._body = claim.body
-        item.unconfirmed = claim.entry.unconfirmed
-        item.errors = claim.entry.errors
-        item.claim = claim
+        job = cls(claim.entry.start_ns, {}, b"")
+        job._body = claim.body
+        job.unconfirmed = claim.entry.unconfirmed
+        job.errors = claim.entry.errors
+        job.claim = claim
         # Another host's clock may have written its start.
-        item._born_s = time.time() - claim.waited_s
-        return item
+        job._born_s = time.time() - claim.waited_s
+        return job
 
-    def again(self) -> Item:
+    def again(self) -> PushJob:
         """The same profile for another attempt; threads that know this object have no claim to that one."""
-        item = Item(self.start_ns, self._labels, self._profile)
-        item._body = self._body
-        item.size = self.size
-        item.unconfirmed = self.unconfirmed
-        item.errors = self.errors
-        item._born_s = self._born_s
-        return item
+        job = PushJob(self.start_ns, self._labels, self._profile)
+        job._body = self._body
+        job.size = self.size
+        job.unconfirmed = self.unconfirmed
+        job.errors = self.errors
+        job._born_s = self._born_s
+        return job
 
     def body(self) -> bytes:
         """As it goes on the wire; made when first asked for, since whoever hands a profile in must not wait."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""cli.py and errors.py: verbs, flags, messages and exit statuses.
+"""cli.py and errors.py: subcommands, flags, messages and exit statuses.
 
 Context: test.
 """
@@ -103,12 +103,12 @@ def test_flags_are_not_abbreviated(runner, capsys):
     ]
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
-def test_every_verb_has_help(verb, capsys):
+@pytest.mark.parametrize("subcommand", cli.SUBCOMMANDS)
+def test_every_subcommand_has_help(subcommand, capsys):
     with pytest.raises(SystemExit) as raised:
-        cli.main([verb, "--help"])
+        cli.main([subcommand, "--help"])
     assert raised.value.code == 0
-    assert verb in capsys.readouterr().out
+    assert subcommand in capsys.readouterr().out
 
 
 def test_help_says_when_the_status_is_not_the_commands(capsys):

@@ -57,24 +57,24 @@ def main(*arguments: str, shell: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("verb", ["path", "env", "--help", "report", "flamegraph"])
-def test_a_full_disk_under_stdout_is_one_message(verb: str, written: Path) -> None:
+@pytest.mark.parametrize("subcommand", ["path", "env", "--help", "report", "flamegraph"])
+def test_a_full_disk_under_stdout_is_one_message(subcommand: str, written: Path) -> None:
     files_of = {"report": [str(written)], "flamegraph": [str(written)]}
-    done = main(verb, *files_of.get(verb, []), shell="> /dev/full")
+    done = main(subcommand, *files_of.get(subcommand, []), shell="> /dev/full")
     assert done.returncode == GstPyroError.exit_code
     assert done.stderr == "gst-pyro-shim: The system refused: No space left on device.\n"
 
 
-@pytest.mark.parametrize("verb", ["report", "flamegraph"])
-def test_a_closed_stdout_is_no_trouble(verb: str, written: Path) -> None:
-    done = main(verb, str(written), shell=">&-")
+@pytest.mark.parametrize("subcommand", ["report", "flamegraph"])
+def test_a_closed_stdout_is_no_trouble(subcommand: str, written: Path) -> None:
+    done = main(subcommand, str(written), shell=">&-")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("verb", ["report", "flamegraph"])
+@pytest.mark.parametrize("subcommand", ["report", "flamegraph"])
 @pytest.mark.parametrize("name", [".", "/", "/dev/null", "x" * 300])
-def test_what_is_no_file_is_one_message(verb: str, name: str, capsys) -> None:
-    assert cli.main([verb, name]) in {3, 8}
+def test_what_is_no_file_is_one_message(subcommand: str, name: str, capsys) -> None:
+    assert cli.main([subcommand, name]) in {3, 8}
     assert capsys.readouterr().err.count("\n") == 1
 
 

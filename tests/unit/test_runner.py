@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""run/runner.py, run/environment.py, pprof/run_facts.py: the verb `run` from the outside, with a target that stands
+"""run/runner.py, run/environment.py, pprof/run_facts.py: `run` from the outside, with a target that stands
 for a profiled program.
 
 Context: test.

@@ -100,7 +100,7 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
     for each in range(8):
         exporting.submit(profile(), start_ns=begin + each)
     assert dropped(exporting) == {"dropped_queue_full": 3}
-    assert [item.start_ns - begin for item in exporting._box.queue] == [3, 4, 5, 6, 7]
+    assert [job.start_ns - begin for job in exporting._box.queue] == [3, 4, 5, 6, 7]
     exporting.close(0.1)
 
 
