@@ -239,14 +239,14 @@ class OutputFile:
             if self._is_ours:
                 temporary.replace(self.path)
             else:
-                self._move_to_free_name(temporary)
+                self._move_to_unique_path(temporary)
                 self._is_ours = True
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
 
-    def _move_to_free_name(self, written: Path) -> None:
+    def _move_to_unique_path(self, written: Path) -> None:
         """Moves it to `path`, or where something is there to a name beside, which `path` becomes."""
         wanted = self.path
         names = unique_path.names(wanted, str(self._pid))
