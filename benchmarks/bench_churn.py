@@ -24,8 +24,8 @@ from benchmarks.measuring import (
     progress,
     spread,
 )
-from gst_pyro_shim import files
-from gst_pyro_shim.summary import Summary, summarize
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.views.summary import Summary, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.measuring import SCRATCH, Row, environment, progress
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.symbolize import is_named
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.symbols.symbolize import is_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,8 +10,8 @@ import statistics
 from functools import partial
 
 from benchmarks.measuring import SCRATCH, Pairs, Row, by_turns, cpu_s, environment, profiled, spread
-from gst_pyro_shim import files
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.views.summary import summarize
 
 GOAL = 1.01
 SIZE = "video/x-raw,width=1280,height=720,framerate=30/1"

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.measuring import SCRATCH, Row, by_turns, environment, profiled, spread
-from gst_pyro_shim import files
+from gst_pyro_shim.pprof import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

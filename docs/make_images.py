@@ -16,7 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from gst_pyro_shim import files, flamegraph, graph, report
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.views import flamegraph, graph, report
 
 IMAGES = Path(__file__).with_name("images")
 COLUMNS = 100

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: parses it, runs the verb; every known error is one message and one exit status.
+"""The command line: parses it, runs the subcommand; every known error is one message and one exit status.
 
 Context: controller.
 """
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gst_pyro_shim import __version__
+from gst_pyro_shim.commands import PROGRAM, SUBCOMMANDS
 from gst_pyro_shim.errors import GstPyroError
 from gst_pyro_shim.terminal import printable
-from gst_pyro_shim.verbs import PROGRAM, VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gst_pyro_shim.verbs import Verb
+    from gst_pyro_shim.commands import Subcommand
 
 _INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
 
@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_stdout()
     try:
         arguments = _parse(argv)
-        verb: Verb = VERBS[arguments.verb]
-        code = verb(arguments)
+        subcommand: Subcommand = SUBCOMMANDS[arguments.subcommand]
+        code = subcommand(arguments)
         sys.stdout.flush()
     except GstPyroError as error:
         _complain(error.message, *error.hint.splitlines())
@@ -83,12 +83,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         description="Which GStreamer element burns the CPU, in which function, on which thread.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    subcommands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     subs = {}
     chosen = argv[0] if argv else ""
-    for name, verb in VERBS.items():
-        text = cleandoc(verb.__doc__ or "").replace("%", "%%")
-        sub = verbs.add_parser(
+    for name, subcommand in SUBCOMMANDS.items():
+        text = cleandoc(subcommand.__doc__ or "").replace("%", "%%")
+        sub = subcommands.add_parser(
             name,
             help=text.splitlines()[0],
             description=text,
@@ -96,15 +96,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             formatter_class=_Help,
         )
         if name == chosen:  # the arguments of `run` take pydantic to know
-            verb.add_arguments(sub)
+            subcommand.add_arguments(sub)
         subs[name] = sub
     try:
         arguments, unknown = parser.parse_known_args(argv)
     except SystemExit:  # --help, and nobody has looked whether it went out
         sys.stdout.flush()
         raise
-    if unknown:  # said with the usage of the verb, not of the whole program
-        subs[arguments.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:  # said with the usage of the subcommand, not of the whole program
+        subs[arguments.subcommand].error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
 
 

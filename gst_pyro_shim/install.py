@@ -180,14 +180,14 @@ def _is_ours(link: Path, copy: Path) -> bool:
     return link.is_symlink() and Path(os.path.normpath(link.parent / link.readlink())) == copy
 
 
-def _failed(error: OSError, verb: str, libdir: Path | None) -> InstallError:
+def _failed(error: OSError, subcommand: str, libdir: Path | None) -> InstallError:
     hint = ""
     if isinstance(error, PermissionError):
-        command = [paths.python_path(), "-m", "gst_pyro_shim", verb]
+        command = [paths.python_path(), "-m", "gst_pyro_shim", subcommand]
         command += ["--libdir", str(libdir)] if libdir else []
         hint = f"This is the one step that needs root: sudo {shlex.join(command)}"
     place = error.filename2 or error.filename or libdir
-    return InstallError(f"Cannot {verb}: {place}: {error.strerror}.", hint)
+    return InstallError(f"Cannot {subcommand}: {place}: {error.strerror}.", hint)
 
 
 def default_libdir() -> Path:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from build_requirements import pkg_config
-from gst_pyro_shim import files, paths
+from gst_pyro_shim import paths
+from gst_pyro_shim.pprof import files
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from gst_pyro_shim.model import NO_SAMPLE, TRUNCATED, UNKNOWN, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.stats import RunStats
+from gst_pyro_shim.pprof.model import (
+    NO_SAMPLE,
+    TRUNCATED,
+    UNKNOWN,
+    Frame,
+    Profile,
+    Sample,
+    element_frame,
+)
+from gst_pyro_shim.pprof.run_statistics import RunStats
 
 START_NS = 1_790_000_000_000_000_000
 X264 = element_frame("x264enc0", "x264enc", "/pipeline0/x264enc0")

@@ -17,6 +17,6 @@ def gp_agent_run(fd):
 
     # Bytecode that nobody wrote down is compiled at each start. Root's host leaves no files in a user's environment.
     sys.dont_write_bytecode = os.stat(gst_pyro_shim.__file__).st_uid != os.geteuid()
-    from gst_pyro_shim import agent_start
+    from gst_pyro_shim.agent import start
 
-    return agent_start.run(fd)
+    return start.run(fd)

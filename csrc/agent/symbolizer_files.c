@@ -2,7 +2,7 @@
 /* symbolizer_files.c: finds debug files by build id and by debuglink, and makes a file of the vdso.
  *
  * Not dwfl_standard_find_debuginfo(): where DEBUGINFOD_URLS is set it asks servers, and a push would wait for them.
- * What debuginfod.py has fetched from them lies in their cache.
+ * What symbols/debuginfod.py has fetched from them lies in their cache.
  *
  * Context: agent.
  */

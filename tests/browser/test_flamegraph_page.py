@@ -14,9 +14,10 @@ import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from gst_pyro_shim import cli, flamegraph
-from gst_pyro_shim.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
+from gst_pyro_shim import cli
+from gst_pyro_shim.pprof.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.terminal import printable
+from gst_pyro_shim.views import flamegraph
 from tests import hosts, profiles
 from tests.browser import chromium
 

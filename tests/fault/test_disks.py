@@ -30,8 +30,8 @@ EXPORTER = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.settings.model import Settings
+from gst_pyro_shim.push.exporter import Exporter
 from tests.exporting import dropped, submit
 from tests.waiting import wait_for
 

@@ -39,7 +39,7 @@ def agents_of(apart: dict[str, str]) -> list[Path]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            is_agent = b"from gst_pyro_shim import agents" in (folder / "cmdline").read_bytes()
+            is_agent = b"from gst_pyro_shim.agent import hosts" in (folder / "cmdline").read_bytes()
             if is_agent and f"HOME={apart['HOME']}\0".encode() in (folder / "environ").read_bytes():
                 found.append(folder)
         except OSError:

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.fault
 # Not Python's own exit, which waits for nobody inside OpenSSL: that of a C host.
 EXIT = """
 import ctypes, sys, threading, time
-from gst_pyro_shim.openssl import keep_at_exit
+from gst_pyro_shim.agent.openssl_exit import keep_at_exit
 if not keep_at_exit():
     sys.exit(77)
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.endpoint import Endpoint
-from gst_pyro_shim.push import Attempt, Pusher
+from gst_pyro_shim.settings.model import Settings
+from gst_pyro_shim.push.endpoint import Endpoint
+from gst_pyro_shim.push.attempt import Attempt, Pusher
 pusher = Pusher(Endpoint.of(Settings(server_url=sys.argv[1])))
 pusher.warm_up()
 pushed = []

@@ -37,5 +37,5 @@ def test_bytecode_is_written_for_the_owner_alone(whose: str, tmp_path: Path) -> 
     settings["LD_PRELOAD"] = str(package / paths.PLUGIN_DIR_NAME / paths.SHIM_NAME)
     run(gst_launch("videotestsrc num-buffers=5 ! fakesink"), settings)
     assert (tmp_path / "out.pb.gz").exists()
-    written = {file.name.partition(".")[0] for file in package.glob("__pycache__/*.pyc")}
+    written = {file.name.partition(".")[0] for file in package.glob("**/__pycache__/*.pyc")}
     assert ("window" in written) == (whose == "own")

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.decode import decode
+from gst_pyro_shim.pprof.decode import decode
 from tests.hosts import TARGETS, gst_launch, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gst_pyro_shim.model import Frame, Sample
+    from gst_pyro_shim.pprof.model import Frame, Sample
 
 pytestmark = [
     pytest.mark.integration,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim import files, places
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.views import element_paths
 from tests.hosts import gst_launch, needs_gstreamer, profile
 from tests.integration.test_pipelines import make_movie
 
@@ -24,7 +25,7 @@ def links_of(pipeline: str, tmp_path: Path, home: str = "auto") -> set[tuple[str
     """Paths of linked elements, without the pipeline's name."""
     done, _ = profile(gst_launch(pipeline), tmp_path, way="run", home=home)
     assert done.status == 0, done.err
-    told = places.settled_links(files.read(tmp_path / f"run-{home}.pb.gz"))
+    told = element_paths.settled_links(files.read(tmp_path / f"run-{home}.pb.gz"))
     prefix = "/pipeline0/"
     assert all(one.path.startswith(prefix) and one.factory for link in told for one in link)
     return {(a.path.removeprefix(prefix), b.path.removeprefix(prefix)) for a, b in told}

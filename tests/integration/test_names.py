@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.decode import decode
+from gst_pyro_shim.pprof.decode import decode
 from tests.hosts import gst_launch, needs_gstreamer, profile
 
 if TYPE_CHECKING:
-    from gst_pyro_shim.model import Sample
+    from gst_pyro_shim.pprof.model import Sample
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.decode import decode
+from gst_pyro_shim.pprof.decode import decode
 from tests.hosts import environment, gst_launch, needs_gstreamer, run, wait_for_profile
 from tests.pprof_reader import parse_pprof
 from tests.pyroscope_client import CPU_TYPE
@@ -20,7 +20,7 @@ from tests.pyroscope_server import PyroscopeServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gst_pyro_shim.model import Frame
+    from gst_pyro_shim.pprof.model import Frame
 
 pytestmark = pytest.mark.integration
 

@@ -104,6 +104,10 @@ def test_installed_package_profiles(installer, editable, tree, environment, tmp_
         *PIPELINE.split(),
     )
     assert elements(profile, python) >= {"videotestsrc0", "videoconvert0"}
+    # THEN the page's script and style are installed too
+    page = tmp_path / "run.html"
+    call(python, "-m", "gst_pyro_shim", "flamegraph", profile, "-o", page)
+    assert "videoconvert0" in page.read_text("utf-8")
 
     # THEN so does a plain preload, even where nothing has written the record yet
     record = shim.parent.parent / "agent-python.txt"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gst_pyro_shim import files
-from gst_pyro_shim.model import NOT_SAMPLED
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.model import NOT_SAMPLED
 from tests.hosts import (
     SYSTEM_PYTHON,
     TARGETS,

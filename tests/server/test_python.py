@@ -11,7 +11,7 @@ import secrets
 
 import pytest
 
-from gst_pyro_shim import files
+from gst_pyro_shim.pprof import files
 from tests.hosts import (
     SYSTEM_PYTHON,
     TARGETS,

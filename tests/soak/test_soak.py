@@ -30,7 +30,7 @@ ROUND = {
 }
 GROWTH_KB = 4096
 RING_KB = 8192
-AGENT_GROWTH_KB = 65536  # its profile fills up to 100,000 stacks (merge.py), and stays there
+AGENT_GROWTH_KB = 65536  # its profile fills up to 100,000 stacks (pprof/merge.py), and stays there
 COST_RATIO = 1.5
 OVERFLOWS = (
     "labels_full",

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import agent_start
-from gst_pyro_shim.agent_log import Log
-from gst_pyro_shim.agents import Agents
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.delivery import Delivery
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.reception import Guest
-from gst_pyro_shim.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
+from gst_pyro_shim.agent import start
+from gst_pyro_shim.agent.hosts import Agents
+from gst_pyro_shim.agent.log import Log
+from gst_pyro_shim.agent.reception import Guest
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.merge import Merge
+from gst_pyro_shim.push.delivery import Delivery
+from gst_pyro_shim.segment.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
 from tests.fake_shim import FakeShim, label_tag, lib
 from tests.waiting import Waited, wait_for
 
@@ -62,7 +62,7 @@ def running(shim, home="embedded", merge=None):
 
     def work():
         if home == "embedded":
-            thread.status = agent_start.run(shim.fd)
+            thread.status = start.run(shim.fd)
         else:
             thread.agents.serve(guest(shim))
 
@@ -227,7 +227,7 @@ def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
 
 def test_tracer_parameters_count(environ, capfd):
     with FakeShim(params=b"upload-interval\0soon\0\0") as shim:
-        assert agent_start.run(shim.fd) != 0
+        assert start.run(shim.fd) != 0
     assert "upload-interval" in capfd.readouterr().err
 
 
@@ -235,14 +235,14 @@ def test_a_descriptor_of_something_else_is_one_line(capfd, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"x")
     with path.open() as file:
-        assert agent_start.run(file.fileno()) != 0
+        assert start.run(file.fileno()) != 0
     assert capfd.readouterr().err.count("\n") == 1
 
 
 def test_an_error_of_our_own_is_one_line_and_the_host_is_let_go(
     shim, environ, capfd, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("gst_pyro_shim.window.Window.drain", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("gst_pyro_shim.agent.window.Window.drain", lambda *_, **__: 1 / 0)
     environ(output=tmp_path / "x.pb.gz")
     with running(shim):
         pass
@@ -262,7 +262,7 @@ def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
         tries.append(1)
         raise error
 
-    monkeypatch.setattr("gst_pyro_shim.python_samples.Collector", refuse)
+    monkeypatch.setattr("gst_pyro_shim.python.samples.Collector", refuse)
     environ(output=tmp_path / "out.pb.gz", upload_interval=0.1)
     shim.raw.python_state = 1
     with running(shim, "process"):
@@ -341,8 +341,8 @@ os.set_inheritable(shim.fd, True)
 child = os.posix_spawn(
     sys.executable,
     [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); "
-     "from gst_pyro_shim import agents; "
-     f"sys.exit(agents.run({{shim.fd}}, {{os.getpid()}}, 'gst-pyro-{{os.getpid()}}'))"],
+     "from gst_pyro_shim.agent import hosts; "
+     f"sys.exit(hosts.run({{shim.fd}}, {{os.getpid()}}, 'gst-pyro-{{os.getpid()}}'))"],
     os.environ,
 )
 while shim.raw.agent_state < 2:
@@ -396,7 +396,7 @@ def is_alive(pid):
 def test_an_error_of_our_own_loses_nothing_that_was_profiled_before(
     shim, environ, capfd, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("gst_pyro_shim.delivery._WRITE_SHARE", 1e-9)
+    monkeypatch.setattr("gst_pyro_shim.push.delivery._WRITE_SHARE", 1e-9)
     path = tmp_path / "out.pb.gz"
     # The spool is for what the server, which is not there, has not taken.
     environ(output=path, upload_interval=0.1, server_url="http://127.0.0.1:9")
@@ -413,7 +413,7 @@ def test_an_error_of_our_own_loses_nothing_that_was_profiled_before(
         wait_for(path.exists)
         burn(shim, 50, "second")
         wait_for(lambda: sum(given) == 150 * MS)
-        monkeypatch.setattr("gst_pyro_shim.window.Window.drain", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("gst_pyro_shim.agent.window.Window.drain", lambda *_, **__: 1 / 0)
         wait_for(lambda: shim.raw.agent_state == AGENT_REFUSED)
     assert element_ms(decode(path.read_bytes())) == {"first": 100.0, "second": 50.0}
     assert len(list(tmp_path.rglob("*.push"))) == sum(1 for one in given if one)

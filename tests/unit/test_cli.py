@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""cli.py and errors.py: verbs, flags, messages and exit statuses.
+"""cli.py and errors.py: subcommands, flags, messages and exit statuses.
 
 Context: test.
 """
@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from gst_pyro_shim import __version__, cli, errors, paths
-from gst_pyro_shim.config import Settings
+from gst_pyro_shim.settings.model import Settings
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def runner(monkeypatch):
         calls.append((list(command), dict(flags), force))
         return 7
 
-    monkeypatch.setattr("gst_pyro_shim.runner.run", run)
+    monkeypatch.setattr("gst_pyro_shim.run.runner.run", run)
     return calls
 
 
@@ -103,12 +103,12 @@ def test_flags_are_not_abbreviated(runner, capsys):
     ]
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
-def test_every_verb_has_help(verb, capsys):
+@pytest.mark.parametrize("subcommand", cli.SUBCOMMANDS)
+def test_every_subcommand_has_help(subcommand, capsys):
     with pytest.raises(SystemExit) as raised:
-        cli.main([verb, "--help"])
+        cli.main([subcommand, "--help"])
     assert raised.value.code == 0
-    assert verb in capsys.readouterr().out
+    assert subcommand in capsys.readouterr().out
 
 
 def test_help_says_when_the_status_is_not_the_commands(capsys):

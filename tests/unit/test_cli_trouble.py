@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gst_pyro_shim import cli, environment, files, flamegraph, groups, paths, report, summary
-from gst_pyro_shim.decode import decode
+from gst_pyro_shim import cli, paths
 from gst_pyro_shim.errors import GstPyroError
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.model import Sample, element_frame
-from gst_pyro_shim.profile import encode
-from gst_pyro_shim.schema import PprofProfile
-from gst_pyro_shim.stats import RunStats
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode
+from gst_pyro_shim.pprof.model import Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
+from gst_pyro_shim.pprof.run_statistics import RunStats
+from gst_pyro_shim.pprof.schema import PprofProfile
+from gst_pyro_shim.run import environment
+from gst_pyro_shim.views import flamegraph, report, report_by, summary
 from tests import profiles
 
 if TYPE_CHECKING:
@@ -54,24 +57,24 @@ def main(*arguments: str, shell: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("verb", ["path", "env", "--help", "report", "flamegraph"])
-def test_a_full_disk_under_stdout_is_one_message(verb: str, written: Path) -> None:
+@pytest.mark.parametrize("subcommand", ["path", "env", "--help", "report", "flamegraph"])
+def test_a_full_disk_under_stdout_is_one_message(subcommand: str, written: Path) -> None:
     files_of = {"report": [str(written)], "flamegraph": [str(written)]}
-    done = main(verb, *files_of.get(verb, []), shell="> /dev/full")
+    done = main(subcommand, *files_of.get(subcommand, []), shell="> /dev/full")
     assert done.returncode == GstPyroError.exit_code
     assert done.stderr == "gst-pyro-shim: The system refused: No space left on device.\n"
 
 
-@pytest.mark.parametrize("verb", ["report", "flamegraph"])
-def test_a_closed_stdout_is_no_trouble(verb: str, written: Path) -> None:
-    done = main(verb, str(written), shell=">&-")
+@pytest.mark.parametrize("subcommand", ["report", "flamegraph"])
+def test_a_closed_stdout_is_no_trouble(subcommand: str, written: Path) -> None:
+    done = main(subcommand, str(written), shell=">&-")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("verb", ["report", "flamegraph"])
+@pytest.mark.parametrize("subcommand", ["report", "flamegraph"])
 @pytest.mark.parametrize("name", [".", "/", "/dev/null", "x" * 300])
-def test_what_is_no_file_is_one_message(verb: str, name: str, capsys) -> None:
-    assert cli.main([verb, name]) in {3, 8}
+def test_what_is_no_file_is_one_message(subcommand: str, name: str, capsys) -> None:
+    assert cli.main([subcommand, name]) in {3, 8}
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -137,8 +140,8 @@ def show(data: bytes) -> None:
     found = decode(data)
     numbers = summary.summarize(found)
     report.render(numbers, Plain())
-    for label in groups.LABELS:
-        told = groups.group(found, label)
+    for label in report_by.LABELS:
+        told = report_by.group(found, label)
         assert sum(one.cpu_ns for one in told) == sum(row.self_ns for row in numbers.rows)
     json.dumps(numbers.as_json(), allow_nan=False)
     flamegraph.page(found, "x")

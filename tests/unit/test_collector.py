@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""collector.py: what it takes, what it refuses, and how it says so.
+"""python/collector.py: what it takes, what it refuses, and how it says so.
 
 Context: test.
 """
@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gst_pyro_shim import collector as collector_module
-from gst_pyro_shim.collector import Collector
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.profile import encode
-from gst_pyro_shim.schema import PushRequest
-from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode
+from gst_pyro_shim.pprof.schema import PushRequest
+from gst_pyro_shim.protocol import PUSH_PATH, TOKEN_HEADER
+from gst_pyro_shim.python import collector as collector_module
+from gst_pyro_shim.python.collector import Collector
 from tests import profiles
 from tests.waiting import Waited, wait_for
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""config.py: names, precedence, refusals, masking; and that the documents and the C side say the same.
+"""settings/model.py: names, precedence, refusals, masking; and that the documents and the C side say the same.
 
 Context: test.
 """
@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import SecretStr, ValidationError
 
-from gst_pyro_shim import config, endpoint
-from gst_pyro_shim.config import Settings
 from gst_pyro_shim.errors import ConfigError
+from gst_pyro_shim.settings import address, model
+from gst_pyro_shim.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s3cr3t"
 
 
 def load(**variables: str) -> Settings:
-    return Settings.load({}, {config.env_name(name): value for name, value in variables.items()})
+    return Settings.load({}, {model.env_name(name): value for name, value in variables.items()})
 
 
 def refusal(**variables: str) -> str:
@@ -153,9 +153,9 @@ def test_default_spool_dir_follows_xdg():
 )  # fmt: skip
 def test_wrong_value_is_refused_with_name_value_and_what_is_allowed(field, value):
     text = refusal(**{field: value})
-    assert config.env_name(field) in text
+    assert model.env_name(field) in text
     assert repr(value) in text
-    assert config.allowed(field) in text
+    assert model.allowed(field) in text
     assert "\n" in text  # the hint
 
 
@@ -208,7 +208,7 @@ def test_no_text_of_settings_shows_a_secret():
         assert SECRET not in str(settings.masked())
         assert SECRET not in repr(settings)
         assert SECRET not in str(settings)
-        assert endpoint.MASK in str(settings.masked())
+        assert address.MASK in str(settings.masked())
 
 
 def test_only_the_url_has_a_user_to_mask():
@@ -233,7 +233,7 @@ def test_any_text_is_taken_or_refused_but_never_crashes(variables, text):
     environ = {f"GST_PYROSCOPE_{name.upper()}": value for name, value in variables.items()}
     for field in Settings.model_fields:
         try:
-            Settings.load({}, {**environ, config.env_name(field): text})
+            Settings.load({}, {**environ, model.env_name(field): text})
         except ConfigError:
             continue
 
@@ -260,7 +260,7 @@ def test_misspelt_variables_are_known_as_such():
         "GST_PYROSCOPE_OVERRIDE": "",
         "HOME": "/",
     }
-    assert config.unknown_variables(environ) == ["GST_PYROSCOPE_SAMPLERATE"]
+    assert model.unknown_variables(environ) == ["GST_PYROSCOPE_SAMPLERATE"]
 
 
 def test_bounds_that_c_reads_are_those_of_the_model():
@@ -268,7 +268,7 @@ def test_bounds_that_c_reads_are_those_of_the_model():
     found = dict(re.findall(r"GP_SAMPLE_RATE_(MIN|MAX|DEFAULT) = (\d+)", header))
     default = Settings().sample_rate
     assert found == {
-        "MIN": str(config.SAMPLE_RATE_MIN), "MAX": str(config.SAMPLE_RATE_MAX), "DEFAULT": str(default),
+        "MIN": str(model.SAMPLE_RATE_MIN), "MAX": str(model.SAMPLE_RATE_MAX), "DEFAULT": str(default),
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.debuginfod import Debuginfod, debuginfod_of
+from gst_pyro_shim.symbols.debuginfod import Debuginfod, debuginfod_of
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

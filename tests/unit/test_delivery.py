@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""delivery.py: where profiles go, and what that takes to import.
+"""push/delivery.py: where profiles go, and what that takes to import.
 
 Context: tests, loopback alone.
 """
@@ -17,12 +17,12 @@ from dataclasses import replace
 
 import pytest
 
-from gst_pyro_shim import files
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.delivery import Delivery, OutputFile
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.profile import MAX_PROFILE_BYTES
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import MAX_PROFILE_BYTES
+from gst_pyro_shim.pprof.merge import Merge
+from gst_pyro_shim.push.delivery import Delivery, OutputFile
+from gst_pyro_shim.settings.model import Settings
 from tests import profiles
 from tests.pyroscope_server import PyroscopeServer
 
@@ -238,10 +238,10 @@ def test_what_stands_elsewhere_is_counted_among_the_rest(tmp_path, said, elsewhe
 def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
     code = (
         "import sys\n"
-        "from gst_pyro_shim.config import Settings\n"
-        "from gst_pyro_shim.delivery import Delivery\n"
+        "from gst_pyro_shim.settings.model import Settings\n"
+        "from gst_pyro_shim.push.delivery import Delivery\n"
         "Delivery(Settings(output=sys.argv[1]), 1, print)\n"
-        "print([m for m in ('exporter', 'push', 'http1') if f'gst_pyro_shim.{m}' in sys.modules])"
+        "print([m for m in ('exporter', 'attempt', 'http1') if f'gst_pyro_shim.push.{m}' in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.pb.gz")],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""demangle.py: C++, and both schemes of Rust.
+"""symbols/demangle.py: C++, and both schemes of Rust.
 
 Context: test. Rust's names are those of RFC 2603 and of rustc's own output.
 """
@@ -7,7 +7,7 @@ Context: test. Rust's names are those of RFC 2603 and of rustc's own output.
 import pytest
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim.demangle import demangle
+from gst_pyro_shim.symbols.demangle import demangle
 
 _LEGACY = "_ZN71_$LT$Test$u20$$u2b$$u20$$u27$static$u20$as$u20$foo..Bar$LT$Test$GT$$GT$3bar17h930b740aa94f1d3aE"
 

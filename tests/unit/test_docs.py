@@ -49,7 +49,7 @@ def test_relative_links_lead_somewhere(document, link):
 
 def test_debug_categories_exist():
     """A category that GStreamer does not know is taken without a word, and shows nothing."""
-    texts = [*DOCUMENTS, *ROOT.glob("csrc/**/*.[ch]"), *ROOT.glob("gst_pyro_shim/*.py")]
+    texts = [*DOCUMENTS, *ROOT.glob("csrc/**/*.[ch]"), *ROOT.glob("gst_pyro_shim/**/*.py")]
     named = {
         category
         for path in texts

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""endpoint.py: which accounts share a spool, and the server's name.
+"""push/endpoint.py: which accounts share a spool, and the server's name.
 
 Context: test.
 """
 
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.endpoint import Endpoint
+from gst_pyro_shim.push.endpoint import Endpoint
+from gst_pyro_shim.settings.model import Settings
 
 SECRET = "s3cr3t"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""flamegraph.py: the page holds the profile, stays small, and no name can get out of its data.
+"""views/flamegraph.py: the page holds the profile, stays small, and no name can get out of its data.
 
 Context: test.
 """
@@ -20,11 +20,13 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 
-from gst_pyro_shim import cli, files, flamegraph
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.model import MARKERS, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim import cli
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.model import MARKERS, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
 from gst_pyro_shim.terminal import printable
+from gst_pyro_shim.views import flamegraph
+from gst_pyro_shim.views.summary import summarize
 from tests import profiles
 
 
@@ -266,15 +268,15 @@ def test_the_verb_writes_beside_the_profile(tmp_path, capsys):
     assert "Cannot write" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("verb", "suffix"), [("flamegraph", ".html"), ("graph", ".dot")])
-def test_a_disk_that_takes_no_view_costs_nothing(verb, suffix, tmp_path, capsys):
+@pytest.mark.parametrize(("subcommand", "suffix"), [("flamegraph", ".html"), ("graph", ".dot")])
+def test_a_disk_that_takes_no_view_costs_nothing(subcommand, suffix, tmp_path, capsys):
     file, view = tmp_path / "x.pb.gz", tmp_path / f"x{suffix}"
     files.write(file, profiles.demo(), force=False)
     before = file.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        status = cli.main([verb, str(file), "-o", str(view)])
+        status = cli.main([subcommand, str(file), "-o", str(view)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert status == 3

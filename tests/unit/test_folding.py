@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""folding.py, and merge.py with it: a run of weeks has a bounded profile, in which what is met now has its functions.
+"""pprof/folding.py, merge.py: a run of weeks has a bounded profile, in which what is met now has its functions.
 
 Context: test.
 """
 
 import pytest
 
-from gst_pyro_shim.folding import LONG_NS
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import Frame, Profile, Sample, element_frame
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.pprof.folding import LONG_NS
+from gst_pyro_shim.pprof.merge import Merge
+from gst_pyro_shim.pprof.model import Frame, Profile, Sample, element_frame
+from gst_pyro_shim.views.summary import summarize
 
 HOUR_NS = 3600 * 10**9
 
@@ -74,7 +74,7 @@ def test_state_changes_of_bins_that_are_gone_are_one(merge):
 
 
 def test_links_of_what_comes_and_goes_have_an_end(monkeypatch):
-    monkeypatch.setattr("gst_pyro_shim.merge.MAX_COMMENTS", 10)
+    monkeypatch.setattr("gst_pyro_shim.pprof.merge.MAX_COMMENTS", 10)
     merge = Merge()
     for number in range(100):
         merge.add(Profile(1, 2, 3, [], [f"links {number}"]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""graph.py: the picture, as Graphviz itself reads it.
+"""views/graph.py: the picture, as Graphviz itself reads it.
 
 Context: test.
 """
@@ -11,13 +11,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from gst_pyro_shim import cli, files, graph, links
+from gst_pyro_shim import cli
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.model import Profile, Sample, element_frame
-from gst_pyro_shim.places import settled_links
-from gst_pyro_shim.segment_rows import Label
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim.pprof import files, pad_links
+from gst_pyro_shim.pprof.model import Profile, Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
+from gst_pyro_shim.segment.rows import Label
+from gst_pyro_shim.views import graph
+from gst_pyro_shim.views.element_paths import settled_links
+from gst_pyro_shim.views.summary import summarize
 from tests import profiles
 
 FAILED = GstPyroError.exit_code
@@ -31,7 +33,7 @@ def dot(profile):
 
 
 def linked(profile, *told):
-    return replace(profile, comments=[*profile.comments, links.to_comment(told)])
+    return replace(profile, comments=[*profile.comments, pad_links.to_comment(told)])
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""host.py: an agent notices that its host has ended, or runs another program.
+"""agent/host.py: an agent notices that its host has ended, or runs another program.
 
 Context: tests.
 """
@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from gst_pyro_shim.host import Host
+from gst_pyro_shim.agent.host import Host
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import python_samples
+from gst_pyro_shim.python import samples
 
-SCRIPT = Path(python_samples.__file__).with_name("host_python.py")
+SCRIPT = Path(samples.__file__).with_name("host_python.py")
 
 
 class FakePyroscope:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from gst_pyro_shim.labels import Labels
-from gst_pyro_shim.naming import Names, Step
+from gst_pyro_shim.agent.labels import Labels
+from gst_pyro_shim.agent.naming import Names
+from gst_pyro_shim.segment.rows import Step
 
 
 class Rows:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""merge.py and stats.py: sums of profiles, and which totals of a process count.
+"""pprof/merge.py and pprof/run_statistics.py: sums of profiles, and which totals of a process count.
 
 Context: test.
 """
@@ -11,14 +11,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim import cli, files
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.merge import Cut, Merge
-from gst_pyro_shim.model import PYTHON, TRUNCATED, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.profile import encode, split
-from gst_pyro_shim.stats import RunStats, latest
-from gst_pyro_shim.summary import summarize
+from gst_pyro_shim import cli
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode, split
+from gst_pyro_shim.pprof.merge import Cut, Merge
+from gst_pyro_shim.pprof.model import PYTHON, TRUNCATED, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
+from gst_pyro_shim.pprof.run_statistics import RunStats, latest
+from gst_pyro_shim.views.summary import summarize
 from tests import profiles
 
 

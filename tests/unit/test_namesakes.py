@@ -14,9 +14,11 @@ from dataclasses import replace
 
 import pytest
 
-from gst_pyro_shim import cli, files, flamegraph, groups, links, places
-from gst_pyro_shim.model import Profile, Sample, element_frame
-from gst_pyro_shim.segment_rows import Label
+from gst_pyro_shim import cli
+from gst_pyro_shim.pprof import files, pad_links
+from gst_pyro_shim.pprof.model import Profile, Sample, element_frame
+from gst_pyro_shim.segment.rows import Label
+from gst_pyro_shim.views import element_paths, flamegraph, report_by
 from tests import profiles
 from tests.unit.test_graph import Drawn, dot
 
@@ -53,7 +55,7 @@ def cameras():
         )
     nobodys = (("element", "[GStreamer task]"), ("pipeline", "camera"))
     samples.append(Sample((element_frame("[GStreamer task]"),), SECOND_NS, 1, nobodys))
-    comments = [profiles.stats().to_comment(), links.to_comment(told)]
+    comments = [profiles.stats().to_comment(), pad_links.to_comment(told)]
     return Profile(1, 2 * SECOND_NS, 10**7, samples, comments)
 
 
@@ -85,7 +87,7 @@ def test_json_numbers_all_of_them(file, capsys):
 
 
 def test_groups_by_pipeline_number_all_of_them(cameras):
-    found = {one.value: one.cpu_ns for one in groups.group(cameras, "pipeline")}
+    found = {one.value: one.cpu_ns for one in report_by.group(cameras, "pipeline")}
     assert found.keys() == {f"camera#{number}" for number in range(1, CAMERAS + 1)}
     # The first has what is of no element too.
     assert found["camera#1"] == 2.25 * SECOND_NS
@@ -115,10 +117,10 @@ def test_one_of_its_name_has_no_number(cameras):
         cameras, samples=[one for one in cameras.samples if ("pipeline", "camera#2") in one.labels]
     )
     alone = replace(alone, comments=alone.comments[:1])
-    paths = {frame.path for one in places.settled(alone).samples for frame in one.frames}
+    paths = {frame.path for one in element_paths.settled(alone).samples for frame in one.frames}
     assert paths == {"/camera#2/bin/enc", "/camera#2/src"}
     first = replace(cameras, samples=cameras.samples[:2], comments=[profiles.stats().to_comment()])
-    assert places.settled(first) is first
+    assert element_paths.settled(first) is first
 
 
 def test_elements_in_one_bin_have_theirs_too():
@@ -130,5 +132,5 @@ def test_elements_in_one_bin_have_theirs_too():
     drawn = Drawn(dot(profile))
     assert {"/p/q#1", "/p/q#2", "/p/q#10"} < drawn.nodes.keys()
     assert "<B>q#2</B>" in dot(profile)
-    again = places.settled(places.settled(profile))
-    assert again == places.settled(profile)
+    again = element_paths.settled(element_paths.settled(profile))
+    assert again == element_paths.settled(profile)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""naming.py: names that GStreamer made are bounded, names that people gave are kept, namesakes are told apart.
+"""agent/naming.py: names that GStreamer made are bounded, names that people gave are kept, namesakes are told apart.
 
 Context: test.
 """
@@ -8,7 +8,9 @@ import itertools
 
 import pytest
 
-from gst_pyro_shim.naming import FIRST_OF_FACTORY, MAX_NAMESAKES, Names, Step
+from gst_pyro_shim.agent.naming import MAX_NAMESAKES, Names
+from gst_pyro_shim.segment.rows import Step
+from gst_pyro_shim.settings.model import FIRST_OF_FACTORY
 
 KEYS = itertools.count(1)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""perf_map.py: names from a file that grows, and that others may have written.
+"""symbols/perf_map.py: names from a file that grows, and that others may have written.
 
 Context: test.
 """
@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from gst_pyro_shim import perf_map
-from gst_pyro_shim.perf_map import PerfMap
+from gst_pyro_shim.symbols import perf_map
+from gst_pyro_shim.symbols.perf_map import PerfMap
 
 
 @pytest.fixture

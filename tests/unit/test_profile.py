@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""profile.py, decode.py, model.py, schema.py: pprof out and in, judged by a reader of its own and by go tool pprof.
+"""pprof/{encode,decode,model,schema}.py: pprof out and in, judged by a reader of its own and by go tool pprof.
 
 Context: test.
 """
@@ -13,11 +13,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from gst_pyro_shim.decode import decode
 from gst_pyro_shim.errors import ProfileFormatError
-from gst_pyro_shim.model import NO_SAMPLE, TRUNCATED, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.profile import encode, split
-from gst_pyro_shim.schema import PprofProfile, PushRequest
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode, split
+from gst_pyro_shim.pprof.model import NO_SAMPLE, TRUNCATED, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.schema import PprofProfile, PushRequest
 from tests import profiles
 from tests.pprof_reader import parse_pprof
 

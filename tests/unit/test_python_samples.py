@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import python_samples
-from gst_pyro_shim.collector import Collector
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import PYTHON, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.profile import encode
-from gst_pyro_shim.python_samples import PythonSamples
-from gst_pyro_shim.schema import PushRequest
-from gst_pyro_shim.segment import Segment
-from gst_pyro_shim.segment_rows import FIXED_NAMES
-from gst_pyro_shim.summary import summarize
-from gst_pyro_shim.wire import PUSH_PATH, TOKEN_HEADER
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode
+from gst_pyro_shim.pprof.merge import Merge
+from gst_pyro_shim.pprof.model import PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.schema import PushRequest
+from gst_pyro_shim.protocol import PUSH_PATH, TOKEN_HEADER
+from gst_pyro_shim.python import samples as python_samples
+from gst_pyro_shim.python.collector import Collector
+from gst_pyro_shim.python.samples import PythonSamples
+from gst_pyro_shim.segment.rows import FIXED_NAMES
+from gst_pyro_shim.segment.segment import Segment
+from gst_pyro_shim.settings.model import Settings
+from gst_pyro_shim.views.summary import summarize
 from tests.fake_shim import FakeShim, ffi, lib
 
 CSRC = Path(__file__).parents[2] / "csrc"
@@ -289,7 +289,7 @@ def test_both_sides_use_the_same_names():
 
 
 def test_the_hosts_module_needs_nothing_of_ours():
-    spec = importlib.util.find_spec("gst_pyro_shim.host_python")
+    spec = importlib.util.find_spec("gst_pyro_shim.python.host_python")
     text = Path(spec.origin).read_text()
     imported = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
     assert imported == {"__future__", "_thread", "atexit", "importlib", "os", "sys"}

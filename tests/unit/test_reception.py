@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""reception.py: who is let in, and that nobody who came in time is lost.
+"""agent/reception.py: who is let in, and that nobody who came in time is lost.
 
 Context: test.
 """
@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from gst_pyro_shim.reception import Reception
+from gst_pyro_shim.agent.reception import Reception
 from tests.fake_shim import FakeShim
 from tests.waiting import wait_for
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""summary.py, report.py, files.py: the table, the JSON, and what is said when something is missing.
+"""views/summary.py, views/report.py, pprof/files.py: the table, the JSON, and what is said when something is missing.
 
 Context: test.
 """
@@ -15,18 +15,21 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import cli, files, gaps, report, summary
+from gst_pyro_shim import cli
 from gst_pyro_shim.errors import GstPyroError, ProfileFormatError
-from gst_pyro_shim.facts import RunFacts
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
-from gst_pyro_shim.profile import encode
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.encode import encode
+from gst_pyro_shim.pprof.merge import Merge
+from gst_pyro_shim.pprof.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
+from gst_pyro_shim.pprof.run_facts import RunFacts
+from gst_pyro_shim.views import explanations, report, summary
 from tests import profiles
 
 ABI = Path(__file__).parents[2] / "csrc" / "shared" / "abi.h"
-WINDOW = Path(summary.__file__).with_name("window.py")
-AGENT = Path(summary.__file__).with_name("agent.py")
-PYTHON_SAMPLES = Path(summary.__file__).with_name("python_samples.py")
+PACKAGE = Path(cli.__file__).parent
+WINDOW = PACKAGE / "agent" / "window.py"
+AGENT = PACKAGE / "agent" / "agent.py"
+PYTHON_SAMPLES = PACKAGE / "python" / "samples.py"
 FACTS = RunFacts(program="prog", end="ended with status 0")
 
 
@@ -610,7 +613,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gst_pyro_shim.files.os.fdopen", full)
+    monkeypatch.setattr("gst_pyro_shim.pprof.files.os.fdopen", full)
     with pytest.raises(OSError, match="No space"):
         files.write(tmp_path / "x.pb.gz", profiles.demo(), force=False)
     assert list(tmp_path.iterdir()) == []
@@ -627,5 +630,5 @@ def test_names_of_counters_are_those_of_the_abi():
     }
     names |= set(re.findall(r'counters\["(\w+)"\] =', AGENT.read_text()))
     names |= set(re.findall(r'"(python_\w+)": int', PYTHON_SAMPLES.read_text()))
-    assert set(gaps.WARNINGS) <= names
+    assert set(explanations.WARNINGS) <= names
     assert set(report._ENDS) == set(summary.STACK_ENDS)

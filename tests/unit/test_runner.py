@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""runner.py, environment.py, facts.py: the verb `run` from the outside, with a target that stands
+"""run/runner.py, run/environment.py, pprof/run_facts.py: `run` from the outside, with a target that stands
 for a profiled program.
 
 Context: test.
@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import environment, files
-from gst_pyro_shim.config import Settings
+from gst_pyro_shim.agent.reception import Reception
 from gst_pyro_shim.errors import NotBuiltError
-from gst_pyro_shim.facts import RunFacts, why_preload_is_ignored
-from gst_pyro_shim.reception import Reception
+from gst_pyro_shim.pprof import files
+from gst_pyro_shim.pprof.run_facts import RunFacts, why_preload_is_ignored
+from gst_pyro_shim.run import environment
+from gst_pyro_shim.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 FAKE = [sys.executable, str(ROOT / "tests" / "targets" / "hands_in.py")]

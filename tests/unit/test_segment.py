@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""segment.py, native.py, reader*.c: what the agent reads of a segment, and how it survives what a dead host left.
+"""segment/, reader*.c: what the agent reads of a segment, and how it survives what a dead host left.
 
 Context: test. The shim's side is fake_shim.py.
 """
@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gst_pyro_shim.errors import SegmentError
-from gst_pyro_shim.segment import AGENT_DONE, Segment
-from gst_pyro_shim.segment_rows import Account, Thread
+from gst_pyro_shim.segment.rows import Account, Thread
+from gst_pyro_shim.segment.segment import AGENT_DONE, Segment
 from tests.fake_shim import RING_WORDS, FakeShim, ffi, lib
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from gst_pyro_shim import delivery
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.decode import decode
-from gst_pyro_shim.merge import Merge
-from gst_pyro_shim.model import UNKNOWN, Frame, Profile, Sample, element_frame, identity
-from gst_pyro_shim.profile import encode, split
-from gst_pyro_shim.schema import PprofProfile
+from gst_pyro_shim.pprof.decode import decode
+from gst_pyro_shim.pprof.encode import encode, split
+from gst_pyro_shim.pprof.merge import Merge
+from gst_pyro_shim.pprof.model import UNKNOWN, Frame, Profile, Sample, element_frame, identity
+from gst_pyro_shim.pprof.schema import PprofProfile
+from gst_pyro_shim.push import delivery
+from gst_pyro_shim.settings.model import Settings
 from tests import profiles
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class FakeExporter:
 def test_the_server_alone_gets_addresses(
     server_symbolizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gst_pyro_shim.exporter.Exporter", FakeExporter)
+    monkeypatch.setattr("gst_pyro_shim.push.exporter.Exporter", FakeExporter)
     monkeypatch.setattr(FakeExporter, "sent", {}, raising=False)
     output = tmp_path / "a.pb.gz"
     settings = Settings(

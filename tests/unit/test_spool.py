@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.spool import Spool
-from gst_pyro_shim.spool_files import SpoolError
+from gst_pyro_shim.push.spool import Spool
+from gst_pyro_shim.push.spool_files import SpoolError
 from tests.pprof_writer import SECOND_NS
 
 SERVER = "http://localhost:4040 "
@@ -177,7 +177,7 @@ def test_a_host_that_closes_what_it_does_not_know_does_no_harm(spool):
 def test_a_claim_ends_with_its_process(spool):
     entry, _ = put(spool, b"body", now())
     code = (
-        "import sys, os; from gst_pyro_shim.spool import Spool;"
+        "import sys, os; from gst_pyro_shim.push.spool import Spool;"
         "s = Spool(sys.argv[1], sys.argv[2]);"
         "assert s.claim(s.entries()[0]); os.kill(os.getpid(), 9)"
     )
@@ -242,7 +242,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_half(spool, monkeypatch):
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_really_full_disk(tmp_path):
     code = (
-        "import os, sys, ctypes, time; from gst_pyro_shim.spool import *;"
+        "import os, sys, ctypes, time; from gst_pyro_shim.push.spool import *;"
         "libc = ctypes.CDLL(None, use_errno=True);"
         "ok = libc.unshare(0x20000) == 0 and libc.mount(b'none', b'/', None, 0x44000, None) == 0"
         " and libc.mount(b'x', sys.argv[1].encode(), b'tmpfs', 0, b'size=64k') == 0\n"

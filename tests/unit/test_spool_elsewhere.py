@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim import spool as spool_module, spools
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
-from gst_pyro_shim.item import Item
-from gst_pyro_shim.spool import Spool
-from gst_pyro_shim.spool_entry import MAX_AGE_S
-from gst_pyro_shim.spool_files import SpoolError
+from gst_pyro_shim.push import spool as spool_module, spools
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.push.push_job import PushJob
+from gst_pyro_shim.push.spool import Spool
+from gst_pyro_shim.push.spool_entry import MAX_AGE_S
+from gst_pyro_shim.push.spool_files import SpoolError
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import Log, dropped, spooled_files, submit
 from tests.pyroscope_server import Fault, PyroscopeServer
 from tests.waiting import wait_for
@@ -210,9 +210,9 @@ def test_a_host_with_a_wrong_clock_takes_nothing_from_the_others(hours, root, mo
     monkeypatch.setattr(time, "time", lambda: true() + hours * 3600)
     wrong = Spool(root, SERVER)
     assert wrong.sweep() == (0, 0)
-    item = Item.of_claim(wrong.claim(wrong.entries()[0]))
-    assert abs(item.age_s) < 600 < MAX_AGE_S
-    wrong.remove(item.claim)
+    job = PushJob.of_claim(wrong.claim(wrong.entries()[0]))
+    assert abs(job.age_s) < 600 < MAX_AGE_S
+    wrong.remove(job.claim)
 
 
 def test_what_lies_too_long_goes_whatever_its_writers_clock_said(root):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""stacks.py: element frames at their place, markers, the thread's own label after its entry.
+"""agent/stacks.py: element frames at their place, markers, the thread's own label after its entry.
 
 Context: test.
 """
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.model import TRUNCATED, UNKNOWN, Frame, element_frame
-from gst_pyro_shim.segment_rows import Label
-from gst_pyro_shim.stacks import _PASSING_ON, Stacks, cut_key, entry_index
+from gst_pyro_shim.agent.stacks import _PASSING_ON, Stacks, cut_key, entry_index
+from gst_pyro_shim.pprof.model import TRUNCATED, UNKNOWN, Frame, element_frame
+from gst_pyro_shim.segment.rows import Label
 from tests import fake_shim as fake
 
 CSRC = Path(__file__).parents[2] / "csrc"
@@ -168,7 +168,7 @@ def test_equal_stacks_have_equal_identities(stacks):
 
 
 def test_what_is_remembered_is_bounded(stacks, monkeypatch):
-    monkeypatch.setattr("gst_pyro_shim.stacks._MAX_FRAMES", 100)
+    monkeypatch.setattr("gst_pyro_shim.agent.stacks._MAX_FRAMES", 100)
     for pc in range(100):
         stacks.resolve(1, key(*range(0x1000, 0x1001 + pc % 40), pc + 0x2000))
         frames = [len(one.frames) for one in stacks._known.values()]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gst_pyro_shim.native_elf import ElfFile
-from gst_pyro_shim.segment_rows import HostName, Module
-from gst_pyro_shim.symbolize import Files, Symbolizer, is_named
+from gst_pyro_shim.segment.rows import HostName, Module
+from gst_pyro_shim.symbols.elf_file import ElfFile
+from gst_pyro_shim.symbols.symbolize import Files, Symbolizer, is_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def test_code_in_no_module_is_named_by_its_range(module: tuple[str, int]):
 def test_compressed_dwarf_is_read_where_samples_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gst_pyro_shim.symbolize._CHEAP_BYTES", 0)
+    monkeypatch.setattr("gst_pyro_shim.symbols.symbolize._CHEAP_BYTES", 0)
     source, path = tmp_path / "a.c", tmp_path / "liba.so"
     source.write_text(SOURCE, encoding="utf-8")
     command = ["cc", "-O1", "-g", "-gz", "-shared", "-fPIC", str(source), "-o", str(path)]

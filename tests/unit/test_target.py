@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""target.py: a target cannot tell that the controller stands between it and whoever started it.
+"""run/target.py: a target cannot tell that the controller stands between it and whoever started it.
 
 Context: test.
 """
@@ -21,9 +21,9 @@ TARGETS = Path(__file__).parents[1] / "targets"
 ROOT = Path(__file__).parents[2]
 CONTROLLER = """
 import os, sys
-from gst_pyro_shim import target
+from gst_pyro_shim.run import target
 from gst_pyro_shim.errors import GstPyroError
-from gst_pyro_shim.target import Target
+from gst_pyro_shim.run.target import Target
 target._WITNESS_WAIT_S = float(os.environ.get("WITNESS_WAIT_S", target._WITNESS_WAIT_S))
 try:
     with Target() as one:
@@ -134,7 +134,7 @@ def test_a_target_in_a_session_of_its_own_gets_the_groups_signals():
 
 WITNESS_LIMIT = """
 import os, resource
-from gst_pyro_shim.target import Target
+from gst_pyro_shim.run.target import Target
 _, most = resource.getrlimit(resource.RLIMIT_CORE)
 resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 with Target() as target:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""window.py: CPU time comes from accounts alone, samples are neither lost nor invented.
+"""agent/window.py: CPU time comes from accounts alone, samples are neither lost nor invented.
 
 Context: test.
 """
@@ -9,12 +9,12 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gst_pyro_shim import native
-from gst_pyro_shim.model import NO_SAMPLE
-from gst_pyro_shim.naming import Names
-from gst_pyro_shim.segment import Segment
-from gst_pyro_shim.symbolize import Symbolizer
-from gst_pyro_shim.window import Window
+from gst_pyro_shim.agent.naming import Names
+from gst_pyro_shim.agent.window import Window
+from gst_pyro_shim.pprof.model import NO_SAMPLE
+from gst_pyro_shim.segment import native
+from gst_pyro_shim.segment.segment import Segment
+from gst_pyro_shim.symbols.symbolize import Symbolizer
 from tests.fake_shim import FakeShim, label_tag, lib
 
 MS = 1_000_000
@@ -263,7 +263,7 @@ def test_without_a_sampling_clock_there_is_no_period(bench):
 
 
 def test_stacks_beyond_the_memory_bound_keep_their_ends(bench, monkeypatch):
-    monkeypatch.setattr("gst_pyro_shim.window._KEY_BYTES", 1000)
+    monkeypatch.setattr("gst_pyro_shim.agent.window._KEY_BYTES", 1000)
     slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
     bench.shim.account(slot, label, 10 * MS)
     for number in range(5):

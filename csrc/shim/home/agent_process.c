@@ -133,8 +133,8 @@ gp_agent_process_start (void)
 {
   /* -I: no PYTHON* variables, no user's or current folder on sys.path. */
   static char script[] = "import os, sys; sys.path.extend(sys.argv[1].split(':')); "
-                         "from gst_pyro_shim import agents; "
-                         "os._exit(agents.run(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))";
+                         "from gst_pyro_shim.agent import hosts; "
+                         "os._exit(hosts.run(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))";
   char fd[] = { '0' + AGENT_FD, '\0' }, pid[16];
   snprintf (pid, sizeof pid, "%d", (int) g_segment->host_pid);
   char *const arguments[] = { g_agent_python.python, "-I", "-c", script, g_agent_python.entries, fd, pid, g_agent_name,

@@ -24,7 +24,7 @@ static const char g_prefix[] = "GST_PYROSCOPE_";
 
 enum
 {
-  MESSAGE_BYTES = 128 * 1024 /* as in reception.py; a socket's buffer holds more */
+  MESSAGE_BYTES = 128 * 1024 /* as in agent/reception.py; a socket's buffer holds more */
 };
 
 /* Whoever can write into the segment can have the host do things (python_config), and anybody may listen under a name

@@ -4,7 +4,7 @@
  * `run` listens on a socket in the abstract namespace: its name and a token stand in GST_PYROSCOPE_CONTROLLER. So does
  * an agent that an earlier host has started, under a name that hosts of the same user in the same place make alike. One
  * message goes there, SOCK_SEQPACKET: a word, then each variable that begins with GST_PYROSCOPE_, NUL behind each; with
- * it the descriptors of the segment and, where it is open, of stderr. gst_pyro_shim/reception.py reads it.
+ * it the descriptors of the segment and, where it is open, of stderr. gst_pyro_shim/agent/reception.py reads it.
  *
  * Context: lifecycle.
  */

@@ -89,7 +89,7 @@ load_script (void)
   if (code == NULL || names == NULL
       || PY (PyDict_SetItemString) (names, "__builtins__", PY (PyEval_GetBuiltins) ()) != 0)
     return NULL;
-  PyObject *name = PY (Py_BuildValue) ("s", "gst_pyro_shim.host_python");
+  PyObject *name = PY (Py_BuildValue) ("s", "gst_pyro_shim.python.host_python");
   if (name == NULL || PY (PyDict_SetItemString) (names, "__name__", name) != 0)
     return NULL;
   return PY (PyEval_EvalCode) (code, names, names) != NULL ? names : NULL;

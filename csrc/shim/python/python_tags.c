@@ -94,7 +94,7 @@ refer (const struct gp_python_tags *tags, void (*refer_to) (PyObject *))
       refer_to (tags->pairs[i]);
 }
 
-/* The same names as the native samples have (segment_rows.py, window.py; tests hold them against each other). */
+/* The same names as the native samples have (segment/rows.py, agent/window.py; tests hold them against each other). */
 static const struct gp_python_tags *
 tags_of (uint32_t label)
 {
@@ -215,7 +215,7 @@ gp_python_tags_set (PyObject *add, PyObject *remove)
   /* The caller's own waiting in Python is not the program's. */
   retag (NULL, gp_label_fixed (GP_LABEL_AGENT));
   /* It may not come by an import slot for long. Other threads of before stay untagged until they do, and so does it
-   * where the queue is full: [other threads] (python_samples.py). */
+   * where the queue is full: [other threads] (python/samples.py). */
   PY (Py_AddPendingCall) (main_thread_is_sampled, NULL);
 }
 

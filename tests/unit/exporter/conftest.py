@@ -11,8 +11,8 @@ import socket
 
 import pytest
 
-from gst_pyro_shim import backoff, exporter
-from gst_pyro_shim.config import Settings
+from gst_pyro_shim.push import backoff, exporter
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import ANSWERED_S, Log
 from tests.pyroscope_server import PyroscopeServer
 

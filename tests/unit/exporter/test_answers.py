@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from gst_pyro_shim import outbox, push
-from gst_pyro_shim.answer import Fate, classify
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.push import attempt, outbox
+from gst_pyro_shim.push.answer import Fate, classify
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
 from tests.pyroscope_server import Fault
 from tests.waiting import wait_for
@@ -88,7 +88,7 @@ def test_a_sent_but_unanswered_profile_is_sent_once_more_at_most(server, setting
 
 
 def test_a_proxy_that_hangs_up_at_once_loses_nothing(server, settings, log, monkeypatch):
-    monkeypatch.setattr(push, "HANG_UP_S", 60.0)  # on a busy machine it may take long
+    monkeypatch.setattr(attempt, "HANG_UP_S", 60.0)  # on a busy machine it may take long
     server.faults.extend([Fault(close=True)] * 3)
     exporting = Exporter(settings, log)
     submit(exporting)
@@ -100,7 +100,7 @@ def test_a_proxy_that_hangs_up_at_once_loses_nothing(server, settings, log, monk
 
 
 def test_who_hangs_up_later_may_have_stored_it(server, settings, log, monkeypatch):
-    monkeypatch.setattr(push, "HANG_UP_S", 0.0)
+    monkeypatch.setattr(attempt, "HANG_UP_S", 0.0)
     server.always = Fault(close=True)
     exporting = Exporter(settings, log)
     submit(exporting)

@@ -14,10 +14,10 @@ from collections import Counter
 
 import pytest
 
-from gst_pyro_shim import exporter, push
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
-from gst_pyro_shim.spool import Spool
+from gst_pyro_shim.push import attempt, exporter
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.push.spool import Spool
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import ANSWERED_S, CLOSE_S, closed_within, dropped, spooled_files, submit
 from tests.pprof_writer import pprof
 from tests.pyroscope_server import Fault
@@ -237,7 +237,7 @@ TROUBLES = [
     *(Fault(status=status) for status in (429, 500, 502, 503)),
     Fault(raw=b"SSH-2.0-OpenSSH\r\n"),
     Fault(close=True),
-    Fault(close=True, stores=True, delay_s=2 * push.HANG_UP_S),
+    Fault(close=True, stores=True, delay_s=2 * attempt.HANG_UP_S),
     Fault(status=504, stores=True),
     Fault(delay_s=0.8),
     *[Fault()] * 6,

@@ -15,10 +15,10 @@ import time
 
 import pytest
 
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
-from gst_pyro_shim.http1 import connect
-from gst_pyro_shim.push import Attempt
+from gst_pyro_shim.push.attempt import Attempt
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.push.http1 import connect
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import (
     ANSWERED_S,
     CLOSE_S,
@@ -194,7 +194,7 @@ def test_an_aborted_push_stays_encrypted(tmp_path):
 
 def test_nothing_of_openssl_is_loaded_for_http():
     code = (
-        "import sys, gst_pyro_shim.exporter, gst_pyro_shim.push as p;"
+        "import sys, gst_pyro_shim.push.exporter, gst_pyro_shim.push.attempt as p;"
         "print([m for m in ('ssl', '_ssl', 'hashlib', 'http.client', 'email') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from gst_pyro_shim import outbox
-from gst_pyro_shim.config import Settings
-from gst_pyro_shim.exporter import Exporter
+from gst_pyro_shim.push import outbox
+from gst_pyro_shim.push.exporter import Exporter
+from gst_pyro_shim.settings.model import Settings
 from tests.exporting import (
     ANSWERED_S,
     CLOSE_S,
@@ -100,7 +100,7 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
     for each in range(8):
         exporting.submit(profile(), start_ns=begin + each)
     assert dropped(exporting) == {"dropped_queue_full": 3}
-    assert [item.start_ns - begin for item in exporting._box.queue] == [3, 4, 5, 6, 7]
+    assert [job.start_ns - begin for job in exporting._box.queue] == [3, 4, 5, 6, 7]
     exporting.close(0.1)
 
 

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""The shared memory as the agent reads it.
+
+Context: agent.
+Imports: nothing.
+"""

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""What people look at: tables, the flame graph page, the graph of a pipeline.
+
+Context: controller.
+Imports: pprof, segment.
+"""

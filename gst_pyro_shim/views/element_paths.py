@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Elements under their last place, and namesakes with a number each.
+
+A label is an element's path at the moment. Before a bin takes the element in, and the pipeline that bin, its path is
+shorter: `/avdec0`, `/decodebin0/avdec0`, `/pipeline0/decodebin0/avdec0` would be three elements.
+
+Of several that have one path at a time, the agent numbers all but the first: `/camera/enc`, `/camera#2/enc`. Where
+there is a second one, the first is shown as `/camera#1/enc`.
+
+Context: controller. No I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from gst_pyro_shim.pprof import pad_links
+from gst_pyro_shim.pprof.model import element_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gst_pyro_shim.pprof.model import Frame, Profile, Sample
+
+_NUMBERED: Final = re.compile(r"(.+)#(?:[2-9]|[1-9]\d+)", re.DOTALL)
+
+
+def settled(profile: Profile) -> Profile:
+    """The same stacks and labels, each element under the longest path that ends in its own, where that is certain.
+
+    The first of several namesakes has its number, as the others have.
+    """
+    moved, firsts = _moved(profile, pad_links.from_comments(profile.comments))
+    if not moved:
+        return profile
+    return replace(
+        profile,
+        samples=[_moved_sample(one, moved, firsts) for one in profile.samples],
+        python=[_moved_sample(one, moved, firsts) for one in profile.python],
+    )
+
+
+def settled_links(profile: Profile) -> set[pad_links.Link]:
+    """Which elements are linked, each under its last place."""
+    linked = pad_links.from_comments(profile.comments)
+    moved, _ = _moved(profile, linked)
+    return {(moved.get(source, source), moved.get(sink, sink)) for source, sink in linked}
+
+
+def labelled(sample: Sample) -> tuple[str, str, str]:
+    """(name, path, factory) of the element that a sample's labels name."""
+    labels = dict(sample.labels)
+    name, factory = labels.get("element", "[no element]"), labels.get("factory", "")
+    # An element directly in the pipeline, or in no bin, has no label for its path.
+    above = f"/{labels['pipeline']}" if "pipeline" in labels else ""
+    return name, labels.get("path", f"{above}/{name}" if factory else ""), factory
+
+
+def own_name(name: str, path: str) -> str:
+    """An element's name as its path has it: with its number, where it is one of several."""
+    found = re.search(rf"/({re.escape(name)}#\d+)\Z", path)
+    return found[1] if found else name
+
+
+def _pipeline(path: str) -> str:
+    return path.split("/")[1]
+
+
+def _moved_sample(sample: Sample, moved: dict[Frame, Frame], firsts: set[str]) -> Sample:
+    frames = tuple(moved.get(frame, frame) for frame in sample.frames)
+    name, path, factory = labelled(sample)
+    last = moved.get(element_frame(name, factory, path))
+    labels = dict(sample.labels)
+    if last is not None:
+        labels |= {"pipeline": _pipeline(last.path), "path": last.path}
+    elif f"/{labels.get('pipeline')}" in firsts:  # CPU of no element, but in a pipeline
+        labels["pipeline"] += "#1"
+    return replace(sample, frames=frames, labels=tuple(labels.items()))
+
+
+def _moved(profile: Profile, linked: set[pad_links.Link]) -> tuple[dict[Frame, Frame], set[str]]:
+    """Elements that are shown under another path than the one they were told under; and `_firsts` of all."""
+    elements: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for frame in {frame for sample in profile.samples for frame in sample.frames}.union(*linked):
+        if frame.kind == "element" and frame.factory:
+            elements[frame.name, frame.factory].add(frame.path)
+    moved = {}
+    for (name, factory), paths in elements.items():
+        for path, longer in _longer(paths).items():
+            last = max(longer, key=len)
+            # Else two elements of one name, in two bins, might be meant.
+            if all(last.endswith(one) for one in longer):
+                moved[element_frame(name, factory, path)] = element_frame(name, factory, last)
+    firsts = _firsts(set().union(*elements.values()))
+    for (name, factory), paths in elements.items() if firsts else ():
+        for path in paths:
+            frame = element_frame(name, factory, path)
+            last = moved.get(frame, frame).path
+            shown = "".join(one + "#1" * (above + one in firsts) for above, one in _steps(last))
+            if shown != path:
+                moved[frame] = element_frame(name, factory, shown)
+    return moved, firsts
+
+
+def _steps(path: str) -> Iterator[tuple[str, str]]:
+    """Each part of a path, slash included, with all that stands before it."""
+    at = 0
+    for part in path.split("/")[1:]:
+        yield path[:at], f"/{part}"
+        at += 1 + len(part)
+
+
+def _firsts(paths: set[str]) -> set[str]:
+    """Places that have a second of their name beside them."""
+    if not any("#" in path for path in paths):
+        return set()
+    places = {above + part for path in paths for above, part in _steps(path)}
+    found = (_NUMBERED.fullmatch(place) for place in places)
+    return {one[1] for one in found if one is not None and one[1] in places}
+
+
+def _longer(paths: set[str]) -> dict[str, list[str]]:
+    """Paths that are the end of others, with these. There may be thousands: pipelines that come and go."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        at = path.find("/", 1)
+        while at > 0:
+            if path[at:] in paths:
+                found[path[at:]].append(path)
+            at = path.find("/", at + 1)
+    return found

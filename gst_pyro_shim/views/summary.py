@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""What a profile says, as numbers: CPU by element, and how far they can be trusted.
+
+Context: controller. No I/O. `as_json` is an interface for machines: keys are added, never renamed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gst_pyro_shim.pprof.merge import Cut
+from gst_pyro_shim.pprof.run_facts import RunFacts
+from gst_pyro_shim.segment.rows import UNSEEN
+from gst_pyro_shim.views.element_paths import settled
+from gst_pyro_shim.views.element_rows import Row, elements_of, row_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gst_pyro_shim.pprof.model import Profile
+    from gst_pyro_shim.pprof.run_statistics import RunStats
+
+_NS: Final = 1e9
+
+# The reasons for which the shim (csrc/shared/abi.h) and the agent (agent/window.py) give samples up. Any other
+# dropped_* is a profile that the exporter gave up.
+SAMPLE_DROPS: Final[tuple[str, ...]] = (
+    "ring_full",
+    "no_thread",
+    "waited",
+    "nested",
+    "inert",
+    "unfinished",
+    "corrupt",
+)
+STACK_ENDS: Final[tuple[str, ...]] = (
+    "cfi",
+    "scan",
+    "guessed",
+    "boundary",
+    "truncated",
+    "leaf_only",
+)
+_COMPLETE_ENDS: Final = ("cfi", "scan")
+_MAX_RATE: Final = 1000
+"""Hz; as in settings/model.py. A file that says more is damaged."""
+_PYTHON_RATE_PART: Final = 4
+"""Of the sample rate; as in csrc/shim/python/pyroscope_io.c."""
+_LEAST_EXCESS: Final = 0.005
+"""Of a process's CPU time: by less, two clocks agree."""
+_CLOCKS_APART_S: Final = 0.01
+"""They are not read at the same instant, and a thread that corrects an estimate was told up to 1 ms too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A profile in numbers.
+
+    Attributes:
+        rows: most CPU first.
+        stats: of each process that reported.
+        facts: what `run` saw; None for a profile that came another way.
+        duration_s: from the first tracer's start to the last window's end.
+        cut: of what stacks were not kept.
+    """
+
+    rows: list[Row]
+    stats: list[RunStats]
+    facts: RunFacts | None
+    duration_s: float
+    cut: Cut
+
+    @property
+    def accounted_s(self) -> float:
+        """CPU of all rows together."""
+        return sum(row.self_ns for row in self.rows) / _NS
+
+    @property
+    def process_cpu_s(self) -> float:
+        """User + system CPU of the processes that reported, from their birth on, by their own clocks."""
+        return sum(one.process_cpu_s for one in self.stats)
+
+    @property
+    def unseen_s(self) -> float:
+        """Of `accounted_s`, what the clocks know of and no thread's account. 0 where that is next to nothing."""
+        return self._unless_small(
+            sum(row.self_ns for row in self.rows if row.name == UNSEEN.name) / _NS
+        )
+
+    @property
+    def excess_s(self) -> float:
+        """What all rows together have beyond the clocks; negative: what they lack. 0 where that is next to nothing."""
+        return self._unless_small(self.accounted_s - self.process_cpu_s)
+
+    def _unless_small(self, difference_s: float) -> float:
+        """Of accounts and clocks. Nothing is said of a process whose clock was never read."""
+        least_s = max(_CLOCKS_APART_S * len(self.stats), _LEAST_EXCESS * self.process_cpu_s)
+        return difference_s if self.process_cpu_s and abs(difference_s) > least_s else 0.0
+
+    @property
+    def samples(self) -> int:
+        """Ticks behind all rows."""
+        return sum(row.samples for row in self.rows)
+
+    @property
+    def python_rate(self) -> int:
+        """Hz at which pyroscope-io samples; 0 where it is not known."""
+        rates = [one.sample_rate for one in self.stats if 0 < one.sample_rate <= _MAX_RATE]
+        return -(-max(rates, default=0) // _PYTHON_RATE_PART)
+
+    @property
+    def python_samples(self) -> int:
+        """pyroscope-io's samples behind all rows."""
+        return sum(row.python_samples for row in self.rows)
+
+    @property
+    def python_s(self) -> float:
+        """CPU in Python code, of all rows."""
+        return sum(row.python_ns for row in self.rows) / _NS
+
+    @property
+    def not_sampled_s(self) -> float:
+        """Of it, what no Python function is known of."""
+        return sum(row.not_sampled_ns for row in self.rows) / _NS
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Of all processes together, and of `run`, by wire name."""
+        total: Counter[str] = Counter(self.facts.counters if self.facts else {})
+        for one in self.stats:
+            total.update(one.counters)
+        return total
+
+    @property
+    def sample_clocks(self) -> list[str]:
+        """What paced the samples; several where processes differ."""
+        return list(dict.fromkeys(one.sample_clock for one in self.stats if one.sample_clock))
+
+    @property
+    def stacks(self) -> dict[str, int]:
+        """Samples by how their stack ended."""
+        counters = self.counters
+        return {end: counters[f"stacks_{end}"] for end in STACK_ENDS}
+
+    @property
+    def named_fraction(self) -> float | None:
+        """Share of sample weight whose leaf frame has a name; None without samples."""
+        total = sum(one.total_weight for one in self.stats)
+        return sum(one.named_weight for one in self.stats) / total if total else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the agents and `run` have to say, each once."""
+        said = [note for one in self.stats for note in one.notes]
+        return list(dict.fromkeys(said + (self.facts.problems if self.facts else [])))
+
+    def dropped(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Samples, and profiles, that were given up, by reason; without those that never applied."""
+        given_up = {
+            name.removeprefix("dropped_"): number
+            for name, number in self.counters.items()
+            if name.startswith("dropped_") and number
+        }
+        samples = {name: given_up[name] for name in SAMPLE_DROPS if name in given_up}
+        return samples, {name: given_up[name] for name in given_up if name not in samples}
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        samples_dropped, profiles_dropped = self.dropped()
+        stacks = self.stacks
+        return {
+            "duration_s": self.duration_s,
+            "process_cpu_s": self.process_cpu_s,
+            "accounted_cpu_s": self.accounted_s,
+            "unseen_cpu_s": self.unseen_s,
+            "excess_cpu_s": self.excess_s,
+            "samples": self.samples,
+            "sample_clock": ", ".join(self.sample_clocks),
+            "sample_rate": max((one.sample_rate for one in self.stats), default=0),
+            "elements": [row_json(row) for row in self.rows],
+            "python": {
+                "cpu_s": self.python_s,
+                "samples": self.python_samples,
+                "sample_rate": self.python_rate,
+                "not_sampled_cpu_s": self.not_sampled_s,
+            },
+            "dropped": samples_dropped,
+            "dropped_profiles": profiles_dropped,
+            "stacks": {
+                "complete": sum(stacks[end] for end in _COMPLETE_ENDS),
+                "truncated": stacks["truncated"],
+                "by_how": stacks,
+            },
+            "cut_stacks": {"cpu_s": self.cut.cpu_ns / _NS, "samples": self.cut.samples},
+            "named_fraction": self.named_fraction,
+            "agent_cpu_s": sum(one.agent_cpu_s for one in self.stats),
+            "counters": dict(self.counters),
+            "processes": [
+                {"pid": one.pid, "program": one.program, "cpu_s": one.process_cpu_s}
+                for one in self.stats
+            ],
+            "notes": self.notes,
+        }
+
+
+def summarize(profile: Profile) -> Summary:
+    """Adds a profile up by element."""
+    profile = settled(profile)
+    rows: dict[tuple[str, str, str], Row] = {}
+    stats = profile.stats()
+    lone_pid = stats[0].pid if len(stats) == 1 else 0
+    for sample in profile.samples:
+        keys = elements_of(sample)
+        for key in keys:
+            if key not in rows:
+                rows[key] = Row(*key)
+        for key in dict.fromkeys(keys):
+            rows[key].total_ns += sample.cpu_ns
+        own = rows[keys[0]]
+        own.self_ns += sample.cpu_ns
+        own.samples += sample.samples
+        own.python_ns += sample.cpu_ns if sample.python else 0
+        if sample.cpu_ns:
+            own.threads.add((sample.pid or lone_pid, sample.tid))
+    for sample in profile.python:
+        found = rows.get(elements_of(sample)[0])
+        if found is not None:
+            found.add_python(sample)
+    return Summary(
+        rows=sorted(
+            rows.values(), key=lambda row: (-row.self_ns, -row.total_ns, row.path, row.name)
+        ),
+        stats=stats,
+        facts=_facts(profile.comments),
+        duration_s=_duration_s(profile, stats),
+        cut=next(filter(None, map(Cut.from_comment, profile.comments)), Cut()),
+    )
+
+
+def _facts(comments: Iterable[str]) -> RunFacts | None:
+    return next(filter(None, map(RunFacts.from_comment, comments)), None)
+
+
+def _duration_s(profile: Profile, stats: list[RunStats]) -> float:
+    if not stats:
+        return profile.duration_ns / _NS
+    start_ns = min(one.start_ns for one in stats)
+    return max((one.start_ns - start_ns) / _NS + one.duration_s for one in stats)
