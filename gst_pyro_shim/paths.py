@@ -2,7 +2,7 @@
 """Where the native parts are, and the record that tells the shim which Python its agent runs on.
 
 The record is the file `agent-python.txt` beside the agent library; `make`, `path`, `env`, `run` and
-`install` write it, csrc/shim/home/agent_python.c and csrc/agent/embedding.c read it. One value a line, paths as their bytes:
+`install` write it; agent_python.c and embedding.c of csrc/ read it. One value a line, paths as their bytes:
 
     1  absolute path of the Python executable
     2  absolute path of the shared libpython

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.hosts import compile_plugin
+from tests.support.hosts import compile_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,8 @@ from gst_pyro_shim import cli
 from gst_pyro_shim.pprof.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.terminal import printable
 from gst_pyro_shim.views import flamegraph
-from tests import hosts, profiles
 from tests.browser import chromium
+from tests.support import hosts, profiles
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pprof_writer import CPU, SECOND_NS, pprof, push
-from tests.pyroscope_client import CPU_TYPE, Client
-from tests.pyroscope_server import PUSH_PATH, PyroscopeServer
+from tests.support.pprof_writer import CPU, SECOND_NS, pprof, push
+from tests.support.pyroscope_client import CPU_TYPE, Client
+from tests.support.pyroscope_server import PUSH_PATH, PyroscopeServer
 
 RECORD = json.loads((Path(__file__).parent / "pyroscope-contract.json").read_text("utf-8"))
 CASES = {case["name"]: case for case in RECORD["cases"] if "request" in case}
@@ -306,7 +306,7 @@ def padded(size):
 
 
 def pprof_string(text):
-    from tests.pprof_writer import chunk
+    from tests.support.pprof_writer import chunk
 
     return chunk(6, text)
 

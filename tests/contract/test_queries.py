@@ -12,9 +12,9 @@ import secrets
 
 import pytest
 
-from tests.pprof_writer import pprof, push
-from tests.pyroscope_client import COUNT_TYPE, CPU_TYPE, Client, selector
-from tests.pyroscope_server import QUERY_PATH, PyroscopeServer
+from tests.support.pprof_writer import pprof, push
+from tests.support.pyroscope_client import COUNT_TYPE, CPU_TYPE, Client, selector
+from tests.support.pyroscope_server import QUERY_PATH, PyroscopeServer
 
 JSON = {"Content-Type": "application/json"}
 STACKS = {

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim import paths
-from tests.hosts import (
+from tests.support.hosts import (
     HOMES,
     Done,
     clean_environment,
@@ -29,7 +29,7 @@ from tests.hosts import (
     report,
     run,
 )
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import TARGETS, clean_environment, environment, gst_launch, report, run
-from tests.pyroscope_server import Fault, PyroscopeServer
-from tests.waiting import wait_for
+from tests.support.hosts import TARGETS, clean_environment, environment, gst_launch, report, run
+from tests.support.pyroscope_server import Fault, PyroscopeServer
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.fault]
 
@@ -32,8 +32,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from gst_pyro_shim.settings.model import Settings
 from gst_pyro_shim.push.exporter import Exporter
-from tests.exporting import dropped, submit
-from tests.waiting import wait_for
+from tests.support.exporting import dropped, submit
+from tests.support.waiting import wait_for
 
 url, spool, new = sys.argv[1:]
 said = lambda *line: print(*line, file=sys.stderr)

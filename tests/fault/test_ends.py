@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import TARGETS, clean_environment, compile_host, environment, report
-from tests.waiting import wait_for
+from tests.support.hosts import TARGETS, clean_environment, compile_host, environment, report
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import (
+from tests.support.hosts import (
     clean_environment,
     compile_host,
     compile_plugin,
@@ -24,8 +24,8 @@ from tests.hosts import (
     report,
     run,
 )
-from tests.pyroscope_server import PyroscopeServer
-from tests.waiting import wait_for
+from tests.support.pyroscope_server import PyroscopeServer
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 

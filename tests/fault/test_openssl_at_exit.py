@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pyroscope_server import PyroscopeServer, make_certificate
+from tests.support.pyroscope_server import PyroscopeServer, make_certificate
 
 pytestmark = pytest.mark.fault
 

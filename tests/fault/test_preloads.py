@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import (
+from tests.support.hosts import (
     HOMES,
     SYSTEM_PYTHON,
     TARGETS,
@@ -22,8 +22,8 @@ from tests.hosts import (
     report,
     run,
 )
-from tests.pprof_reader import inflate, parse_pprof
-from tests.waiting import wait_for
+from tests.support.pprof_reader import inflate, parse_pprof
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 

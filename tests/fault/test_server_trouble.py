@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import HOMES, compile_host, end_of, environment
-from tests.pyroscope_client import CPU_TYPE
-from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
-from tests.waiting import one_of
+from tests.support.hosts import HOMES, compile_host, end_of, environment
+from tests.support.pyroscope_client import CPU_TYPE
+from tests.support.pyroscope_server import Fault, PyroscopeServer, make_certificate
+from tests.support.waiting import one_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gst_pyro_shim import paths
-from tests.hosts import (
+from tests.support.hosts import (
     HOMES,
     SYSTEM_PYTHON,
     Done,
@@ -30,8 +30,8 @@ from tests.hosts import (
     report,
     run,
 )
-from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
-from tests.waiting import one_of, wait_for
+from tests.support.pyroscope_server import Fault, PyroscopeServer, make_certificate
+from tests.support.waiting import one_of, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 

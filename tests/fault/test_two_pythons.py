@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim import paths
-from tests.hosts import (
+from tests.support.hosts import (
     HOMES,
     Done,
     clean_environment,
@@ -22,7 +22,7 @@ from tests.hosts import (
     environment,
     run,
 )
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

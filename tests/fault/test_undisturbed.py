@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim import paths
-from tests.hosts import (
+from tests.support.hosts import (
     HOMES,
     SYSTEM_PYTHON,
     WAYS,
@@ -28,7 +28,7 @@ from tests.hosts import (
     report,
     run,
 )
-from tests.waiting import one_of, wait_for
+from tests.support.waiting import one_of, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

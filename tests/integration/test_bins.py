@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import (
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     clean_environment,
@@ -22,7 +22,7 @@ from tests.hosts import (
     needs_gstreamer,
     profile,
 )
-from tests.pprof_reader import inflate, parse_pprof
+from tests.support.pprof_reader import inflate, parse_pprof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim import paths
-from tests.hosts import environment, gst_launch, needs_gstreamer, run
+from tests.support.hosts import environment, gst_launch, needs_gstreamer, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import churn
-from tests.hosts import Report, compile_plugin, environment, report
+from tests.support.hosts import Report, compile_plugin, environment, report
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim.pprof.decode import decode
-from tests.hosts import TARGETS, gst_launch, profile
+from tests.support.hosts import TARGETS, gst_launch, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import gst_launch, needs_gstreamer, profile
+from tests.support.hosts import gst_launch, needs_gstreamer, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import TARGETS, WAYS, clean_environment, environment, near_share, profile, run
+from tests.support.hosts import (
+    TARGETS,
+    WAYS,
+    clean_environment,
+    environment,
+    near_share,
+    profile,
+    run,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

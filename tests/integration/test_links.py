@@ -12,8 +12,8 @@ import pytest
 
 from gst_pyro_shim.pprof import files
 from gst_pyro_shim.views import element_paths
-from tests.hosts import gst_launch, needs_gstreamer, profile
 from tests.integration.test_pipelines import make_movie
+from tests.support.hosts import gst_launch, needs_gstreamer, profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import clean_environment, compile_host, compile_plugin, profile
+from tests.support.hosts import clean_environment, compile_host, compile_plugin, profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim.pprof.decode import decode
-from tests.hosts import gst_launch, needs_gstreamer, profile
+from tests.support.hosts import gst_launch, needs_gstreamer, profile
 
 if TYPE_CHECKING:
     from gst_pyro_shim.pprof.model import Sample

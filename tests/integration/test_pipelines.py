@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import (
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     clean_environment,
     compile_host,
@@ -21,7 +21,7 @@ from tests.hosts import (
     profile,
     run,
 )
-from tests.pprof_reader import inflate, parse_pprof
+from tests.support.pprof_reader import inflate, parse_pprof
 
 if TYPE_CHECKING:
     from pathlib import Path

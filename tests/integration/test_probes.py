@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import compile_host, needs_gstreamer, profile
+from tests.support.hosts import compile_host, needs_gstreamer, profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim.pprof.decode import decode
-from tests.hosts import environment, gst_launch, needs_gstreamer, run, wait_for_profile
-from tests.pprof_reader import parse_pprof
-from tests.pyroscope_client import CPU_TYPE
-from tests.pyroscope_server import PyroscopeServer
+from tests.support.hosts import environment, gst_launch, needs_gstreamer, run, wait_for_profile
+from tests.support.pprof_reader import parse_pprof
+from tests.support.pyroscope_client import CPU_TYPE
+from tests.support.pyroscope_server import PyroscopeServer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim import paths
-from tests.hosts import (
+from tests.support.hosts import (
     HOMES,
     SYSTEM_PYTHON,
     TARGETS,

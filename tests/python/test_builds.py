@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import (
+from tests.python.test_host import fits_this_python
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     clean_environment,
@@ -28,12 +29,11 @@ from tests.hosts import (
     profile,
     run,
 )
-from tests.python.test_host import fits_this_python
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.hosts import Done, Report
+    from tests.support.hosts import Done, Report
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import (
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     Done,
@@ -25,7 +25,7 @@ from tests.hosts import (
     run,
     wait_for_profile,
 )
-from tests.waiting import one_of
+from tests.support.waiting import one_of
 
 if TYPE_CHECKING:
     from pathlib import Path

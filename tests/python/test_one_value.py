@@ -19,7 +19,8 @@ import pytest
 
 from gst_pyro_shim.pprof import files
 from gst_pyro_shim.pprof.model import NOT_SAMPLED
-from tests.hosts import (
+from tests.python.test_host import fits_this_python
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     clean_environment,
@@ -32,15 +33,14 @@ from tests.hosts import (
     run_until,
     wait_for_profile,
 )
-from tests.pyroscope_server import PyroscopeServer
-from tests.python.test_host import fits_this_python
-from tests.waiting import wait_for
+from tests.support.pyroscope_server import PyroscopeServer
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.hosts import Report
+    from tests.support.hosts import Report
 
 pytestmark = [
     pytest.mark.integration,

@@ -13,7 +13,8 @@ import pytest
 
 from gst_pyro_shim.pprof import files
 from gst_pyro_shim.pprof.model import NOT_SAMPLED
-from tests.hosts import (
+from tests.python.test_host import fits_this_python
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     WAYS,
@@ -27,12 +28,11 @@ from tests.hosts import (
     run_until,
     wait_for_profile,
 )
-from tests.python.test_host import fits_this_python
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.hosts import Report
+    from tests.support.hosts import Report
 
 pytestmark = [
     pytest.mark.integration,

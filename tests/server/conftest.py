@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.pyroscope_server import PyroscopeServer
+from tests.support.pyroscope_server import PyroscopeServer
 
 
 @pytest.fixture(scope="module")

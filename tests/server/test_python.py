@@ -12,7 +12,8 @@ import secrets
 import pytest
 
 from gst_pyro_shim.pprof import files
-from tests.hosts import (
+from tests.python.test_host import fits_this_python
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     environment,
@@ -22,9 +23,8 @@ from tests.hosts import (
     run_until,
     wait_for_profile,
 )
-from tests.pyroscope_client import Client
-from tests.python.test_host import fits_this_python
-from tests.waiting import wait_for
+from tests.support.pyroscope_client import Client
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.server,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts import (
+from tests.support.hosts import (
     SYSTEM_PYTHON,
     TARGETS,
     WAYS,
@@ -30,9 +30,9 @@ from tests.hosts import (
     run,
     wait_for_profile,
 )
-from tests.pprof_reader import parse_pprof
-from tests.pyroscope_client import COUNT_TYPE, CPU_TYPE, Client
-from tests.waiting import wait_for
+from tests.support.pprof_reader import parse_pprof
+from tests.support.pyroscope_client import COUNT_TYPE, CPU_TYPE, Client
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import os
 import pytest
 
 from benchmarks import churn
-from tests.hosts import Report, environment, report
+from tests.support.hosts import Report, environment, report
 
 MINUTES = float(os.environ.get("GP_SOAK_MINUTES", "0"))
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(60 * MINUTES * 2 + 300)]

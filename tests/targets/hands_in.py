@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from tests.fake_shim import FakeShim
+from tests.support.fake_shim import FakeShim
 
 S = 1_000_000_000
 

@@ -15,5 +15,5 @@ def is_sampled():
 
 
 def is_wanted():
-    """tests.hosts.run_until() takes its file away once it has seen enough."""
+    """tests.support.hosts.run_until() takes its file away once it has seen enough."""
     return Path(os.environ.get("GP_TEST_UNTIL", "/nowhere")).exists()

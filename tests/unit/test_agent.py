@@ -22,8 +22,8 @@ from gst_pyro_shim.pprof.decode import decode
 from gst_pyro_shim.pprof.merge import Merge
 from gst_pyro_shim.push.delivery import Delivery
 from gst_pyro_shim.segment.segment import AGENT_DONE, AGENT_REFUSED, AGENT_RUNNING
-from tests.fake_shim import FakeShim, label_tag, lib
-from tests.waiting import Waited, wait_for
+from tests.support.fake_shim import FakeShim, label_tag, lib
+from tests.support.waiting import Waited, wait_for
 
 MS = 1_000_000
 
@@ -330,7 +330,7 @@ def test_a_poller_that_is_stuck_does_not_stop_the_windows(environ, tmp_path):
 _HOST = """
 import os, sys, time
 sys.path.insert(0, {root!r})
-from tests.fake_shim import FakeShim
+from tests.support.fake_shim import FakeShim
 shim = FakeShim()
 slot, label = shim.thread(42, "worker"), shim.element("x264enc0")
 shim.account(slot, label, 30_000_000)

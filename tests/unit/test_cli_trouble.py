@@ -29,7 +29,7 @@ from gst_pyro_shim.pprof.run_statistics import RunStats
 from gst_pyro_shim.pprof.schema import PprofProfile
 from gst_pyro_shim.run import environment
 from gst_pyro_shim.views import flamegraph, report, report_by, summary
-from tests import profiles
+from tests.support import profiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,8 +21,8 @@ from gst_pyro_shim.pprof.schema import PushRequest
 from gst_pyro_shim.protocol import PUSH_PATH, TOKEN_HEADER
 from gst_pyro_shim.python import collector as collector_module
 from gst_pyro_shim.python.collector import Collector
-from tests import profiles
-from tests.waiting import Waited, wait_for
+from tests.support import profiles
+from tests.support.waiting import Waited, wait_for
 
 
 class Taking(Collector):

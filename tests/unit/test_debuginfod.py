@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim.symbols.debuginfod import Debuginfod, debuginfod_of
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

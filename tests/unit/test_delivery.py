@@ -23,8 +23,8 @@ from gst_pyro_shim.pprof.encode import MAX_PROFILE_BYTES
 from gst_pyro_shim.pprof.merge import Merge
 from gst_pyro_shim.push.delivery import Delivery, OutputFile
 from gst_pyro_shim.settings.model import Settings
-from tests import profiles
-from tests.pyroscope_server import PyroscopeServer
+from tests.support import profiles
+from tests.support.pyroscope_server import PyroscopeServer
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from gst_pyro_shim.pprof.run_facts import RunFacts
 from gst_pyro_shim.terminal import printable
 from gst_pyro_shim.views import flamegraph
 from gst_pyro_shim.views.summary import summarize
-from tests import profiles
+from tests.support import profiles
 
 
 class _Page(HTMLParser):

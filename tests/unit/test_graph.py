@@ -20,7 +20,7 @@ from gst_pyro_shim.segment.rows import Label
 from gst_pyro_shim.views import graph
 from gst_pyro_shim.views.element_paths import settled_links
 from gst_pyro_shim.views.summary import summarize
-from tests import profiles
+from tests.support import profiles
 
 FAILED = GstPyroError.exit_code
 SRC = Label("videotestsrc0", "videotestsrc", "/pipeline0/videotestsrc0")

@@ -20,7 +20,7 @@ from gst_pyro_shim.pprof.model import PYTHON, TRUNCATED, Frame, Profile, Sample,
 from gst_pyro_shim.pprof.run_facts import RunFacts
 from gst_pyro_shim.pprof.run_statistics import RunStats, latest
 from gst_pyro_shim.views.summary import summarize
-from tests import profiles
+from tests.support import profiles
 
 
 def _sum(profile):

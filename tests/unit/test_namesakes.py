@@ -19,7 +19,7 @@ from gst_pyro_shim.pprof import files, pad_links
 from gst_pyro_shim.pprof.model import Profile, Sample, element_frame
 from gst_pyro_shim.segment.rows import Label
 from gst_pyro_shim.views import element_paths, flamegraph, report_by
-from tests import profiles
+from tests.support import profiles
 from tests.unit.test_graph import Drawn, dot
 
 CAMERAS = 8

@@ -16,7 +16,7 @@ from gst_pyro_shim.pprof.merge import Merge
 from gst_pyro_shim.pprof.model import element_frame
 from gst_pyro_shim.segment.rows import Label
 from gst_pyro_shim.views import element_paths
-from tests import profiles
+from tests.support import profiles
 
 SRC = Label("videotestsrc0", "videotestsrc", "/pipeline0/videotestsrc0")
 X264 = Label("x264enc0", "x264enc", "/pipeline0/x264enc0")

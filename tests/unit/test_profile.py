@@ -18,8 +18,8 @@ from gst_pyro_shim.pprof.decode import decode
 from gst_pyro_shim.pprof.encode import encode, split
 from gst_pyro_shim.pprof.model import NO_SAMPLE, TRUNCATED, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.pprof.schema import PprofProfile, PushRequest
-from tests import profiles
-from tests.pprof_reader import parse_pprof
+from tests.support import profiles
+from tests.support.pprof_reader import parse_pprof
 
 
 @given(profiles.profiles)

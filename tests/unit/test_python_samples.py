@@ -25,7 +25,7 @@ from gst_pyro_shim.segment.rows import FIXED_NAMES
 from gst_pyro_shim.segment.segment import Segment
 from gst_pyro_shim.settings.model import Settings
 from gst_pyro_shim.views.summary import summarize
-from tests.fake_shim import FakeShim, ffi, lib
+from tests.support.fake_shim import FakeShim, ffi, lib
 
 CSRC = Path(__file__).parents[2] / "csrc"
 SINK = (("element", "sink"), ("factory", "appsink"), ("pipeline", "p"))

@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from gst_pyro_shim.agent.reception import Reception
-from tests.fake_shim import FakeShim
-from tests.waiting import wait_for
+from tests.support.fake_shim import FakeShim
+from tests.support.waiting import wait_for
 
 
 class Host:

@@ -23,7 +23,7 @@ from gst_pyro_shim.pprof.merge import Merge
 from gst_pyro_shim.pprof.model import NOT_SAMPLED, PYTHON, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.pprof.run_facts import RunFacts
 from gst_pyro_shim.views import explanations, report, summary
-from tests import profiles
+from tests.support import profiles
 
 ABI = Path(__file__).parents[2] / "csrc" / "shared" / "abi.h"
 PACKAGE = Path(cli.__file__).parent

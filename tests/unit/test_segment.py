@@ -16,7 +16,7 @@ from hypothesis import given, strategies as st
 from gst_pyro_shim.errors import SegmentError
 from gst_pyro_shim.segment.rows import Account, Thread
 from gst_pyro_shim.segment.segment import AGENT_DONE, Segment
-from tests.fake_shim import RING_WORDS, FakeShim, ffi, lib
+from tests.support.fake_shim import RING_WORDS, FakeShim, ffi, lib
 
 
 @pytest.fixture

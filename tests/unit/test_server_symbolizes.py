@@ -19,7 +19,7 @@ from gst_pyro_shim.pprof.model import UNKNOWN, Frame, Profile, Sample, element_f
 from gst_pyro_shim.pprof.schema import PprofProfile
 from gst_pyro_shim.push import delivery
 from gst_pyro_shim.settings.model import Settings
-from tests import profiles
+from tests.support import profiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ import pytest
 
 from gst_pyro_shim.push.spool import Spool
 from gst_pyro_shim.push.spool_files import SpoolError
-from tests.pprof_writer import SECOND_NS
+from tests.support.pprof_writer import SECOND_NS
 
 SERVER = "http://localhost:4040 "
 

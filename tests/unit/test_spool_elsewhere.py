@@ -25,9 +25,9 @@ from gst_pyro_shim.push.spool import Spool
 from gst_pyro_shim.push.spool_entry import MAX_AGE_S
 from gst_pyro_shim.push.spool_files import SpoolError
 from gst_pyro_shim.settings.model import Settings
-from tests.exporting import Log, dropped, spooled_files, submit
-from tests.pyroscope_server import Fault, PyroscopeServer
-from tests.waiting import wait_for
+from tests.support.exporting import Log, dropped, spooled_files, submit
+from tests.support.pyroscope_server import Fault, PyroscopeServer
+from tests.support.waiting import wait_for
 
 SERVER = "http://localhost:4040 "
 REFUSALS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)

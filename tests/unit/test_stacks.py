@@ -12,7 +12,7 @@ import pytest
 from gst_pyro_shim.agent.stacks import _PASSING_ON, Stacks, cut_key, entry_index
 from gst_pyro_shim.pprof.model import TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.segment.rows import Label
-from tests import fake_shim as fake
+from tests.support import fake_shim as fake
 
 CSRC = Path(__file__).parents[2] / "csrc"
 LIBC, SHIM, PLUGIN = "/lib/libc.so.6", "/x/libgstpyro.so", "/lib/gstreamer-1.0/libgstx.so"

@@ -15,7 +15,7 @@ from gst_pyro_shim.pprof.model import NO_SAMPLE
 from gst_pyro_shim.segment import native
 from gst_pyro_shim.segment.segment import Segment
 from gst_pyro_shim.symbols.symbolize import Symbolizer
-from tests.fake_shim import FakeShim, label_tag, lib
+from tests.support.fake_shim import FakeShim, label_tag, lib
 
 MS = 1_000_000
 

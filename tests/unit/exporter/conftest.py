@@ -13,8 +13,8 @@ import pytest
 
 from gst_pyro_shim.push import backoff, exporter
 from gst_pyro_shim.settings.model import Settings
-from tests.exporting import ANSWERED_S, Log
-from tests.pyroscope_server import PyroscopeServer
+from tests.support.exporting import ANSWERED_S, Log
+from tests.support.pyroscope_server import PyroscopeServer
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from gst_pyro_shim.push import attempt, outbox
 from gst_pyro_shim.push.answer import Fate, classify
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.settings.model import Settings
-from tests.exporting import CLOSE_S, dropped, profile, spooled_files, submit
-from tests.pyroscope_server import Fault
-from tests.waiting import wait_for
+from tests.support.exporting import CLOSE_S, dropped, profile, spooled_files, submit
+from tests.support.pyroscope_server import Fault
+from tests.support.waiting import wait_for
 
 
 def test_a_refused_profile_is_dropped_at_once_and_holds_up_nobody(server, settings, log):

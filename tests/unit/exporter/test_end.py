@@ -18,10 +18,17 @@ from gst_pyro_shim.push import attempt, exporter
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.push.spool import Spool
 from gst_pyro_shim.settings.model import Settings
-from tests.exporting import ANSWERED_S, CLOSE_S, closed_within, dropped, spooled_files, submit
-from tests.pprof_writer import pprof
-from tests.pyroscope_server import Fault
-from tests.waiting import wait_for
+from tests.support.exporting import (
+    ANSWERED_S,
+    CLOSE_S,
+    closed_within,
+    dropped,
+    spooled_files,
+    submit,
+)
+from tests.support.pprof_writer import pprof
+from tests.support.pyroscope_server import Fault
+from tests.support.waiting import wait_for
 
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 

@@ -19,7 +19,7 @@ from gst_pyro_shim.push.attempt import Attempt
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.push.http1 import connect
 from gst_pyro_shim.settings.model import Settings
-from tests.exporting import (
+from tests.support.exporting import (
     ANSWERED_S,
     CLOSE_S,
     closed_within,
@@ -28,8 +28,8 @@ from tests.exporting import (
     spooled_files,
     submit,
 )
-from tests.pyroscope_server import Fault, PyroscopeServer, make_certificate
-from tests.waiting import wait_for
+from tests.support.pyroscope_server import Fault, PyroscopeServer, make_certificate
+from tests.support.waiting import wait_for
 
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 

@@ -13,7 +13,7 @@ import pytest
 from gst_pyro_shim.push import outbox
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.settings.model import Settings
-from tests.exporting import (
+from tests.support.exporting import (
     ANSWERED_S,
     CLOSE_S,
     closed_within,
@@ -22,9 +22,9 @@ from tests.exporting import (
     spooled_files,
     submit,
 )
-from tests.pprof_writer import SECOND_NS
-from tests.pyroscope_server import Fault, PyroscopeServer
-from tests.waiting import wait_for
+from tests.support.pprof_writer import SECOND_NS
+from tests.support.pyroscope_server import Fault, PyroscopeServer
+from tests.support.waiting import wait_for
 
 CPU_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 

@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.pyroscope_server import PUSH_PATH, QUERY_PATH
+from tests.support.pyroscope_server import PUSH_PATH, QUERY_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The project's Pyroscope for tests: answers as the real one did, counts what it stored, and fails on demand.
 
-    python -m tests.pyroscope_server [--port 4040] [--https]
+    python -m tests.support.pyroscope_server [--port 4040] [--https]
 
 prints what arrives until it is stopped. In tests:
 
@@ -33,9 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.pprof_reader import Series, WireError, parse_push
-from tests.pyroscope_query import QUERIES
-from tests.pyroscope_rules import RefusedError, Store, Stored
+from tests.support.pprof_reader import Series, WireError, parse_push
+from tests.support.pyroscope_query import QUERIES
+from tests.support.pyroscope_rules import RefusedError, Store, Stored
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.pprof_writer import pprof
-from tests.waiting import Waited
+from tests.support.pprof_writer import pprof
+from tests.support.waiting import Waited
 
 CLOSE_S = 1.0
 ANSWERED_S = 60.0

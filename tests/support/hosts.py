@@ -23,12 +23,12 @@ import pytest
 from build_requirements import pkg_config
 from gst_pyro_shim import paths
 from gst_pyro_shim.pprof import files
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-TARGETS = Path(__file__).parent / "targets"
+TARGETS = Path(__file__).parents[1] / "targets"
 SYSTEM_PYTHON = "/usr/bin/python3"
 WAYS = ("preload", "plugin", "run")
 HOMES = ("embedded", "process")

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.pprof_reader import (
+from tests.support.pprof_reader import (
     MAX_PROFILE_BYTES,
     Pprof,
     Sample,

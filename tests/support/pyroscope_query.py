@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tests.pyroscope_rules import RefusedError, Store, Stored, listed
+from tests.support.pyroscope_rules import RefusedError, Store, Stored, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
