@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The documents: each relative link leads somewhere, and README stays one screen or two.
+"""The documents: links lead somewhere, files that are named exist, and README stays one screen or two.
 
 Context: test. docs/configuration.md against the model: test_config.py.
 """
@@ -16,6 +16,14 @@ DOCUMENTS = sorted(
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(<?([^)>\s]+)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+# Of the tree: a source file or a document, with or without folders, "*" for several; or a folder, in backquotes.
+_FILE = re.compile(
+    r"(?<![\w./$-])[\w*-][\w*./-]*\.(?:c|cc|css|h|html|js|json|md|py|pyi|toml|txt|yaml)(?![\w*/])"
+)
+_FOLDER = re.compile(r"`([\w-]+(?:/[\w-]+)*/)`")
+_BUILT = ("build/",)
 
 
 def _text(path):
@@ -74,3 +82,39 @@ def test_pictures_load_nothing_and_are_small():
     svg = (images / "demo.svg").read_text("utf-8")
     assert not re.search(r"""(?:href|src)=|url\(["']?(?:http|//)|@import""", svg)
     assert (images / "flamegraph.png").stat().st_size < 300_000
+
+
+@pytest.fixture(scope="module")
+def tree():
+    rooms = ("benchmarks", "csrc", "docs", "gst_pyro_shim", "tests")
+    found = {*ROOT.iterdir(), *(path for room in rooms for path in (ROOT / room).rglob("*"))}
+    return {path.relative_to(ROOT): path.is_dir() for path in found}
+
+
+def _missing(text, tree):
+    """Files and folders that a text names and that the tree has not: by their path, or its end."""
+    named = {*_FILE.findall(text), *_FOLDER.findall(text)}
+    return sorted(
+        name
+        for name in named
+        if not name.startswith(_BUILT)
+        and not any(
+            is_folder == name.endswith("/") and path.match(name) for path, is_folder in tree.items()
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "csrc/README.md", "docs/tour.md"]
+)
+def test_files_that_a_document_names_exist(document, tree):
+    text = (ROOT / document).read_text("utf-8")
+    assert _FILE.search(text)
+    assert _missing(text, tree) == []
+
+
+def test_a_file_that_does_not_exist_is_found(tree):
+    text = (
+        "hooks.c, `shim/label/hooks.c` or gone.py; unwind*.c, names*.py; `csrc/agent/`, `agents/`"
+    )
+    assert _missing(text, tree) == ["agents/", "gone.py", "names*.py", "shim/label/hooks.c"]
