@@ -23,7 +23,7 @@ _FILE = re.compile(
     r"(?<![\w./$-])[\w*-][\w*./-]*\.(?:c|cc|css|h|html|js|json|md|py|pyi|toml|txt|yaml)(?![\w*/])"
 )
 _FOLDER = re.compile(r"`([\w-]+(?:/[\w-]+)*/)`")
-_BUILT = ("build/",)
+_BUILT = ("build/", "compile_commands.json")
 
 
 def _text(path):
@@ -105,7 +105,8 @@ def _missing(text, tree):
 
 
 @pytest.mark.parametrize(
-    "document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "csrc/README.md", "docs/tour.md"]
+    "document",
+    ["ARCHITECTURE.md", "CONTRIBUTING.md", "csrc/README.md", "docs/decisions.md", "docs/tour.md"],
 )
 def test_files_that_a_document_names_exist(document, tree):
     text = (ROOT / document).read_text("utf-8")
