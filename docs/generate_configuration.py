@@ -11,8 +11,8 @@ HEAD = """\
 # Configuration
 
 Every setting has one name in three spellings: `GST_PYROSCOPE_SAMPLE_RATE` in the environment,
-`sample-rate` as a parameter of the tracer, `--sample-rate` as a flag of `run`. Where several are given,
-a flag wins over a parameter, a parameter over the environment, and that over the default.
+`sample-rate` as a parameter of the tracer, `--sample-rate` as a flag of `run`. A flag overrides a
+parameter, a parameter overrides the environment, and each overrides the default.
 
 ```sh
 GST_PYROSCOPE_SAMPLE_RATE=250 LD_PRELOAD=$(gst-pyro-shim path) gst-launch-1.0 …
@@ -20,10 +20,10 @@ GST_TRACERS='pyroscope(sample-rate=250,tags="host=cam3")' gst-launch-1.0 …
 gst-pyro-shim run --sample-rate 250 -- gst-launch-1.0 …
 ```
 
-A value that is not allowed is never replaced by another. `run` says which variable it was and what is
-allowed, and starts nothing. A program that has the profiler by `LD_PRELOAD` or as a plugin gets the
-same message on stderr, and runs on without being profiled. A variable that is set to nothing counts as
-not set, but for those lists and directories where nothing is a value.
+A value that is not allowed is never replaced by another. `run` names the variable and what is allowed,
+and starts nothing. A program that has the profiler by `LD_PRELOAD` or as a plugin gets the same message
+on stderr, and runs on without being profiled. An empty variable counts as not set, except for lists and
+directories, where empty is a value.
 
 | setting | meaning | allowed | default |
 | --- | --- | --- | --- |
@@ -38,16 +38,16 @@ machine.
 
 ## Which Python the agent runs on
 
-`GST_PYROSCOPE_PYTHON` names it; `run` and `env` set that to the Python they run on themselves. Without it
-the agent takes the virtual environment around its own file (`pyvenv.cfg`), and else the record beside it,
-`agent-python.txt`, which `make build`, `path`, `env`, `run` and `install` write.
+`GST_PYROSCOPE_PYTHON` names it; `run` and `env` set it to the Python that they run on themselves. Without
+it the shim takes the virtual environment around its own file (`pyvenv.cfg`), and else the Python that the
+record beside it names, `agent-python.txt`. `make build`, `path`, `env`, `run` and `install` write the record.
 
 ## Set by the profiler itself
 
 The preloaded library appends itself to `GST_PLUGIN_PATH` (or `GST_PLUGIN_PATH_1_0`, where that is set)
 and `pyroscope` to `GST_TRACERS`. `run` passes `GST_PYROSCOPE_OVERRIDE`, the names of the settings that
-were given as flags, and `GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. None of these is
-for users.
+were given as flags, and `GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. Do not set these
+yourself.
 """
 
 
