@@ -89,10 +89,13 @@ on_unload (void)
     *(void **) &is_initialized = dlsym (gstreamer, "gst_is_initialized");
   if (is_initialized == NULL || !is_initialized () || (g_said != NULL && atomic_exchange (g_said, true)))
     return;
-  const char *update = getenv ("GST_REGISTRY_UPDATE");
-  gp_say ("no profile: GStreamer did not load the tracer. %s",
-      update != NULL && strcmp (update, "no") == 0 ? "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset "
-                                                     "it for one run, or point GST_REGISTRY to a new "
-                                                     "file"
-                                                   : "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why");
+  const char *update = getenv ("GST_REGISTRY_UPDATE"), *why;
+  if (!holds (getenv ("GST_TRACERS"), "pyroscope", ';'))
+    why = "The program has set GST_TRACERS itself, without pyroscope";
+  else if (update != NULL && strcmp (update, "no") == 0)
+    why = "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset it for one run, or point GST_REGISTRY to a "
+          "new file";
+  else
+    why = "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why";
+  gp_say ("no profile: GStreamer did not load the tracer. %s", why);
 }

@@ -220,6 +220,20 @@ def test_registry_that_may_not_be_updated(tmp_path: Path) -> None:
     )
 
 
+def test_program_that_sets_its_own_tracers(tmp_path: Path) -> None:
+    script = (
+        "import gi, os\n"
+        "os.environ['GST_TRACERS'] = 'leaks'\n"
+        "gi.require_version('Gst', '1.0')\n"
+        "from gi.repository import Gst\n"
+        "Gst.init(None)\n"
+    )
+    env = environment("preload", output=str(tmp_path / "x.pb.gz"))
+    done = run([SYSTEM_PYTHON, "-c", script], env)
+    assert done.status == 0
+    assert "did not load the tracer. The program has set GST_TRACERS itself" in done.err, done.err
+
+
 def test_forked_children_do_not_say_it_again(tmp_path: Path) -> None:
     """A program that tests itself in a child a test, as GStreamer's own do."""
     script = (
