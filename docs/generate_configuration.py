@@ -45,9 +45,9 @@ record beside it names, `agent-python.txt`. `make build`, `path`, `env`, `run` a
 ## Set by the profiler itself
 
 The preloaded library appends itself to `GST_PLUGIN_PATH` (or `GST_PLUGIN_PATH_1_0`, where that is set)
-and `pyroscope` to `GST_TRACERS`. `run` passes `GST_PYROSCOPE_OVERRIDE`, the names of the settings that
-were given as flags, and `GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. Do not set these
-yourself.
+and `pyroscope` to `GST_TRACERS`. Where `GST_PLUGIN_LOADING_WHITELIST` is set, it appends `gst-pyro-shim` to
+that. `run` passes `GST_PYROSCOPE_OVERRIDE`, the names of the settings that were given as flags, and
+`GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. Do not set these yourself.
 """
 
 
