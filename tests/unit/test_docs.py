@@ -73,6 +73,42 @@ def test_debug_categories_exist():
     assert named <= {ours, *gstreamers}
 
 
+# Headings of troubleshooting.md that are no messages.
+_SYMPTOMS = {
+    "[python, not sampled] is large",
+    "Names like libx264.so.164+0x8f39c",
+    "Rows in brackets: CPU of no element",
+    "[unseen threads] is large",
+    "The last moments are missing",
+}
+# Where a message goes on with what the program fills in, or with a part that is written elsewhere.
+_GAPS = re.compile(r"…|\.\.\.|: |, |[()%.;]| / |\d+|SIG[A-Z]+|libgstpyro\.so")
+
+
+def _sources():
+    """All code, with the parts of each string put together."""
+    places = ("csrc/**/*.[ch]", "gst_pyro_shim/**/*.py", "build_*.py", "build_*/*.py")
+    files = [path for place in places for path in ROOT.glob(place)]
+    text = "\n".join(path.read_text("utf-8") for path in files)
+    return re.sub(r'"\s*\n\s*f?"', "", text).replace("`", "")
+
+
+def _unwritten(heading, sources):
+    """Parts of a message that no code has."""
+    parts = (part.strip() for part in _GAPS.split(heading.replace("`", "")))
+    return [part for part in parts if len(part) > 3 and part not in sources]
+
+
+def test_headings_of_troubleshooting_are_messages_of_ours():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    headings = set(re.findall(r"^## (.+)$", text, re.MULTILINE))
+    assert headings > _SYMPTOMS
+    sources = _sources()
+    stale = {one: _unwritten(one, sources) for one in headings - _SYMPTOMS}
+    assert {heading: parts for heading, parts in stale.items() if parts} == {}
+    assert _unwritten("gst-pyro: the agent left early", sources) == ["the agent left early"]
+
+
 def test_readme_stays_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 200
 
