@@ -90,7 +90,7 @@ $(STAMPS)/venv: $(STAMPS)/python | apt-build
 	@touch $@
 
 # The first build installs the package, editable; later ones compile in place.
-$(STAMPS)/native: $(STAMPS)/venv pyproject.toml $(wildcard build_*.py) $(shell find csrc -type f)
+$(STAMPS)/native: $(STAMPS)/venv pyproject.toml build_shim.py $(wildcard build_native/*.py) $(shell find csrc -type f)
 	@if $(PY) -c 'import importlib.metadata as m; m.version("gst-pyro-shim")' 2>/dev/null; \
 	  then $(PY) build_shim.py; \
 	  else PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-build-isolation --editable .; fi

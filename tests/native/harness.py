@@ -25,8 +25,8 @@ from unittest import mock
 
 import pytest
 
-import build_requirements
 import build_shim
+from build_native import requirements
 
 HERE = Path(__file__).parent
 CORE = HERE / "core"
@@ -109,7 +109,7 @@ def program(source: str, sanitize: str | None = None, *, packages: tuple[str, ..
             "clang puts sanitizers into the program itself, where the shim looks for nothing"
         )
     tools = toolchain(sanitize)
-    headers = build_requirements.pkg_config("--cflags-only-I", "gstreamer-1.0") or []
+    headers = requirements.pkg_config("--cflags-only-I", "gstreamer-1.0") or []
     headers = [word.replace("-I", "-isystem", 1) for word in headers]
     (built,) = tools.compile(
         [CORE / source], flags=[*build_shim.SHIM_FLAGS, f"-I{build_shim.CSRC}", *headers]
@@ -119,9 +119,7 @@ def program(source: str, sanitize: str | None = None, *, packages: tuple[str, ..
     objects = [str(item) for item in (built, *shim_objects(sanitize))]
     words = ["-o", str(path), str(library), f"-Wl,-rpath,{library.parent}", "-Wl,-z,now"]
     words += [*tools.sanitize, "-lpthread", "-ldl", "-lm"]
-    words += [
-        word for name in packages for word in build_requirements.pkg_config("--libs", name) or []
-    ]
+    words += [word for name in packages for word in requirements.pkg_config("--libs", name) or []]
     command = [*compiler(), *objects, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
