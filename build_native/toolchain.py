@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,21 +88,24 @@ class Toolchain:
         folder = self.work_dir / key
 
         def one(file: Path) -> Path:
-            target = folder / f"{file.parent.name}-{file.stem}.o"
+            place = hashlib.sha256(bytes(file.absolute())).hexdigest()[:8]
+            target = folder / f"{file.stem}-{place}.o"
             rules = target.with_suffix(".d")
             self.commands[str(file)] = [*command, "-c", str(file), "-o", str(target)]
             if _is_current(target, rules):
                 return target
-            target.unlink(missing_ok=True)
             try:
-                (built,) = self.compiler.compile(
-                    [str(file)],
-                    output_dir=str(folder),
-                    extra_postargs=[*arguments, "-MD", "-MF", str(rules)],
-                )
+                # Other builds may be at the same file: an object is whole once it has its name.
+                with tempfile.TemporaryDirectory(dir=folder) as mine:
+                    (built,) = self.compiler.compile(
+                        [str(file)],
+                        output_dir=mine,
+                        extra_postargs=[*arguments, "-MD", "-MF", f"{mine}/rules"],
+                    )
+                    Path(mine, "rules").replace(rules)
+                    return Path(built).replace(target)
             except CompileError as error:
                 raise BuildError(f"the compiler refused {file.name}") from error
-            return Path(built).replace(target)
 
         folder.mkdir(parents=True, exist_ok=True)
 
