@@ -57,6 +57,7 @@ class Toolchain:
         self.user_cflags = shlex.split(os.environ.get("CFLAGS", ""))
         self.user_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
         self.commands: dict[str, list[str]] = {}
+        self.command = command
         self.version = _version_of(command)
         self.compiler = new_compiler(compiler="unix")
         self.compiler.set_executables(
@@ -83,7 +84,7 @@ class Toolchain:
             *self.sanitize,
             *self.user_cflags,
         ]
-        command = [*self.compiler.compiler_so, *arguments]
+        command = [*self.command, *arguments]
         key = hashlib.sha256(json.dumps([self.version, *command]).encode()).hexdigest()[:16]
         folder = self.work_dir / key
 
