@@ -82,10 +82,10 @@ class Agent:
         self._host = host
         self._delivery = delivery
         self._log = log
-        self._symbolizer = Symbolizer(segment, servers, elf_files)
+        self._symbolizer = Symbolizer(segment.code, servers, elf_files)
         limit = settings.auto_names
         self._names = Names(
-            limit if delivery.pushes else max(limit, NAMES_IN_A_FILE), segment.is_gone
+            limit if delivery.pushes else max(limit, NAMES_IN_A_FILE), segment.labels.is_gone
         )
         self._said_folded = False
         self._window: Window = Window(segment, self._symbolizer, self._names)

@@ -112,7 +112,7 @@ class Ended:
         """
         # Those of the drain before are freed with this one, and are not to be freed again: their rows are others' then.
         before = set(self._labels_before)
-        self._labels_now = [key for key in self._segment.ended_labels() if key not in before]
+        self._labels_now = [key for key in self._segment.labels.ended() if key not in before]
         self._labels.ending(self._labels_now)
         self._late_threads = self._segment.threads(ended_only=True)
         for thread in self._late_threads:
@@ -155,7 +155,7 @@ class Ended:
         freed, self._labels_before = self._labels_before, self._labels_now
         self._labels_now = []
         self._labels.freed(freed)
-        self._segment.free_labels(freed)
+        self._segment.labels.free(freed)
 
     def join(self, pending: dict[Owner, Weights]) -> None:
         """Adds the samples of accounts that have ended to these."""

@@ -24,11 +24,11 @@ _SHARED_FRAMES: Final = 10_000
 
 
 class LabelRows(Protocol):
-    """Where labels are read: a `Segment`."""
+    """Where labels are read: a `LabelTable`."""
 
     @property
-    def labels_moved(self) -> int:
-        """Raised where an element came into another bin."""
+    def moves(self) -> int:
+        """How often an element was put into another bin."""
 
     def path(self, key: int) -> list[Step]:
         """An element with the bins around it."""
@@ -51,7 +51,7 @@ class Labels:
         self._in_stacks: set[int] = set()
         self._pinned: set[int] = set()
         self._freed: set[int] = set()
-        self._moved = rows.labels_moved
+        self._moved = rows.moves
         self.version = 0
 
     def label(self, key: int) -> Label:
@@ -79,9 +79,9 @@ class Labels:
 
     def refresh(self) -> None:
         """Forgets what is said of elements that may have moved; not of those that have ended."""
-        if self._rows.labels_moved == self._moved:
+        if self._rows.moves == self._moved:
             return
-        self._moved = self._rows.labels_moved
+        self._moved = self._rows.moves
         for known in (self._known, self._frames):
             for key in [key for key in known if key not in self._pinned]:
                 del known[key]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim.paths import SHIM_NAME
 from gst_pyro_shim.pprof.model import TRUNCATED, UNKNOWN, Frame
-from gst_pyro_shim.segment import native
+from gst_pyro_shim.segment.abi import constant
 from gst_pyro_shim.symbols.symbolize import is_named
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _TAGGED: Final = 1 << 63
 _OPERAND: Final = (1 << 56) - 1
-_TAG_LABEL: Final = native.constant("GP_FRAME_LABEL")
-_TAG_UNKNOWN: Final = native.constant("GP_FRAME_UNKNOWN")
-_TAG_TRUNCATED: Final = native.constant("GP_FRAME_TRUNCATED")
-_TAG_EXACT: Final = native.constant("GP_FRAME_EXACT")
+_TAG_LABEL: Final = constant("GP_FRAME_LABEL")
+_TAG_UNKNOWN: Final = constant("GP_FRAME_UNKNOWN")
+_TAG_TRUNCATED: Final = constant("GP_FRAME_TRUNCATED")
+_TAG_EXACT: Final = constant("GP_FRAME_EXACT")
 _MARKERS: Final = {_TAG_UNKNOWN: UNKNOWN, _TAG_TRUNCATED: TRUNCATED}
 
 _WORD: Final = 8

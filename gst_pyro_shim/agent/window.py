@@ -24,8 +24,8 @@ from gst_pyro_shim.agent.stacks import Stacks, cut_key, stack_key
 from gst_pyro_shim.agent.unseen import Unseen
 from gst_pyro_shim.pprof.model import NO_SAMPLE, Frame, Profile, Sample, element_frame
 from gst_pyro_shim.pprof.scaling import scale
+from gst_pyro_shim.segment.abi import label_key
 from gst_pyro_shim.segment.rows import UNSEEN
-from gst_pyro_shim.segment.segment import label_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ class Window:
         """The first window begins where the tracer came up."""
         self._segment = segment
         self._symbolizer = symbolizer
-        self._labels = Labels(segment, names)
+        self._labels = Labels(segment.labels, names)
         self._stacks = Stacks(self._labels, symbolizer)
         self._ended = Ended(segment, self._labels, names)
         self._pending: dict[Owner, Weights] = {}

@@ -43,7 +43,7 @@ _INFLATE_BYTES: Final = 64 << 20
 
 
 class ModuleSource(Protocol):
-    """Where the lists of modules and names come from: a segment."""
+    """Where the lists of modules and names are read: a `HostCode`."""
 
     @property
     def pid(self) -> int:

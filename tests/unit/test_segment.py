@@ -86,15 +86,15 @@ def test_an_element_is_read_with_the_bins_around_it(shim, segment):
     camera = shim.bin("camera", factory="pipeline")
     inner = shim.bin("bin7", camera, auto_named=True)
     encoder = shim.element("enc", "x264enc", inner)
-    assert [step[1:] for step in segment.path(shim.key(encoder))] == [
+    assert [step[1:] for step in segment.labels.path(shim.key(encoder))] == [
         ("state_change", "camera", "pipeline", False),
         ("state_change", "bin7", "bin", True),
         ("element", "enc", "x264enc", False),
     ]
-    assert [step.key for step in segment.path(shim.key(encoder))] == [
+    assert [step.key for step in segment.labels.path(shim.key(encoder))] == [
         shim.key(one) for one in (camera, inner, encoder)
     ]
-    assert [step.kind for step in segment.path(shim.key(shim.label("main")))] == ["main"]
+    assert [step.kind for step in segment.labels.path(shim.key(shim.label("main")))] == ["main"]
 
 
 def test_what_a_bin_does_itself_stands_where_the_bin_is(shim, segment):
@@ -102,7 +102,7 @@ def test_what_a_bin_does_itself_stands_where_the_bin_is(shim, segment):
     source = shim.bin("src", factory="rtspsrc")
     work = shim.own_work(source)
     shim.move(source, pipeline)
-    path = segment.path(shim.key(work))
+    path = segment.labels.path(shim.key(work))
     assert [(step.kind, step.name, step.factory) for step in path] == [
         ("state_change", "camera", "pipeline"),
         ("own_work", "src", "rtspsrc"),
@@ -110,43 +110,43 @@ def test_what_a_bin_does_itself_stands_where_the_bin_is(shim, segment):
     assert path[1].key == shim.key(source)
     key = shim.key(work)
     shim.end_label(work)
-    segment.free_labels([key])
+    segment.labels.free([key])
     shim.own_work(pipeline)
-    assert segment.path(key) == []
+    assert segment.labels.path(key) == []
 
 
 @pytest.mark.parametrize("key", [0, 5, 2**24 - 1, 2**55])
 def test_a_label_that_does_not_exist_is_in_nothing(segment, key):
-    assert segment.path(key) == []
+    assert segment.labels.path(key) == []
 
 
 def test_a_chain_of_bins_without_an_end_is_cut(shim, segment):
     one, two = shim.bin("one"), shim.bin("two")
     shim.move(one, two)
     shim.move(two, one)
-    assert 0 < len(segment.path(shim.key(one))) < 1000
+    assert 0 < len(segment.labels.path(shim.key(one))) < 1000
 
 
 def test_the_next_user_of_a_row_is_another_label(shim, segment):
     number = shim.element("a")
     first = shim.key(number)
-    assert segment.ended_labels() == []
+    assert segment.labels.ended() == []
     shim.end_label(number)
-    assert segment.is_gone(first)
-    assert segment.ended_labels() == [first]
-    segment.free_labels([first])
-    assert segment.ended_labels() == []
-    assert segment.path(first) == []
+    assert segment.labels.is_gone(first)
+    assert segment.labels.ended() == [first]
+    segment.labels.free([first])
+    assert segment.labels.ended() == []
+    assert segment.labels.path(first) == []
     shim.element("b", number=number)
-    assert segment.path(first) == []
-    assert not segment.is_gone(shim.key(number))
-    assert segment.path(shim.key(number))[-1].name == "b"
+    assert segment.labels.path(first) == []
+    assert not segment.labels.is_gone(shim.key(number))
+    assert segment.labels.path(shim.key(number))[-1].name == "b"
 
 
 def test_a_label_that_lives_is_not_freed(shim, segment):
     number = shim.element("a")
-    segment.free_labels([shim.key(number)])
-    assert segment.path(shim.key(number))[-1].name == "a"
+    segment.labels.free([shim.key(number)])
+    assert segment.labels.path(shim.key(number))[-1].name == "a"
 
 
 def test_links_are_taken_once_and_many(shim, segment):
@@ -315,12 +315,12 @@ def test_more_rows_than_fit_at_once_are_all_read(shim, segment):
 
 def test_modules_are_followed_as_they_come_and_go(shim, segment):
     one = shim.module(0x1000, 0x2000, 0x1000, "/lib/a.so", "ab")
-    assert [module.path for module in segment.modules()] == ["/lib/a.so"]
+    assert [module.path for module in segment.code.modules()] == ["/lib/a.so"]
     shim.unload(one)
     shim.module(0x1000, 0x2000, 0x1000, "/lib/b.so")
-    first, second = segment.modules()
+    first, second = segment.code.modules()
     assert (first.added, first.removed, second.added, second.removed) == (1, 2, 3, 0)
-    assert segment.generation == 3
+    assert segment.code.generation == 3
 
 
 def test_a_close_is_asked_for_and_waited_for(shim, segment):

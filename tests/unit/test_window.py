@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from gst_pyro_shim.agent.naming import Names
 from gst_pyro_shim.agent.window import Window
 from gst_pyro_shim.pprof.model import NO_SAMPLE
-from gst_pyro_shim.segment import native
+from gst_pyro_shim.segment import abi
 from gst_pyro_shim.segment.segment import Segment
 from gst_pyro_shim.symbols.symbolize import Symbolizer
 from tests.support.fake_shim import FakeShim, label_tag, lib
@@ -26,8 +26,8 @@ class Bench:
     def __init__(self):
         self.shim = FakeShim()
         self.segment = Segment.from_fd(self.shim.fd)
-        self.names = Names(200, self.segment.is_gone)
-        self.window = Window(self.segment, Symbolizer(self.segment), self.names)
+        self.names = Names(200, self.segment.labels.is_gone)
+        self.window = Window(self.segment, Symbolizer(self.segment.code), self.names)
 
     def close(self, *, final=False, process_ns=None):
         self.shim.close_accounts(process_ns)
@@ -248,12 +248,12 @@ def test_windows_follow_each_other_without_gap(bench):
 
 def test_a_clock_that_was_set_meanwhile_counts_from_then_on(bench, monkeypatch):
     first = bench.close()
-    now = native.real_ns
-    monkeypatch.setattr(native, "real_ns", lambda: now() + 3600 * 1000 * MS)
+    now = abi.real_ns
+    monkeypatch.setattr(abi, "real_ns", lambda: now() + 3600 * 1000 * MS)
     second = bench.close()
     begin_ns = first.start_ns + first.duration_ns
     assert abs(second.start_ns - begin_ns - 3600 * 1000 * MS) < 1000 * MS
-    monkeypatch.setattr(native, "real_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
+    monkeypatch.setattr(abi, "real_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
     assert bench.close().start_ns == second.start_ns + second.duration_ns
 
 
