@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gst_pyro_shim.segment.segment import Segment
     from gst_pyro_shim.settings.model import Settings
     from gst_pyro_shim.symbols.debuginfod import Debuginfod
-    from gst_pyro_shim.symbols.symbolize import Files
+    from gst_pyro_shim.symbols.elf_cache import ElfCache
 
 DRAIN_S: Final = 0.25
 """How long samples lie in the ring, and how late the end of a host that was killed is noticed."""
@@ -58,7 +58,7 @@ class Agent:
         log: Log,
         *,
         servers: Debuginfod | None,
-        elf_files: Files | None,
+        elf_files: ElfCache | None,
     ) -> None:
         """Prepares; `run` works.
 

@@ -24,7 +24,7 @@ from gst_pyro_shim.agent.start import STACK_BYTES, prepare, refuse, without_plug
 from gst_pyro_shim.segment.segment import AGENT_DONE, Segment
 from gst_pyro_shim.settings.model import ENV_PREFIX
 from gst_pyro_shim.symbols.debuginfod import debuginfod_of
-from gst_pyro_shim.symbols.symbolize import Files
+from gst_pyro_shim.symbols.elf_cache import ElfCache
 
 if TYPE_CHECKING:
     from gst_pyro_shim.agent.agent import Agent
@@ -52,7 +52,7 @@ class Agents:
         self._merge = merge
         self._lock = threading.Lock()
         self._working: list[Agent] = []
-        self._elf_files = Files()
+        self._elf_files = ElfCache()
         self._servers: Debuginfod | None = None
         self._has_looked_for_servers = False
         self._problems: dict[str, None] = {}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.pprof.merge import Merge
     from gst_pyro_shim.symbols.debuginfod import Debuginfod
-    from gst_pyro_shim.symbols.symbolize import Files
+    from gst_pyro_shim.symbols.elf_cache import ElfCache
 
 STACK_BYTES: Final = 8 << 20
 """As workers.c gives. By itself a thread takes what the host is limited to (`ulimit -s`), and libdw may need more."""
@@ -86,7 +86,7 @@ def prepare(
     *,
     merge: Merge | None = None,
     folder: str = "",
-    elf_files: Files | None = None,
+    elf_files: ElfCache | None = None,
 ) -> Agent:
     """The agent of a host.
 
