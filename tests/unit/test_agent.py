@@ -17,7 +17,7 @@ import pytest
 from gst_pyro_shim.agent import start
 from gst_pyro_shim.agent.hosts import Agents
 from gst_pyro_shim.agent.log import Log
-from gst_pyro_shim.agent.reception import Guest
+from gst_pyro_shim.agent.reception import Handover
 from gst_pyro_shim.pprof.decode import decode
 from gst_pyro_shim.pprof.merge import Merge
 from gst_pyro_shim.push.delivery import Delivery
@@ -51,9 +51,9 @@ def environ(monkeypatch, tmp_path):
     return put
 
 
-def guest(shim):
+def handover(shim):
     mine = {name: text for name, text in os.environ.items() if name.startswith("GST_PYROSCOPE_")}
-    return Guest(os.getpid(), -1, shim.fd, 2, "", mine)
+    return Handover(os.getpid(), -1, shim.fd, 2, "", mine)
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def running(shim, home="embedded", merge=None):
         if home == "embedded":
             thread.status = start.run(shim.fd)
         else:
-            thread.agents.serve(guest(shim))
+            thread.agents.serve(handover(shim))
 
     thread = threading.Thread(target=work)
     thread.status = None
@@ -121,7 +121,7 @@ def test_the_file_is_there_before_the_end(shim, environ, tmp_path):
         assert not stats.final
 
 
-def test_the_last_word_knows_what_became_of_the_last_push(shim, environ):
+def test_the_last_statistics_know_what_became_of_the_last_push(shim, environ):
     merge = Merge()
     environ(server_url="http://127.0.0.1:9")
     with running(shim, "controller", merge):
@@ -130,7 +130,7 @@ def test_the_last_word_knows_what_became_of_the_last_push(shim, environ):
     assert element_ms(merge.profile()) == {"first": 100.0}
 
 
-def test_windows_are_told_while_the_host_runs_and_add_up(shim, environ):
+def test_windows_are_delivered_while_the_host_runs_and_add_up(shim, environ):
     merge = Merge()
     environ(upload_interval=0.1)
     with running(shim, "controller", merge):
@@ -141,7 +141,7 @@ def test_windows_are_told_while_the_host_runs_and_add_up(shim, environ):
     assert element_ms(merge.profile()) == {"first": 100.0, "second": 50.0}
 
 
-def test_who_is_dismissed_has_told_what_its_host_has_done_by_then(shim, environ):
+def test_an_agent_that_is_dismissed_delivers_what_its_host_has_done_so_far(shim, environ):
     merge = Merge()
     environ()
     with running(shim, "controller", merge) as thread:
@@ -170,7 +170,7 @@ def test_memory_of_hosts_that_have_ended_is_given_back(environ):
         with FakeShim() as shim:
             burn(shim, 10)
             shim.stop()
-            agents.serve(guest(shim))
+            agents.serve(handover(shim))
     assert mapped() == before
     assert element_ms(merge.profile()) == {"x264enc0": 50.0}
 
@@ -191,8 +191,8 @@ def test_profiles_go_where_somebody_said(shim, environ, settings, places):
     environ(log_level="error", **settings)
     with running(shim):
         pass
-    (line,) = [line for line in shim.log_lines() if "delivers to" in line]
-    assert line == f"4agent is at home embedded, delivers to {places}"
+    (line,) = [line for line in shim.log_lines() if "profiles go to" in line]
+    assert line == f"4agent's home: embedded; profiles go to {places}"
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_a_controller_takes_the_place_of_the_default_server(shim, environ, setti
     environ(log_level="error", **settings)
     with running(shim, "controller", Merge()):
         pass
-    (line,) = [line for line in shim.log_lines() if "delivers to" in line]
-    assert line == f"4agent is at home controller, delivers to {places}"
+    (line,) = [line for line in shim.log_lines() if "profiles go to" in line]
+    assert line == f"4agent's home: controller; profiles go to {places}"
 
 
 def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
@@ -289,7 +289,7 @@ def test_the_log_tells_settings_home_first_sample_and_totals_without_secrets(shi
     log = "\n".join(shim.log_lines())
     assert "hush" not in log
     assert "bearer_token=***" in log
-    assert "agent is at home embedded" in log
+    assert "agent's home: embedded" in log
     assert re.search(r"done: 0\.050 s of CPU in .* s, 5 samples, 0\.0 % named", log)
     assert capfd.readouterr().err == ""
 
@@ -377,7 +377,7 @@ def test_an_agent_in_a_process_of_its_own_delivers_what_a_dead_host_left(environ
         assert stats.total_weight == 2
         assert stats.counters["dropped_unfinished"] == 1
         assert stats.agent_cpu_s > 0
-        assert "without a last word" in stats.notes[0]
+        assert "ended abruptly" in stats.notes[0]
         wait_for(lambda: not is_alive(agent_pid))
     finally:
         host.kill()

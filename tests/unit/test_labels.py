@@ -34,11 +34,11 @@ def test_a_stack_names_an_element_whose_row_was_freed_in_the_window(moved):
     assert labels.frame(7).name == "encoder"
     rows.moves += moved
     labels.refresh()
-    labels.ending([7])
+    labels.pin([7])
     rows.moves += moved
     rows.is_freed = True  # the bin's row, and then its own
     labels.refresh()
-    labels.freed([7])
+    labels.release([7])
     assert labels.frame(7).name == "encoder"
     labels.end_window()
     assert labels.frame(7).name == "[other threads]"

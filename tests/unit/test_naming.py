@@ -102,7 +102,7 @@ def test_pipelines_that_follow_each_other_are_one(names, gone):
         camera = pipeline()
         assert names.label([camera, element("enc", auto=False)]).path == "/camera/enc"
         gone.add(camera.key)
-        names.freed(camera.key)
+        names.release(camera.key)
     assert not names._numbers
     assert not names._namesakes
 
