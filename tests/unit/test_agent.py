@@ -187,7 +187,7 @@ def test_memory_of_hosts_that_have_ended_is_given_back(environ):
         ),
     ],
 )
-def test_profiles_go_where_somebody_said(shim, environ, settings, places):
+def test_profiles_go_where_the_settings_say(shim, environ, settings, places):
     environ(log_level="error", **settings)
     with running(shim):
         pass
@@ -213,7 +213,7 @@ def test_a_controller_takes_the_place_of_the_default_server(shim, environ, setti
     assert line == f"4agent's home: controller; profiles go to {places}"
 
 
-def test_wrong_settings_are_one_line_and_the_shim_is_told(shim, environ, capfd):
+def test_wrong_settings_are_one_line_and_the_agents_state_is_refused(shim, environ, capfd):
     environ(sample_rate="fast")
     with running(shim) as done:
         pass
@@ -274,14 +274,14 @@ def test_native_profiling_goes_on_where_python_cannot_be_listened_to(
     assert len(tries) == 1
 
 
-def test_a_file_that_cannot_be_written_is_said_once(shim, environ, capfd):
+def test_a_file_that_cannot_be_written_is_logged_once(shim, environ, capfd):
     environ(output="/nowhere/x.pb.gz", upload_interval=0.1)
     with running(shim):
         wait_for(lambda: shim.raw.close_done >= 3)
     assert capfd.readouterr().err.count("cannot write the profile to /nowhere/x.pb.gz") == 1
 
 
-def test_the_log_tells_settings_home_first_sample_and_totals_without_secrets(shim, environ, capfd):
+def test_the_log_has_settings_home_first_sample_and_totals_without_secrets(shim, environ, capfd):
     environ(bearer_token="hush", server_url="http://127.0.0.1:9", log_level="error")
     with running(shim):
         burn(shim, 50)
@@ -299,13 +299,13 @@ def test_the_log_moves_no_cursor(capfd):
     assert capfd.readouterr().err == "gst-pyro: a\\x1b[2J b\\x9b31m\n"
 
 
-@pytest.mark.parametrize("what", ["nobody there", "hangs"])
+@pytest.mark.parametrize("what", ["refuses", "hangs"])
 def test_the_end_waits_less_than_a_second_whatever_the_server_does(shim, environ, what):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:  # listens, and never answers
         port = server.getsockname()[1]
-        if what == "nobody there":
+        if what == "refuses":
             server.close()
         environ(server_url=f"http://127.0.0.1:{port}", upload_interval=0.1, log_level="error")
         with running(shim) as done:

@@ -55,7 +55,7 @@ def test_ranges_have_the_name_that_came_last():
     assert known.frame(0x2040) is JIT
 
 
-def test_memory_of_orc_is_told_from_others(code: Callable[[str], int]):
+def test_memory_of_orc_is_recognized(code: Callable[[str], int]):
     orc, anonymous, mixed = code("orcexec.abcdef"), code(""), code("unlinked")
     known = JitNames(os.getpid())
     known.add(HostName(mixed + 64, 32, "orc: one", 1))

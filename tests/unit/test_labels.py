@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labels whose rows are freed: what stacks say of them is kept until the window's end."""
+"""Labels whose rows are freed: their names in stacks are kept until the window's end."""
 
 from __future__ import annotations
 

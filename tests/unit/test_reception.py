@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""agent/reception.py: who is let in, and that nobody who came in time is lost.
+"""agent/reception.py: whose handover is accepted, and that none made in time is lost.
 
 Context: test.
 """
@@ -67,7 +67,7 @@ def test_descriptors_are_closed_once_a_host_was_served(host, shim):
 
 
 @pytest.mark.parametrize("word", ["", "guess", "secret2"])
-def test_without_the_word_nobody_is_let_in(host, shim, word):
+def test_a_handover_without_the_word_is_refused(host, shim, word):
     host.reception.start()
     name = host.reception.address.split()[0]
     shim.hand_in(f"{name} {word}")
@@ -76,7 +76,7 @@ def test_without_the_word_nobody_is_let_in(host, shim, word):
     assert [handover.word for handover in host.handovers] == ["secret"]
 
 
-def test_what_is_no_message_of_ours_harms_nobody(host, shim):
+def test_a_message_that_is_no_handover_is_ignored(host, shim):
     host.reception.start()
     address = f"\0{host.reception.address.split()[0]}"
     for text in (b"secret", b"\xff", b"x" * 60_000, None):
@@ -89,7 +89,7 @@ def test_what_is_no_message_of_ours_harms_nobody(host, shim):
     assert len(host.handovers) == 1
 
 
-def test_who_comes_before_the_start_or_is_at_the_door_at_the_end_is_let_in(host, shim):
+def test_connections_before_the_start_and_in_the_backlog_at_the_end_are_served(host, shim):
     shim.hand_in(host.reception.address)
     shim.hand_in(host.reception.address)
     host.reception.start()
@@ -108,7 +108,7 @@ def test_a_name_that_is_taken_is_refused_and_free_again_at_the_end():
     Host(name=f"gst-pyro-test-{os.getpid()}").reception.close()
 
 
-def test_it_lingers_for_as_long_as_nobody_comes(shim):
+def test_it_lingers_until_no_host_has_been_served_for_that_long(shim):
     host = Host(name=f"gst-pyro-test-{os.getpid()}")
     host.reception.start()
     shim.hand_in(f"{host.reception.address.split()[0]} /")

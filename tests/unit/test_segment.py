@@ -97,7 +97,7 @@ def test_an_element_is_read_with_the_bins_around_it(shim, segment):
     assert [step.kind for step in segment.labels.path(shim.key(shim.label("main")))] == ["main"]
 
 
-def test_what_a_bin_does_itself_stands_where_the_bin_is(shim, segment):
+def test_a_bins_own_work_has_the_path_of_the_bin(shim, segment):
     pipeline = shim.bin("camera", factory="pipeline")
     source = shim.bin("src", factory="rtspsrc")
     work = shim.own_work(source)
@@ -208,7 +208,7 @@ def test_a_record_being_written_holds_up_those_behind_it_until_it_is_done(shim, 
 
 
 @pytest.mark.parametrize("state", [lib.GP_RECORD_BUSY, lib.GP_RECORD_EMPTY])
-def test_the_final_drain_steps_over_a_record_that_nobody_will_finish(shim, segment, state):
+def test_the_final_drain_skips_a_record_whose_writer_is_dead(shim, segment, state):
     slot = shim.thread(7, "worker")
     shim.record(slot, 1, [1])
     shim.record(slot, 1, [9] * 20, state=state)
@@ -288,15 +288,15 @@ def test_a_live_account_counts_its_open_stretch_and_an_ended_one_does_not(shim, 
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1))
-def test_what_is_told_of_an_account_is_the_greatest_total_seen(totals):
+def test_what_is_reported_of_an_account_is_the_greatest_total_read(totals):
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
         row = shim.raw.accounts[shim.account(shim.thread(1, "t"), shim.element("a"))]
-        told = []
+        reported = []
         for row.ns in totals:
-            told += [one.ns for one in segment.take_accounts()]
-        assert sum(told) == max(totals)
-        assert min(told, default=1) > 0
+            reported += [one.ns for one in segment.take_accounts()]
+        assert sum(reported) == max(totals)
+        assert min(reported, default=1) > 0
         segment.close()
 
 

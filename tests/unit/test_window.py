@@ -89,18 +89,18 @@ def test_an_account_without_a_sample_is_one_stack(bench):
     assert (sample.cpu_ns, sample.samples) == (7 * MS, 0)
 
 
-def test_each_window_tells_what_is_new(bench):
+def test_each_window_has_only_new_cpu_time(bench):
     slot, label = bench.shim.thread(42, "t"), bench.shim.element("queue0")
     row = bench.shim.raw.accounts[bench.shim.account(slot, label, 7 * MS)]
-    told = [by_element(bench.close())]
+    found = [by_element(bench.close())]
     for ns in (9, 9, 8, 12):  # 8: an estimate was taken back
         row.ns = ns * MS
         row.closed_ns = 0
-        told.append(by_element(bench.close()))
-    assert told == [{"queue0": 7}, {"queue0": 2}, {}, {}, {"queue0": 3}]
+        found.append(by_element(bench.close()))
+    assert found == [{"queue0": 7}, {"queue0": 2}, {}, {}, {"queue0": 3}]
 
 
-def test_samples_wait_for_the_cpu_time_they_stand_for(bench):
+def test_samples_wait_for_their_accounts_cpu_time(bench):
     shim = bench.shim
     slot, label = shim.thread(42, "t"), shim.element("queue0")
     row = shim.raw.accounts[shim.account(slot, label, 7 * MS)]
@@ -123,7 +123,7 @@ def test_at_the_end_nothing_waits_any_more(bench):
     assert bench.window.weight == 2
 
 
-def test_threads_that_end_are_told_and_their_slots_come_back(bench):
+def test_threads_that_end_are_in_the_profile_and_their_slots_are_freed(bench):
     shim = bench.shim
     label = shim.element("worker0")
     for tid in range(100, 300):  # more than ever live at once
@@ -189,7 +189,7 @@ def test_cpu_without_an_account_goes_to_the_samples_without_one(bench):
     assert profile.samples[0].frames[0] is NO_SAMPLE
 
 
-def test_cpu_that_nobody_accounted_is_unseen_at_the_end(bench):
+def test_cpu_in_no_account_is_unseen_at_the_end(bench):
     slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
     bench.shim.account(slot, label, 30 * MS)
     assert by_element(bench.close(process_ns=50 * MS)) == {"e": 30}
@@ -198,7 +198,7 @@ def test_cpu_that_nobody_accounted_is_unseen_at_the_end(bench):
     assert bench.window.process_ns == 50 * MS
 
 
-def test_the_process_is_what_its_own_clock_says(bench):
+def test_process_time_is_the_process_clock(bench):
     slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
     bench.shim.account(slot, label, 30 * MS)
     assert by_element(bench.close(process_ns=10 * MS, final=True)) == {"e": 30}
@@ -225,7 +225,7 @@ def test_kinds_of_cpu_of_no_element_have_their_names_and_no_factory(bench):
     assert not any("factory" in dict(sample.labels) for sample in profile.samples)
 
 
-def test_the_path_is_told_for_elements_in_bins_below_the_pipeline(bench):
+def test_samples_have_a_path_for_elements_in_bins_below_the_pipeline(bench):
     shim = bench.shim
     slot = shim.thread(1, "a")
     shallow = shim.element("queue0")
@@ -320,7 +320,7 @@ def test_whatever_happens_time_and_ticks_add_up(steps):
         bench.end()
 
 
-def test_an_element_that_is_gone_is_told_and_its_rows_come_back(bench):
+def test_an_element_that_ended_is_in_the_profile_and_its_rows_are_freed(bench):
     shim = bench.shim
     slot = shim.thread(1, "a")
     number, row, key = None, None, None
@@ -420,7 +420,7 @@ def test_threads_beyond_a_number_are_added_up_by_name(bench):
     shim = bench.shim
     bench.names._limit = 10
     label = shim.element("worker0")
-    for tid in range(100, 2100):  # more than are told apart
+    for tid in range(100, 2100):  # more than have a tid in the profile
         slot = shim.thread(tid, f"w{tid}", slot=0)
         shim.account(slot, label, MS)
         shim.record(slot, label, [0x100])
