@@ -94,7 +94,7 @@ refer (const struct gp_python_tags *tags, void (*refer_to) (PyObject *))
       refer_to (tags->pairs[i]);
 }
 
-/* The same names as the native samples have (segment/rows.py, agent/labels.py; tests hold them against each other). */
+/* The same names as the native samples have (segment/rows.py, agent/window.py; tests hold them against each other). */
 static const struct gp_python_tags *
 tags_of (uint32_t label)
 {
