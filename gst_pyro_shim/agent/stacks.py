@@ -41,7 +41,7 @@ _LIBC_ENTRY_FRAMES: Final = 2
 _SHIM: Final = "libgstpyro"
 # Functions of the shim that only call the host's own: calls that it redirects. They are left out of stacks as callers.
 # What they do themselves is in functions of other names, on their leaf side, and is shown.
-_REDIRECTIONS: Final = frozenset(
+_PASSING_ON: Final = frozenset(
     {
         "thread_main",
         "run_pool_call",
@@ -152,7 +152,7 @@ class Stacks:
             if word < _TAGGED:
                 # A return address is that of the next instruction, which may be in the next function.
                 found = look_up(word if at == 0 else word - 1, generation)
-                frames += found if at == 0 else (one for one in found if not _is_redirection(one))
+                frames += found if at == 0 else (one for one in found if not _passes_on(one))
                 continue
             tag, operand = word >> 56 & 0x7F, word & _OPERAND
             if tag == _TAG_LABEL:
@@ -172,9 +172,9 @@ class Stacks:
         return frames
 
 
-def _is_redirection(frame: Frame) -> bool:
+def _passes_on(frame: Frame) -> bool:
     """Whether a caller is a function of the shim around the host's own; always False where the shim is stripped."""
-    return frame.name in _REDIRECTIONS and frame.module.endswith(f"/{SHIM_NAME}")
+    return frame.name in _PASSING_ON and frame.module.endswith(f"/{SHIM_NAME}")
 
 
 def stack_key(data: bytes, at: int, depth: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gst_pyro_shim.agent.stacks import _REDIRECTIONS, Stacks, cut_key, entry_index
+from gst_pyro_shim.agent.stacks import _PASSING_ON, Stacks, cut_key, entry_index
 from gst_pyro_shim.pprof.model import TRUNCATED, UNKNOWN, Frame, element_frame
 from gst_pyro_shim.segment.rows import Label
 from tests.support import fake_shim as fake
@@ -119,7 +119,7 @@ def test_time_of_our_own_is_shown(stacks):
 
 def test_what_is_left_out_is_in_the_shim():
     defined = "".join(path.read_text(encoding="utf-8") for path in CSRC.rglob("*.c"))
-    for name in _REDIRECTIONS:
+    for name in _PASSING_ON:
         assert f"\n{name} (" in defined, name
 
 
