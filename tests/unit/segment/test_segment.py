@@ -5,8 +5,6 @@ Context: test. The shim's side is fake_shim.py.
 """
 
 import os
-import random
-import struct
 import threading
 import time
 
@@ -16,37 +14,7 @@ from hypothesis import given, strategies as st
 from gst_pyro_shim.errors import SegmentError
 from gst_pyro_shim.segment.rows import Account, Thread
 from gst_pyro_shim.segment.segment import AGENT_DONE, Segment
-from tests.support.fake_shim import RING_WORDS, FakeShim, ffi, lib
-
-
-@pytest.fixture
-def shim():
-    with FakeShim() as fake:
-        yield fake
-
-
-@pytest.fixture
-def segment(shim):
-    one = Segment.from_fd(shim.fd)
-    yield one
-    one.close()
-
-
-def pcs(data):
-    """(slot, weight, frames) of each record."""
-    out, at = [], 0
-    while at < len(data):
-        _, words, slot, _, _, weight, _, _, depth = struct.unpack_from("=7I2H", data, at)
-        out.append((slot, weight, struct.unpack_from(f"={depth}Q", data, at + 32)))
-        at += words * 8
-    return out
-
-
-def drain_all(segment, *, final=False):
-    out = []
-    while data := segment.drain(final=final).data:
-        out += pcs(data)
-    return out
+from tests.support.fake_shim import FakeShim, lib
 
 
 @pytest.mark.parametrize(
@@ -82,73 +50,6 @@ def test_parameters_are_read_up_to_the_empty_key():
         assert Segment.from_fd(shim.fd).params() == {"server-url": "http://x", "tags": "a=b"}
 
 
-def test_an_element_is_read_with_the_bins_around_it(shim, segment):
-    camera = shim.bin("camera", factory="pipeline")
-    inner = shim.bin("bin7", camera, auto_named=True)
-    encoder = shim.element("enc", "x264enc", inner)
-    assert [step[1:] for step in segment.labels.path(shim.key(encoder))] == [
-        ("state_change", "camera", "pipeline", False),
-        ("state_change", "bin7", "bin", True),
-        ("element", "enc", "x264enc", False),
-    ]
-    assert [step.key for step in segment.labels.path(shim.key(encoder))] == [
-        shim.key(one) for one in (camera, inner, encoder)
-    ]
-    assert [step.kind for step in segment.labels.path(shim.key(shim.label("main")))] == ["main"]
-
-
-def test_a_bins_own_work_has_the_path_of_the_bin(shim, segment):
-    pipeline = shim.bin("camera", factory="pipeline")
-    source = shim.bin("src", factory="rtspsrc")
-    work = shim.own_work(source)
-    shim.move(source, pipeline)
-    path = segment.labels.path(shim.key(work))
-    assert [(step.kind, step.name, step.factory) for step in path] == [
-        ("state_change", "camera", "pipeline"),
-        ("own_work", "src", "rtspsrc"),
-    ]
-    assert path[1].key == shim.key(source)
-    key = shim.key(work)
-    shim.end_label(work)
-    segment.labels.free([key])
-    shim.own_work(pipeline)
-    assert segment.labels.path(key) == []
-
-
-@pytest.mark.parametrize("key", [0, 5, 2**24 - 1, 2**55])
-def test_a_label_that_does_not_exist_is_in_nothing(segment, key):
-    assert segment.labels.path(key) == []
-
-
-def test_a_chain_of_bins_without_an_end_is_cut(shim, segment):
-    one, two = shim.bin("one"), shim.bin("two")
-    shim.move(one, two)
-    shim.move(two, one)
-    assert 0 < len(segment.labels.path(shim.key(one))) < 1000
-
-
-def test_the_next_user_of_a_row_is_another_label(shim, segment):
-    number = shim.element("a")
-    first = shim.key(number)
-    assert segment.labels.ended() == []
-    shim.end_label(number)
-    assert segment.labels.is_gone(first)
-    assert segment.labels.ended() == [first]
-    segment.labels.free([first])
-    assert segment.labels.ended() == []
-    assert segment.labels.path(first) == []
-    shim.element("b", number=number)
-    assert segment.labels.path(first) == []
-    assert not segment.labels.is_gone(shim.key(number))
-    assert segment.labels.path(shim.key(number))[-1].name == "b"
-
-
-def test_a_label_that_lives_is_not_freed(shim, segment):
-    number = shim.element("a")
-    segment.labels.free([shim.key(number)])
-    assert segment.labels.path(shim.key(number))[-1].name == "a"
-
-
 def test_links_are_taken_once_and_many(shim, segment):
     elements = [shim.element(f"e{number}") for number in range(3)]
     for _ in range(2):  # the table is a ring
@@ -165,85 +66,6 @@ def test_cpu_without_an_account_is_taken_once(shim, segment):
     shim.raw.labels[number].overflow_ns = 7
     assert list(segment.take_overflows()) == [(shim.key(number), 7)]
     assert list(segment.take_overflows()) == []
-
-
-def test_records_come_in_order_and_the_ring_is_zeroed_behind(shim, segment):
-    slot = shim.thread(7, "worker")
-    for pc in range(1, 6):
-        shim.record(slot, 1, [pc] * pc, weight=pc)
-    drained = segment.drain()
-    assert pcs(drained.data) == [(slot, pc, (pc,) * pc) for pc in range(1, 6)]
-    assert segment.tail == segment.head
-    assert not any(bytes(ffi.buffer(shim.raw.ring, shim.raw.head * 8)))
-    assert not segment.drain().data
-
-
-def test_a_ring_that_wraps_many_times_loses_and_reorders_nothing(shim, segment):
-    slot, rng, sent, got = shim.thread(7, "worker"), random.Random(1), [], []
-    for number in range(12_000):
-        frames = [number + 1] * rng.randrange(1, 900)
-        try:
-            shim.record(slot, 1, frames)
-        except BufferError:
-            got += drain_all(segment)
-            shim.record(slot, 1, frames)
-        sent.append((slot, 1, (frames[0], len(frames))))
-    got += drain_all(segment)
-    assert shim.raw.head > 4 * RING_WORDS
-    assert [(one, weight, (frames[0], len(frames))) for one, weight, frames in got] == sent
-
-
-def test_the_deepest_possible_record_fits_the_buffer(shim, segment):
-    shim.record(shim.thread(7, "worker"), 1, range(1, 65536))
-    assert len(drain_all(segment)[0][2]) == 65535
-
-
-def test_a_record_being_written_holds_up_those_behind_it_until_it_is_done(shim, segment):
-    slot = shim.thread(7, "worker")
-    shim.record(slot, 1, [1], state=lib.GP_RECORD_BUSY)
-    shim.record(slot, 1, [2])
-    assert drain_all(segment) == []
-    ffi.cast("struct gp_record *", shim.raw.ring).state = lib.GP_RECORD_COMMITTED
-    assert [frames for _, _, frames in drain_all(segment)] == [(1,), (2,)]
-
-
-@pytest.mark.parametrize("state", [lib.GP_RECORD_BUSY, lib.GP_RECORD_EMPTY])
-def test_the_final_drain_skips_a_record_whose_writer_is_dead(shim, segment, state):
-    slot = shim.thread(7, "worker")
-    shim.record(slot, 1, [1])
-    shim.record(slot, 1, [9] * 20, state=state)
-    shim.record(slot, 1, [2])
-    drained = segment.drain(final=True)
-    assert [frames for _, _, frames in pcs(drained.data)] == [(1,), (2,)]
-    assert drained.unfinished == 1
-    assert segment.tail == segment.head
-
-
-def test_garbage_is_thrown_away_and_counted_and_what_comes_later_is_read(shim, segment):
-    slot = shim.thread(7, "worker")
-    shim.record(slot, 1, [1])
-    record = ffi.cast("struct gp_record *", shim.raw.ring)
-    for words, depth in ((3, 1), (2**31, 1), (8, 5), (0, 1)):
-        record.state, record.words, record.depth = lib.GP_RECORD_COMMITTED, words, depth
-        shim.raw.head = shim.raw.tail + 8
-        assert segment.drain().corrupt_words == 8
-        shim.raw.head = shim.raw.tail = 0
-        ffi.memmove(shim.raw.ring, bytes(64), 64)
-    shim.record(slot, 1, [2])
-    assert [frames for _, _, frames in drain_all(segment)] == [(2,)]
-
-
-def test_random_bytes_in_the_ring_neither_crash_nor_hang(shim, segment):
-    rng = random.Random(3)
-    for final in (False, True) * 50:
-        size = rng.randrange(8, 4096, 4)
-        ffi.memmove(shim.raw.ring, rng.randbytes(size * 8), size * 8)
-        shim.raw.tail, shim.raw.released, shim.raw.head = 0, 0, size
-        for _ in range(size):
-            if not segment.drain(final=final).data:
-                break
-        assert segment.tail <= segment.head
-        ffi.memmove(shim.raw.ring, bytes(size * 8), size * 8)
 
 
 def test_threads_and_accounts_are_taken_and_given_back(shim, segment):
