@@ -164,7 +164,7 @@ class Agent:
         self._window.drain(final=final)
         if self._window.has_samples and not self._has_logged_first_sample:
             self._has_logged_first_sample = True
-            self._log("info", "received the first sample")
+            self._log("info", "the first sample has come")
 
     def _end_window(self) -> None:
         if not self._segment.request_close(CLOSE_S) and self._host.has_left():
