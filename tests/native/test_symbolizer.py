@@ -313,6 +313,7 @@ def test_addresses_of_nothing_are_themselves(bench: Bench, module: Path):
     assert answer.start <= nothing
 
 
+@pytest.mark.fuzz
 def test_damaged_files_are_survived(bench: Bench, module: Path, tmp_path: Path):
     rng = random.Random(5)
     whole = module.read_bytes()

@@ -115,6 +115,7 @@ def test_on_real_stacks(build: Build, plugin: str, tmp_path: Path) -> None:
     compile_and_run(build, "test_live", tmp_path, arguments=[plugin])
 
 
+@pytest.mark.sanitizers
 def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     # TSan sees the names that the loader allocates, but not the lock of its own that
     # dl_iterate_phdr() holds while we read them.
@@ -127,10 +128,12 @@ def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     assert said.count("ok ") == 1
 
 
+@pytest.mark.sanitizers
 def test_rules_written_by_many_threads(tmp_path: Path) -> None:
     compile_and_run(RACES, "test_cfi", tmp_path, arguments=["rules_do_not_tear"])
 
 
+@pytest.mark.fuzz
 def test_damaged_cfi_code_and_stacks(tmp_path: Path) -> None:
     limits = [f"-runs={FUZZ_RUNS}", "-seed=1", "-max_len=256", "-timeout=10", "-verbosity=0"]
     compile_and_run(FUZZER, "fuzz_walk", tmp_path, arguments=limits)
