@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The developers' dump of a live process: it names the pipeline's elements, shows records, and takes none away.
 
-Context: tests. What each part of a dump shows: tests/unit/test_dump.py.
+Context: tests. What each part of a dump shows: tests/unit/segment/test_dump.py.
 """
 
 from __future__ import annotations
