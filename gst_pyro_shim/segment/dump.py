@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gst_pyro_shim import _native
 from gst_pyro_shim.errors import GstPyroError, SegmentError
+from gst_pyro_shim.segment.abi import constant, enum_names, label_of_key
 from gst_pyro_shim.segment.native import Reader
 from gst_pyro_shim.segment.snapshot import copy_of, segments_of
 from gst_pyro_shim.terminal import printable
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ffi: Any = _native.ffi
-_lib: Any = _native.lib
 
 _RECORD: Final = struct.Struct("=7I2H")
 _TAGGED: Final = 1 << 63
-_LABEL_BITS: Final = int(_lib.GP_LABEL_BITS)
+_LABELS: Final = constant("GP_LABELS")
+_SLOT_FREE: Final = constant("GP_SLOT_FREE")
+_FRAME_LABEL: Final = constant("GP_FRAME_LABEL")
+_FRAME_EXACT: Final = constant("GP_FRAME_EXACT")
 _ENUM_FIELDS: Final = {
     "agent_home": ("gp_agent_home", "GP_HOME_"),
     "host_state": ("gp_host_state", "GP_HOST_"),
@@ -40,16 +43,11 @@ _ENUM_FIELDS: Final = {
 }
 
 
-def _enum(name: str, prefix: str) -> dict[int, str]:
-    elements: dict[int, str] = _ffi.typeof(f"enum {name}").elements
-    return {value: text.removeprefix(prefix).lower() for value, text in elements.items()}
-
-
-_STATES: Final = _enum("gp_slot_state", "GP_SLOT_")
-_KINDS: Final = _enum("gp_label_kind", "GP_LABEL_")
-_COUNTERS: Final = _enum("gp_counter", "GP_COUNTER_")
-_STACK_ENDS: Final = _enum("gp_stack_end", "GP_STACK_")
-_TAGS: Final = _enum("gp_frame_tag", "GP_FRAME_")
+_STATES: Final = enum_names("gp_slot_state", "GP_SLOT_")
+_KINDS: Final = enum_names("gp_label_kind", "GP_LABEL_")
+_COUNTERS: Final = enum_names("gp_counter", "GP_COUNTER_")
+_STACK_ENDS: Final = enum_names("gp_stack_end", "GP_STACK_")
+_TAGS: Final = enum_names("gp_frame_tag", "GP_FRAME_")
 
 
 @dataclass(frozen=True)
@@ -91,13 +89,13 @@ class Dump:
         for name, field in _ffi.typeof("struct gp_segment").fields:
             if field.type.kind == "primitive":
                 value = getattr(self._raw, name)
-                known = _enum(*_ENUM_FIELDS[name]).get(value) if name in _ENUM_FIELDS else None
+                known = enum_names(*_ENUM_FIELDS[name]).get(value) if name in _ENUM_FIELDS else None
                 yield f"{name} {value}{f' ({known})' if known else ''}"
 
     def counters(self) -> Iterator[str]:
         """Those that are not 0."""
         for index, name in sorted(_COUNTERS.items()):
-            if name != "gp_counters" and self._raw.counters[index]:
+            if self._raw.counters[index]:
                 yield f"{name} {self._raw.counters[index]}"
 
     def threads(self) -> Iterator[str]:
@@ -108,9 +106,9 @@ class Dump:
 
     def labels(self) -> Iterator[str]:
         """Rows in use: label.serial, name, state, kind, factory, the bin's label, who refers to it."""
-        for number in range(1, int(_lib.GP_LABELS)):
+        for number in range(1, _LABELS):
             row = self._raw.labels[number]
-            if row.state != _lib.GP_SLOT_FREE:
+            if row.state != _SLOT_FREE:
                 own = " own work" if row.is_own_work else ""
                 gone = ", element gone" if row.gone else ""
                 factory = f" ({self._text(row.factory)})" if row.factory else ""
@@ -123,7 +121,7 @@ class Dump:
 
     def _label(self, number: int, serial: int | None = None) -> str:
         """Row, serial and name of a label."""
-        row = self._raw.labels[number] if number < _lib.GP_LABELS else self._raw.labels[0]
+        row = self._raw.labels[number] if number < _LABELS else self._raw.labels[0]
         of_row = f"{number}.{row.serial if serial is None else serial}"
         return f"{of_row} {self._text(row.name) or _KINDS.get(row.kind, '?')}"
 
@@ -174,11 +172,10 @@ class Dump:
         if frame < _TAGGED:
             return self._place(frame, generation, is_exact=is_leaf)
         tag, operand = frame >> 56 & 0x7F, frame & (1 << 56) - 1
-        if tag == _lib.GP_FRAME_LABEL:
-            number, serial = operand & (1 << _LABEL_BITS) - 1, operand >> _LABEL_BITS
-            return f"LABEL {self._label(number, serial)}"
+        if tag == _FRAME_LABEL:
+            return f"LABEL {self._label(*label_of_key(operand))}"
         name = _TAGS.get(tag, str(tag)).upper()
-        if tag == _lib.GP_FRAME_EXACT:
+        if tag == _FRAME_EXACT:
             return f"{name} {self._place(operand, generation, is_exact=True)}"
         return name
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads and writes a mapped segment by the extension `_native`, with types.
 
-With abi.py and symbols/elf_file.py these are the only modules that handle what cffi returns. Each call releases the
-GIL. Layouts and meanings are those of csrc/shared/abi.h and csrc/agent/reader.h.
+With abi.py, dump.py and symbols/elf_file.py these are the only modules that handle what cffi returns. Each call
+releases the GIL. Layouts and meanings are those of csrc/shared/abi.h and csrc/agent/reader.h.
 
 Context: agent.
 """
