@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.pprof.model import Profile
     from gst_pyro_shim.push.exporter import Exporter
-    from gst_pyro_shim.push.outbox import Log
+    from gst_pyro_shim.push.notices import Log
     from gst_pyro_shim.settings.model import Settings
 
 _WRITE_SHARE: Final = 0.005

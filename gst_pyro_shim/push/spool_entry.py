@@ -43,6 +43,11 @@ class Entry:
         """Of the file; the order of names is the order of age."""
         return f"{self.start_ns:020d}-u{int(self.unconfirmed)}-e{self.errors}-{self.key}.push"
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """As `PushJob.rank`."""
+        return (self.errors + self.unconfirmed, self.start_ns)
+
     @classmethod
     def parse(cls, name: str) -> Entry | None:
         """The entry of that name; None where the file is none of ours."""

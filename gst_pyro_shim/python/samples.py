@@ -25,7 +25,7 @@ from gst_pyro_shim.python.collector import Collector
 if TYPE_CHECKING:
     from gst_pyro_shim.pprof.model import Profile, Sample
     from gst_pyro_shim.push.delivery import Delivery
-    from gst_pyro_shim.push.outbox import Log
+    from gst_pyro_shim.push.notices import Log
     from gst_pyro_shim.segment.segment import Segment
     from gst_pyro_shim.settings.model import Settings
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gst_pyro_shim.push import attempt, outbox
+from gst_pyro_shim.push import attempt, push_job
 from gst_pyro_shim.push.answer import Fate, classify
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.settings.model import Settings
@@ -39,7 +39,7 @@ def test_what_the_server_cannot_read_is_tried_a_few_times_only(server, settings,
     submit(exporting, 3)
     wait_for(lambda: dropped(exporting) and exporting.counters["pushed_profiles"] == 3)
     assert dropped(exporting) == {"dropped_server_error": 1}
-    assert exporting.counters["failed_pushes"] == outbox.MAX_ERRORS
+    assert exporting.counters["failed_pushes"] == push_job.MAX_ERRORS
     exporting.close(CLOSE_S)
 
 
@@ -231,7 +231,7 @@ def test_a_url_that_leads_elsewhere_is_not_pushed_to_for_ever(server, log):
     submit(exporting)
     wait_for(lambda: exporting.counters.get("failed_pushes", 0) > 2)
     assert dropped(exporting) == {}
-    exporting._max_age_s = 0.0  # as after 55 minutes
+    exporting._sender.max_age_s = 0.0  # as after 55 minutes
     wait_for(lambda: dropped(exporting))
     exporting.close(CLOSE_S)
     assert dropped(exporting) == {"dropped_too_old": 1}

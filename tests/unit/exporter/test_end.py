@@ -127,9 +127,9 @@ def test_what_close_gave_up_on_goes_to_no_further_address(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
     exporting = Exporter(settings, log)
     submit(exporting)
-    wait_for(lambda: exporting._pushing)
+    wait_for(lambda: exporting._sender.pushing)
     closed_within(exporting, 0.3)
-    wait_for(lambda: not exporting._pushing)
+    wait_for(lambda: not exporting._sender.pushing)
     assert not server.requests
     assert "-u0-" in spooled_files(settings)[0].name
 
@@ -146,10 +146,10 @@ def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     exporting = Exporter(settings, log)
     submit(exporting)
-    wait_for(lambda: exporting._pushing)
+    wait_for(lambda: exporting._sender.pushing)
     closed_within(exporting, 0.2)
     found.set()
-    wait_for(lambda: not exporting._pushing)
+    wait_for(lambda: not exporting._sender.pushing)
     assert not server.requests
     assert "-u0-" in spooled_files(settings)[0].name
 

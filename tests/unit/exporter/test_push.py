@@ -78,7 +78,7 @@ def test_credentials_are_sent_and_never_said(given, expected, server, tmp_path, 
     exporting.close(CLOSE_S)
     headers = server.requests[0].headers
     assert expected in {headers.get("Authorization"), headers.get("X-Key")}
-    everything = " ".join(text for _, text in log.lines) + repr(exporting._pusher.endpoint)
+    everything = " ".join(text for _, text in log.lines) + repr(exporting._sender.pusher.endpoint)
     assert "geheim" not in everything.replace("geheim-not", "")
     assert all(b"geheim" not in file.read_bytes() for file in spooled_files(settings))
 

@@ -95,7 +95,7 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
     monkeypatch.setattr(outbox, "QUEUE_BYTES", 5 * len(profile()))
     server.always = Fault(status=503)
     exporting = Exporter(Settings(server_url=server.url, spool_dir=""), log)
-    exporting._backoff._resume_at = time.monotonic() + 1
+    exporting._sender.backoff._resume_at = time.monotonic() + 1
     begin = time.time_ns()
     for each in range(8):
         exporting.submit(profile(), start_ns=begin + each)
@@ -127,7 +127,7 @@ def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
     exporting = Exporter(settings, log)
     submit(exporting)
     wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
-    monkeypatch.setattr(exporting._box, "next_in_memory", lambda: None)
+    monkeypatch.setattr(exporting._box, "take", lambda event: None)
     submit(exporting, 3)
     monkeypatch.undo()
     exporting.close(CLOSE_S)
@@ -137,8 +137,9 @@ def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
 
 
 def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, monkeypatch):
+    server.faults.append(Fault(status=503))
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "settle", lambda *_: 1 / 0)
+    monkeypatch.setattr(exporting._box, "spool", lambda _: 1 / 0)
     submit(exporting)
     wait_for(lambda: dropped(exporting))
     monkeypatch.undo()
@@ -148,9 +149,33 @@ def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, m
     assert dropped(exporting) == {"dropped_internal": 1}
 
 
+def test_a_fault_of_ours_after_a_profiles_end_is_said_and_no_second_end(
+    server, settings, log, monkeypatch
+):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._box, "remove_file", lambda _: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: log.at("error"))
+    exporting.close(CLOSE_S)
+    assert exporting.counters["pushed_profiles"] == 1
+    assert dropped(exporting) == {}
+    assert log.at("error") == ["delivery failed: ZeroDivisionError: division by zero"]
+
+
+def test_a_fault_of_ours_at_an_answer_leaves_the_profile_for_the_end(
+    server, settings, log, monkeypatch
+):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._box, "book", lambda *_: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: log.at("error"))
+    exporting.close(CLOSE_S)
+    assert len(spooled_files(settings)) == exporting.counters["spooled"] == 1
+
+
 def test_the_worker_outlives_an_error_of_its_own(server, settings, log, monkeypatch):
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "next_on_disk", lambda before: 1 / 0)
+    monkeypatch.setattr(exporting._box, "take_from_disk", lambda before: 1 / 0)
     submit(exporting)
     wait_for(lambda: log.at("error"))
     monkeypatch.undo()
