@@ -21,7 +21,8 @@ from gst_pyro_shim.pprof import files
 from gst_pyro_shim.pprof.decode import decode
 from gst_pyro_shim.pprof.encode import MAX_PROFILE_BYTES
 from gst_pyro_shim.pprof.merge import Merge
-from gst_pyro_shim.push.delivery import Delivery, OutputFile
+from gst_pyro_shim.push.delivery import Delivery
+from gst_pyro_shim.push.output_file import OutputFile
 from gst_pyro_shim.settings.model import Settings
 from tests.support import profiles
 from tests.support.pyroscope_server import PyroscopeServer
