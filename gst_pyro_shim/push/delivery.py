@@ -39,14 +39,14 @@ class Delivery:
     ) -> None:
         """Opens what the settings name.
 
-        Without any of them the default server is pushed to. A sum that is kept, or a file, takes its place.
+        Where they name no server, there is one, the default, only if there is neither `merge` nor a file.
 
         Args:
             settings: the user's.
             pid: of the host, for `%p` in the file's name.
             log: takes a level and a line.
-            merge: what `run` adds up.
-            folder: of the host, to which the file's name is relative; this process's own unless given.
+            merge: the sum that `run` makes.
+            folder: the host's working directory, if it is not this process's: the file's name may be relative to it.
         """
         self.places: list[str] = []
         self._merge = merge
@@ -68,12 +68,12 @@ class Delivery:
 
     @property
     def pushes(self) -> bool:
-        """A server takes profiles, in which each name is a series."""
+        """Whether profiles go to a server, where each element's name makes a series."""
         return self._server is not None
 
     @property
     def counters(self) -> dict[str, int]:
-        """What was dropped before it came to the exporter, and the exporter's counts."""
+        """The exporter's counts and the file's, and what was dropped before it reached either."""
         counters = self._dropped.copy()
         if self._file is not None:
             counters.update(self._file.counters)
@@ -82,14 +82,14 @@ class Delivery:
         return dict(counters)
 
     def drop(self, reason: str, text: str, number: int = 1) -> None:
-        """Counts profiles that no exporter gets, and says so once for each reason. For the agent's thread."""
+        """Counts profiles that never reach the exporter, and logs each reason once. For the agent's thread alone."""
         if f"dropped_{reason}" not in self._dropped:
             self._log("warning", f"profile dropped ({reason}): {text}")
         self._dropped[f"dropped_{reason}"] += number
 
     def deliver(self, profile: Profile, *, final: bool) -> None:
-        """Hands a profile to all destinations. Waits for the disk alone, and only where there is a file."""
-        # Without samples only the comments are of use, and those to no server.
+        """Hands a profile to all destinations. May wait for the disk where there is a file, else for nothing."""
+        # A profile without samples holds comments alone, which no server uses.
         if self._server is not None and profile.samples:
             for data in split(profile, server_symbolizes=self._server_symbolizes):
                 self._server.submit(data, start_ns=profile.start_ns)
@@ -99,7 +99,7 @@ class Delivery:
             self._file.add(profile, final=final)
 
     def deliver_python(self, profile: Profile) -> None:
-        """The same for a profile of Python functions, under a name of its own; `deliver` of its window follows."""
+        """As `deliver`, for a window's Python functions, under a name of their own. `deliver` of the window follows."""
         if self._server is not None:
             for data in split(profile):
                 self._server.submit(data, name=PYTHON_NAME, start_ns=profile.start_ns)
@@ -110,11 +110,11 @@ class Delivery:
             self._file.keep(of_python)
 
     def deliver_memory(self, data: bytes) -> None:
-        """A profile of allocations, plain pprof. It says nothing of CPU time, so the server alone takes it."""
+        """Hands over a profile of allocations, plain pprof. It holds no CPU time, so only the server takes it."""
         if self._server is None:
-            self.drop("no_server", "allocations go to a server alone, and none is named")
+            self.drop("no_server", "profiles of allocations go to a server, and none is named")
         elif len(data) > MAX_PROFILE_BYTES:
-            text = f"{len(data)} bytes of allocations; servers take {MAX_PROFILE_BYTES} at most"
+            text = f"{len(data)} bytes of allocations; a server takes {MAX_PROFILE_BYTES} at most"
             self.drop("too_large", text)
         else:
             self._server.submit(data, name=MEMORY_NAME, start_ns=time.time_ns())
@@ -123,9 +123,9 @@ class Delivery:
         """Flushes until `end` (time.monotonic) at the latest.
 
         Args:
-            end: of the time there is.
-            last_word: a profile without samples whose totals know what became of the last pushes to the server; for
-                the sum and the file.
+            end: of time.monotonic().
+            last_word: makes a profile without samples, for the sum and the file. Its totals include what became of the
+                last pushes to the server.
         """
         if self._server is None:
             return
@@ -137,7 +137,7 @@ class Delivery:
 
 
 def _exporter(settings: Settings, log: Log) -> Exporter:
-    # Imported here: who writes a file alone needs no network.
+    # Imported here: where there is only a file, nothing of the network is loaded.
     from gst_pyro_shim.push.exporter import Exporter
 
     return Exporter(settings, log)

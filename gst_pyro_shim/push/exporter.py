@@ -72,7 +72,7 @@ class Exporter:
         """Takes a profile for delivery; returns at once.
 
         Args:
-            profile_bytes: plain pprof within the server's limits (`profile.split`).
+            profile_bytes: plain pprof within the server's limits (pprof/encode.py: `split`).
             name: the series' `__name__`.
             start_ns: wall clock at the window's start; decides when it is too old.
         """

@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from gst_pyro_shim.push.notices import Log
 
 _WRITE_SHARE: Final = 0.005
-"""Of the time that passes, what rewriting the file may take: it grows with the run."""
+"""Share of the time that may be spent on rewriting the file, which grows with the run."""
 
 
 class OutputFile:
     """The profile of the whole run, in a file that is complete at any moment.
 
-    What is there already is another process's, or another run's: it stays, and the profile goes beside it. Where the
-    disk does not take it, it stands elsewhere until the disk does.
+    A file that exists already is of another process or run. It is kept, and the profile goes to another name beside it.
+    While the disk does not take the profile, it is in a file in another folder.
 
     Attributes:
         path: of the file.
-        counters: `written_elsewhere` and `dropped_not_written`, where that has happened.
+        counters: `written_elsewhere` and `dropped_not_written`, where these have happened.
     """
 
     def __init__(self, path: str, pid: int, log: Log) -> None:
-        """Writes nothing yet. What is relative is so to the working directory of now: the host may change it.
+        """Writes nothing yet. A relative path is made absolute now: the host may change its working directory later.
 
         Args:
             path: of the file.
-            pid: of the host, for a name beside.
+            pid: of the host, for another name beside `path`.
             log: takes a level and a line.
         """
         self.path = os.path.abspath(path)
@@ -57,7 +57,7 @@ class OutputFile:
         self.counters: dict[str, int] = {}
 
     def keep(self, profile: Profile) -> None:
-        """Adds what goes with the next window: the file holds both, or neither."""
+        """Adds a profile that belongs to the next window: the file holds both, or neither."""
         self._merge.add(profile)
 
     def add(self, profile: Profile, *, final: bool) -> None:
@@ -75,17 +75,19 @@ class OutputFile:
         self._next_write = begin + (time.monotonic() - begin) / _WRITE_SHARE
 
     def _whole(self) -> bytes:
-        # One process, as against what the controller merges: no sample needs a pid.
+        # All samples are of one process, unlike those of the controller's sum: none needs a pid.
         whole = self._merge.profile()
         whole = replace(whole, samples=[replace(one, pid=0) for one in whole.samples])
         squeezer = zlib.compressobj(wbits=31)
         return squeezer.compress(encode(whole)) + squeezer.flush()
 
     def _write_elsewhere(self, data: bytes, why: str, *, final: bool) -> None:
-        """At once, and at each window anew: the host may be killed before its disk has room."""
+        """Writes to another folder, at each window anew: the host may be killed before its own disk has room."""
         elsewhere = spare.write(Path(self.path).name, data)
         if elsewhere is not None and self._spare is not None:
-            with contextlib.suppress(OSError):  # it is now in another folder
+            with contextlib.suppress(
+                OSError
+            ):  # fails where it is in another file system than the last one
                 elsewhere = elsewhere.replace(self._spare)
         if not self._has_failed or elsewhere not in {None, self._spare}:
             where = f"it is in {elsewhere}" if elsewhere else "no other folder takes it either"
@@ -109,7 +111,7 @@ class OutputFile:
         temporary = Path(f"{self.path}.{os.getpid()}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            # In a container a crash may have left one of this very pid, and in /tmp others may put one there.
+            # A crash may have left a file of the same pid, in a container; in /tmp another user may have made one.
             temporary.unlink(missing_ok=True)
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
                 file.write(data)
@@ -124,7 +126,7 @@ class OutputFile:
             raise
 
     def _move_to_unique_path(self, written: Path) -> None:
-        """Moves it to `path`, or where something is there to a name beside, which `path` becomes."""
+        """Moves the file to `path`, or, where that exists, to another name beside it, which becomes `path`."""
         wanted = self.path
         names = unique_path.names(wanted, str(self._pid))
         self.path = next(name for name in names if unique_path.move(written, name))

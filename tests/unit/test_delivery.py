@@ -100,7 +100,7 @@ def test_allocations_without_a_server_are_counted(said, tmp_path):
         delivery.deliver_memory(b"profile")
     assert delivery.counters["dropped_no_server"] == 2
     assert said == [
-        "profile dropped (no_server): allocations go to a server alone, and none is named"
+        "profile dropped (no_server): profiles of allocations go to a server, and none is named"
     ]
 
 
