@@ -86,7 +86,7 @@ def test_plain_and_gzipped_pushes_are_taken(collector, inner, outer):
     assert _post(collector, body, Content_Encoding=outer) == (200, b"")
     _settle(collector)
     assert collector.cpu_ns == DEMO_NS
-    assert collector.problems == []
+    assert collector.problems.texts == []
 
 
 def test_json_is_taken(collector):
@@ -125,22 +125,22 @@ def test_a_fault_of_ours_is_told_and_costs_no_other_profile():
         assert _post(collector, _request(b"bad", b"good"))[0] == 200
         _settle(collector)
     assert taken == [b"good"]
-    assert collector.problems == ["A profile was lost (KeyError: b'bad')."]
-    assert collector.counters == {"dropped_unreadable": 1}
+    assert collector.problems.texts == ["A profile was lost (KeyError: b'bad')."]
+    assert collector.problems.counters == {"dropped_unreadable": 1}
 
 
 def test_json_that_is_too_deep_is_refused(collector):
     status, _ = _post(collector, b"[" * 100_000, Content_Type="application/json")
     assert status == 400
-    assert "could not be parsed" in collector.problems[0]
+    assert "could not be parsed" in collector.problems.texts[0]
 
 
 @pytest.mark.parametrize("token", ["", "guess", "caf\u00e9"])
 def test_without_the_token_nothing_is_taken(collector, token):
     status, body = _post(collector, _request(DEMO), **{TOKEN_HEADER: token})
     assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
-    assert collector.problems == ["a push without this run's token was refused"]
-    assert collector.counters == {"refused_pushes": 1}
+    assert collector.problems.texts == ["a push without this run's token was refused"]
+    assert collector.problems.counters == {"refused_pushes": 1}
     assert collector.cpu_ns == 0
 
 
@@ -173,8 +173,8 @@ def test_what_is_no_push_is_refused_in_the_servers_words(collector, body, header
     assert says in error["message"]
     assert set(error) == {"code", "message"}
     assert _post(collector, body, **headers)[0] == status
-    assert collector.problems == [error["message"]]
-    assert collector.counters == {"refused_pushes": 2}
+    assert collector.problems.texts == [error["message"]]
+    assert collector.problems.counters == {"refused_pushes": 2}
 
 
 def test_a_body_that_is_too_large_is_not_read(collector):
@@ -194,9 +194,9 @@ def test_a_damaged_profile_is_a_problem_and_no_harm(collector):
     assert _post(collector, _request(b"\x1f\x8bxx", DEMO))[0] == 200
     _settle(collector)
     assert collector.cpu_ns == DEMO_NS
-    (problem,) = collector.problems
+    (problem,) = collector.problems.texts
     assert "gzip data is damaged" in problem
-    assert collector.counters == {"dropped_unreadable": 1}
+    assert collector.problems.counters == {"dropped_unreadable": 1}
 
 
 def test_a_push_that_never_ends_is_counted(collector, monkeypatch):
@@ -209,15 +209,15 @@ def test_a_push_that_never_ends_is_counted(collector, monkeypatch):
         )
         assert stalled.recv(4096) == b""
     _settle(collector)
-    assert collector.counters == {"refused_pushes": 1}
-    assert collector.problems == ["a push broke off (TimeoutError: timed out)"]
+    assert collector.problems.counters == {"refused_pushes": 1}
+    assert collector.problems.texts == ["a push broke off (TimeoutError: timed out)"]
 
 
 def test_texts_are_bounded_and_counts_are_not(collector):
     for number in range(150):
-        collector.complain("refused_pushes", f"problem {number}")
-    assert len(collector.problems) == 100
-    assert collector.counters == {"refused_pushes": 150}
+        collector.problems.add("refused_pushes", f"problem {number}")
+    assert len(collector.problems.texts) == 100
+    assert collector.problems.counters == {"refused_pushes": 150}
 
 
 def test_other_paths(collector):
@@ -255,5 +255,5 @@ def test_a_connection_that_breaks_says_nothing(collector, capfd):
         broken.shutdown(socket.SHUT_WR)
         assert b"400" in broken.recv(4096)
     assert _post(collector, _request(DEMO))[0] == 200
-    assert collector.problems == ["a push was cut off"]
+    assert collector.problems.texts == ["a push was cut off"]
     assert capfd.readouterr() == ("", "")
