@@ -54,15 +54,15 @@ class Exporter:
             "service_name": settings.tracer_name,
             "pyroscope_spy": SPY_NAME,
         }
-        self._box = Outbox(log, settings.spool_dir, endpoint.identity)
-        self._sender = Sender(endpoint, self._box)
-        self._changed = self._box.changed
+        self._outbox = Outbox(log, settings.spool_dir, endpoint.identity)
+        self._sender = Sender(endpoint, self._outbox)
+        self._changed = self._outbox.changed
         self._sender.start_thread(self._work, "gst-pyro-push")
 
     @property
     def counters(self) -> dict[str, int]:
         """A copy of all counts so far."""
-        return self._box.counters
+        return self._outbox.counters
 
     def warm_up(self) -> None:
         """Loads OpenSSL where https is spoken. Call it before an exit handler that calls `close` is registered."""
@@ -76,7 +76,7 @@ class Exporter:
             name: the series' `__name__`.
             start_ns: wall clock at the window's start; decides when it is too old.
         """
-        self._box.put(PushJob(start_ns, {**self._labels, "__name__": name}, profile_bytes))
+        self._outbox.put(PushJob(start_ns, {**self._labels, "__name__": name}, profile_bytes))
 
     def close(self, deadline_s: float) -> None:
         """Pushes what is left, all at once, and puts what the server does not take in time on disk.
@@ -84,21 +84,21 @@ class Exporter:
         Returns after at most `deadline_s` seconds, however dead server or disk are.
         """
         with self._changed:
-            if self._box.is_closed:
+            if self._outbox.is_closed:
                 return
-            self._box.close()
-        LastFlush(self._sender, self._box).run(deadline_s)
+            self._outbox.close()
+        LastFlush(self._sender, self._outbox).run(deadline_s)
 
     def _work(self) -> None:
         """The worker: one profile after the other, until close() begins."""
-        while not self._box.is_closed:
+        while not self._outbox.is_closed:
             try:
-                self._box.sweep()
+                self._outbox.sweep()
                 while (job := self._next()) is not None:
                     self._sender.deliver(job, PUSH_TIMEOUT_S)
             except Exception as error:  # noqa: BLE001  whatever this is, it must not end the deliveries
                 text = f"delivery failed: {error!r}; it goes on"
-                self._box.notices.once("internal", "error", text)
+                self._outbox.notices.once("internal", "error", text)
                 with self._changed:
                     self._changed.wait(1.0)
 
@@ -109,22 +109,22 @@ class Exporter:
         """
         while True:
             with self._changed:
-                if self._box.is_closed:
+                if self._outbox.is_closed:
                     return None
                 away_s = self._sender.backoff.remaining_s
                 aside = None
-                if away_s > 0 and self._box.has_spool:
-                    aside = self._box.take(Event.SET_ASIDE)
+                if away_s > 0 and self._outbox.has_spool:
+                    aside = self._outbox.take(Event.SET_ASIDE)
                 if away_s > 0 and aside is None:
                     self._changed.wait(away_s)
             if aside is not None:
-                self._sender.carry_out(aside, self._box.spool)
+                self._sender.carry_out(aside, self._outbox.spool)
             if away_s > 0:
                 continue
-            job = self._box.take_from_disk(before=self._box.peek())
+            job = self._outbox.take_from_disk(before=self._outbox.peek())
             with self._changed:
-                if not self._box.is_closed:
-                    job = job or self._box.take(Event.TAKE)
+                if not self._outbox.is_closed:
+                    job = job or self._outbox.take(Event.TAKE)
                     if job is not None:
                         return job
                     self._changed.wait(IDLE_S)

@@ -35,17 +35,17 @@ _SPOOL_S: Final = 0.05
 class LastFlush:
     """One end of one exporter."""
 
-    def __init__(self, sender: Sender, box: Outbox) -> None:
+    def __init__(self, sender: Sender, outbox: Outbox) -> None:
         self._sender = sender
-        self._box = box
-        self._changed = box.changed
+        self._outbox = outbox
+        self._changed = outbox.changed
 
     def run(self, deadline_s: float) -> None:
         """Returns after at most `deadline_s` seconds, however dead server or disk are. The outbox is closed already."""
         end = time.monotonic() + deadline_s
         with self._changed:
             # To wait for a server that is known to be silent would cost the host the whole deadline for nothing.
-            self._sender.has_given_up = self._sender.backoff.is_silent and self._box.has_spool
+            self._sender.has_given_up = self._sender.backoff.is_silent and self._outbox.has_spool
             is_silent = self._sender.has_given_up
         if not is_silent:
             push_until = end - min(_SPOOL_S, deadline_s / 4)
@@ -54,25 +54,25 @@ class LastFlush:
             left, dropped = self._give_up()
         if dropped:
             text = "sent twice, and the end came before an answer"
-            self._box.notices.dropped("unconfirmed", text)
+            self._outbox.notices.dropped("unconfirmed", text)
         if left and not self._sender.start_thread(lambda: self._spool_all(left), "gst-pyro-spool"):
             self._spool_all(left)
         with self._changed:
             # For pushes too: exit handlers may run next, OpenSSL's among them.
             self._changed.wait_for(
-                lambda: not (self._box.held or self._sender.pushing),
+                lambda: not (self._outbox.held or self._sender.pushing),
                 max(0.0, end - time.monotonic()),
             )
             left.clear()
-            lost = list(self._box.held)  # the disk does not answer
+            lost = list(self._outbox.held)  # the disk does not answer
         for job in lost:
             text = "the disk did not take it before the end"
-            self._box.discard(job, "not_delivered", text)
+            self._outbox.discard(job, "not_delivered", text)
 
     def _push_all(self, until: float, insure_after_s: float) -> None:
         """Pushes until all is delivered, the server is found to be away, or it is `until` (monotonic)."""
         with self._changed:
-            wanted = len(self._box.queue) + len(self._box.own)
+            wanted = len(self._outbox.queue) + len(self._outbox.own)
         for _ in range(min(FLUSH_CONNECTIONS, wanted)):
             if not self._sender.start_thread(lambda: self._flush(until), "gst-pyro-flush"):
                 break
@@ -88,8 +88,8 @@ class LastFlush:
 
     def _is_flushed(self) -> bool:
         """Lock held. What is under way is waited for even where nothing new is begun."""
-        rest = not self._sender.has_given_up and (self._box.queue or self._box.own)
-        return not (rest or self._box.held)
+        rest = not self._sender.has_given_up and (self._outbox.queue or self._outbox.own)
+        return not (rest or self._outbox.held)
 
     def _flush(self, until: float) -> None:
         """One of the threads that push."""
@@ -97,8 +97,8 @@ class LastFlush:
             with self._changed:
                 if self._sender.has_given_up or time.monotonic() >= until:
                     return
-                job = self._box.take(Event.TAKE)
-            job = job or self._box.take_own()
+                job = self._outbox.take(Event.TAKE)
+            job = job or self._outbox.take_own()
             if job is None:
                 return
             self._sender.deliver(job, until - time.monotonic())
@@ -106,10 +106,10 @@ class LastFlush:
     def _insure(self) -> None:
         """Writes what is under way to disk as well."""
         with self._changed:
-            held = [job for job in self._box.held if job.claim is None]
+            held = [job for job in self._outbox.held if job.claim is None]
             jobs = [job for job in held if job.state.now is State.PUSHING]
         for job in jobs:
-            claim = self._box.write(job, unconfirmed=True)
+            claim = self._outbox.write(job, unconfirmed=True)
             if claim is None:
                 return
             with self._changed:
@@ -126,9 +126,9 @@ class LastFlush:
             Jobs for the disk, oldest first, and how many of them are DISCARDED: these have at most a file to remove.
         """
         self._sender.has_given_up = True
-        left = [job for job in self._box.held if job.state.now is State.PUSHING]
-        dropped = sum(self._box.book_given_up(job) is Event.DROP for job in left)
-        while (waiting := self._box.take(Event.SET_ASIDE)) is not None:
+        left = [job for job in self._outbox.held if job.state.now is State.PUSHING]
+        dropped = sum(self._outbox.book_given_up(job) is Event.DROP for job in left)
+        while (waiting := self._outbox.take(Event.SET_ASIDE)) is not None:
             left.append(waiting)
         return sorted(left, key=lambda job: job.start_ns), dropped
 
@@ -144,9 +144,9 @@ class LastFlush:
     def _spool(self, job: PushJob) -> bool:
         """As `Outbox.spool`. Says where profiles wait, unless that is known."""
         if job.state.now.is_end:
-            return self._box.remove_file(job)
-        is_kept = self._box.spool(job)
-        if is_kept and not self._box.notices.has_said_waiting:
+            return self._outbox.remove_file(job)
+        is_kept = self._outbox.spool(job)
+        if is_kept and not self._outbox.notices.has_said_waiting:
             url, text = self._sender.pusher.endpoint.url, "no answer before the end"
-            self._box.notices.waiting("unconfirmed", "warning", url, text, self._box.place)
+            self._outbox.notices.waiting("unconfirmed", "warning", url, text, self._outbox.place)
         return is_kept

@@ -36,14 +36,14 @@ class Sender:
         max_age_s: the server refuses profiles that are older.
     """
 
-    def __init__(self, endpoint: Endpoint, box: Outbox) -> None:
+    def __init__(self, endpoint: Endpoint, outbox: Outbox) -> None:
         self.pusher = Pusher(endpoint)
         self.backoff = Backoff()
         self.pushing = 0
         self.has_given_up = False
         self.max_age_s = MAX_AGE_S
-        self._box = box
-        self._changed = box.changed
+        self._outbox = outbox
+        self._changed = outbox.changed
 
     def start_thread(self, body: Callable[[], None], name: str) -> bool:
         """Runs `body` on a new thread; False where none can be started, which is logged."""
@@ -53,13 +53,13 @@ class Sender:
                 body()
             except Exception as error:  # noqa: BLE001  no traceback on the host's terminal
                 text = f"delivery failed: {error!r}"
-                self._box.notices.once("internal", "error", text)
+                self._outbox.notices.once("internal", "error", text)
 
         try:
             threading.Thread(target=guarded, name=name, daemon=True).start()
         except RuntimeError:
             text = "no thread can be started for pushing"
-            self._box.notices.once("thread", "warning", text)
+            self._outbox.notices.once("thread", "warning", text)
             return False
         return True
 
@@ -70,20 +70,20 @@ class Sender:
             if job.state.now is not State.PUSHING:
                 return  # the last flush has given up on this push, and has the job now
             came_back = self._learn(answer)
-            event = self._box.book(job, answer)
+            event = self._outbox.book(job, answer)
         url = self.pusher.endpoint.url
         if came_back:
-            self._box.notices.server_is_back(url)
+            self._outbox.notices.server_is_back(url)
         if event is Event.SET_ASIDE:
             level = "error" if answer.fate is Fate.PAUSE else "warning"
-            self._box.notices.waiting(answer.reason, level, url, answer.text, self._box.place)
-            self.carry_out(job, self._box.spool)
+            self._outbox.notices.waiting(answer.reason, level, url, answer.text, self._outbox.place)
+            self.carry_out(job, self._outbox.spool)
             return
         if event is Event.STORED:
-            self._box.notices.pushed(url, len(job.body()))
+            self._outbox.notices.pushed(url, len(job.body()))
         else:
-            self._box.notices.dropped(answer.reason, answer.text)
-        self.carry_out(job, self._box.remove_file)
+            self._outbox.notices.dropped(answer.reason, answer.text)
+        self.carry_out(job, self._outbox.remove_file)
 
     def set_aside(self, job: PushJob) -> None:
         """Puts a job that is PUSHING on disk, without a push."""
@@ -91,7 +91,7 @@ class Sender:
             if job.state.now is not State.PUSHING:
                 return  # as in `deliver`
             job.state.advance(Event.SET_ASIDE)
-        self.carry_out(job, self._box.spool)
+        self.carry_out(job, self._outbox.spool)
 
     def carry_out(self, job: PushJob, step: Callable[[PushJob], bool]) -> None:
         """Does the last step with a job that this thread holds: on disk, mostly.
@@ -104,13 +104,13 @@ class Sender:
             is_done = step(job)
         except Exception as error:  # noqa: BLE001  a fault of ours may cost the profile, but not without a count
             text = f"{type(error).__name__}: {error}"
-            if not self._box.discard(job, "internal", text):
-                self._box.notices.once("internal", "error", f"delivery failed: {text}")
+            if not self._outbox.discard(job, "internal", text):
+                self._outbox.notices.once("internal", "error", f"delivery failed: {text}")
             is_done = True
         if is_done:
-            self._box.let_go(job)
+            self._outbox.let_go(job)
         else:
-            self._box.requeue(job)
+            self._outbox.requeue(job)
 
     def _push(self, job: PushJob, timeout_s: float) -> Answer:
         if job.age_s > self.max_age_s:
@@ -131,6 +131,6 @@ class Sender:
         """Lock held. Notes what an answer says about the server; returns whether it has just come back."""
         if answer.reason == "too_old":
             return False  # the server was not asked
-        if self._box.is_closed and answer.fate in _NOBODY_THERE:
+        if self._outbox.is_closed and answer.fate in _NOBODY_THERE:
             self.has_given_up = True  # the other threads need not find out for themselves
         return self.backoff.note(answer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A host whose server is away, dead, deaf or wrong: it ends as it would, and what was sampled is not lost.
+"""A host whose server is away, silent or wrong ends as it would without us, and its samples are not lost.
 
 Context: tests.
 """
@@ -50,12 +50,12 @@ def profiled(plays, tmp_path):
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_what_waited_is_delivered_by_the_next_run(home, server, spool, profiled):
+def test_spooled_profiles_are_delivered_by_the_next_run(home, server, spool, profiled):
     server.always = Fault(status=503)
     one_of(lambda: profiled(home, server.url, spool, tracer_name="first"), lambda _: waiting(spool))
     assert not server.stored()
     server.always = None
-    # A busy machine's run may end before all is pushed; then the next one has it.
+    # On a busy machine a run may end before all is pushed; the next one delivers the rest.
     one_of(
         lambda: profiled(home, server.url, spool, tracer_name="second"),
         lambda _: (
@@ -80,7 +80,7 @@ def test_the_last_flush_over_https(home, tmp_path, spool, monkeypatch, profiled)
         assert server.total(CPU_TYPE, element="source") > 0, done.err
 
 
-def test_a_certificate_that_does_not_hold_is_said(tmp_path, spool, profiled):
+def test_an_invalid_certificate_is_reported(tmp_path, spool, profiled):
     with PyroscopeServer(certificate=make_certificate(tmp_path)) as server:
         one_of(
             lambda: profiled("process", server.url, spool),
@@ -88,7 +88,7 @@ def test_a_certificate_that_does_not_hold_is_said(tmp_path, spool, profiled):
         )
 
 
-def test_wrong_credentials_are_said_without_them(server, spool, profiled):
+def test_wrong_credentials_are_reported_without_showing_them(server, spool, profiled):
     server.always = Fault(status=401, body='{"code":"unauthenticated","message":"no org id"}')
     done = one_of(
         lambda: profiled("embedded", server.url, spool, bearer_token="geheim"),

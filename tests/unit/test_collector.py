@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""python/collector.py: what it takes, what it refuses, and how it says so.
+"""python/collector.py, python/push_request.py: which pushes are taken and which refused, and how that is reported.
 
 Context: test.
 """
@@ -26,7 +26,7 @@ from tests.support.waiting import Waited, wait_for
 
 
 class Taking(Collector):
-    """Adds up what it takes."""
+    """A collector that adds up the CPU time that is pushed to it."""
 
     def __init__(self):
         self._taken = []
@@ -69,7 +69,7 @@ def _post(collector, body, path=PUSH_PATH, **headers):
 
 
 def _settle(collector):
-    """An answer comes before its profiles are merged."""
+    """Waits until the profiles are taken: the answer comes before that."""
     wait_for(lambda: not collector.is_busy)
 
 
@@ -112,7 +112,7 @@ def test_pushes_of_many_threads_are_taken(collector):
     assert collector.cpu_ns == 80 * DEMO_NS
 
 
-def test_a_fault_of_ours_is_told_and_costs_no_other_profile():
+def test_a_fault_of_ours_is_reported_and_loses_no_other_profile():
     taken = []
 
     def take(name, raw):
@@ -166,7 +166,7 @@ def test_each_collector_has_a_token_of_its_own(collector):
         (b'{"series": 3}', {"Content_Type": "application/json"}, 400, "could not be parsed"),
     ],
 )
-def test_what_is_no_push_is_refused_in_the_servers_words(collector, body, headers, status, says):
+def test_a_malformed_push_is_refused_as_the_server_does(collector, body, headers, status, says):
     answered, text = _post(collector, body, **headers)
     error = json.loads(text)
     assert answered == status
@@ -245,7 +245,7 @@ def test_closing_does_not_wait_for_idle_connections():
     assert waited.seconds < 1.0
 
 
-def test_a_connection_that_breaks_says_nothing(collector, capfd):
+def test_a_broken_connection_prints_nothing(collector, capfd):
     address = urlsplit(collector.url)
     with socket.create_connection((address.hostname, address.port)) as broken:
         head = f"POST {PUSH_PATH} HTTP/1.1\r\n{TOKEN_HEADER}: {collector.token}\r\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""settings/model.py: names, precedence, refusals, masking; and that the documents and the C side say the same.
+"""settings/: names, precedence, refusals, masking; and that the documents and the C side agree.
 
 Context: test.
 """
@@ -186,7 +186,7 @@ def test_no_refusal_shows_a_secret(variables):
         {"http_headers": {"a b": SecretStr("c")}},
     ],
 )
-def test_no_header_is_broken_whoever_made_it(given):
+def test_line_breaks_in_headers_are_refused_in_any_form(given):
     with pytest.raises(ValidationError) as refused:
         Settings(**given)
     assert "X: y" not in str(refused.value)
@@ -222,7 +222,7 @@ def test_only_the_url_has_a_user_to_mask():
         ({"tracer_name": "\udc80"}, "not UTF-8"),
     ],
 )
-def test_a_refusal_says_what_is_wrong_where_that_is_not_plain(variables, reason):
+def test_a_refusal_says_what_is_wrong_where_that_is_not_obvious(variables, reason):
     assert f" is not allowed ({reason}): it must be " in refusal(**variables)
 
 
@@ -259,11 +259,11 @@ def test_any_text_is_taken_or_refused_but_never_crashes(variables, text):
         {"python": " /usr/bin/python3"},
     ],
 )
-def test_what_c_would_take_for_something_else_is_refused(variables):
+def test_a_value_that_c_would_read_differently_is_refused(variables):
     refusal(**variables)
 
 
-def test_misspelt_variables_are_known_as_such():
+def test_misspelt_variables_are_reported():
     environ = {
         "GST_PYROSCOPE_SAMPLERATE": "1",
         "GST_PYROSCOPE_TAGS": "",

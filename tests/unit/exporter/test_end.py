@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The last flush ends in time, and every profile is accounted for.
+"""The last flush ends in time, and each profile is stored, spooled or counted as dropped.
 
 Context: tests.
 """
@@ -37,12 +37,12 @@ def test_submit_does_not_wait_for_a_hanging_server(server, settings, log, monkey
     monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 600.0)
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
-    submit(exporting, 20)  # comes back, and nothing was given up for it
+    submit(exporting, 20)  # returns while the first push still waits for its answer
     assert not exporting.counters.get("unconfirmed")
     exporting.close(0.5)
 
 
-def test_twenty_answers_of_half_a_second_take_less_than_two(server, settings, log, monkeypatch):
+def test_the_last_flush_pushes_in_parallel(server, settings, log, monkeypatch):
     server.always = Fault(delay_s=0.5)
     exporting = Exporter(settings, log)
     submit(exporting, 20, size=100)
@@ -101,7 +101,7 @@ def test_an_answer_that_the_end_waits_for_leaves_nothing_on_disk(
     assert not spooled_files(settings)
 
 
-def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(
+def test_a_push_that_close_ended_is_known_as_unconfirmed_at_the_next_start(
     server, settings, log, impatient
 ):
     server.always = Fault(hang=True)
@@ -116,7 +116,7 @@ def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(
     second.close(CLOSE_S)
 
 
-def test_what_close_gave_up_on_goes_to_no_further_address(
+def test_a_push_that_close_ended_tries_no_further_address(
     server, settings, log, monkeypatch, full_backlog
 ):
     port = int(server.url.rpartition(":")[2])
@@ -134,7 +134,7 @@ def test_what_close_gave_up_on_goes_to_no_further_address(
     assert "-u0-" in spooled_files(settings)[0].name
 
 
-def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
+def test_a_push_that_close_ended_is_not_sent_after_a_slow_name_look_up(
     server, settings, log, monkeypatch
 ):
     look_up, found = socket.getaddrinfo, threading.Event()
@@ -155,7 +155,7 @@ def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_what_no_answer_came_to_before_the_end_is_said_once(count, server, settings, log):
+def test_pushes_without_an_answer_before_the_end_are_logged_once(count, server, settings, log):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
     submit(exporting, count)
@@ -167,7 +167,7 @@ def test_what_no_answer_came_to_before_the_end_is_said_once(count, server, setti
     assert said.endswith(str(spooled_files(settings)[0].parent))
 
 
-def test_the_end_does_not_repeat_what_was_said(server, settings, log, impatient):
+def test_the_end_does_not_repeat_that_profiles_wait(server, settings, log, impatient):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
     submit(exporting)
@@ -184,7 +184,7 @@ def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, 
     wait_for(lambda: exporting.counters.get("unconfirmed"))
     submit(exporting, 10)
     assert closed_within(exporting, ANSWERED_S) < 5.0
-    # The first may have been under way for the second time.
+    # The first may have been pushed for the second time when the end came; it is dropped then.
     assert len(spooled_files(settings)) + sum(dropped(exporting).values()) == 11
 
 
@@ -252,8 +252,10 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings, log, impatient):
-    """Processes that share a spool, a server in changing moods, and ends at any moment."""
+def test_every_profile_is_stored_or_counted_whatever_happens(
+    seed, server, settings, log, impatient
+):
+    """Several exporters share a spool, the server fails in changing ways, and the end comes at any moment."""
     chance = random.Random(seed)
     submitted, counts = 0, Counter()
     for _ in range(4):

@@ -80,9 +80,9 @@ class Deliveries(RuleBasedStateMachine):
     def start(self):
         settings = Settings(server_url="http://127.0.0.1:1", spool_dir=self.folder.name)
         endpoint = Endpoint.of(settings)
-        self.box = Outbox(lambda *_: None, settings.spool_dir, endpoint.identity)
-        self.works = self.box._spools
-        self.sender = Sender(endpoint, self.box)
+        self.outbox = Outbox(lambda *_: None, settings.spool_dir, endpoint.identity)
+        self.works = self.outbox._spools
+        self.sender = Sender(endpoint, self.outbox)
         self.sender.start_thread = lambda body, _: body() is None
         self.answer(Fate.STORED)
 
@@ -95,54 +95,54 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule()
     def submit(self):
-        self.box.put(PushJob(time.time_ns(), {}, b"profile"))
+        self.outbox.put(PushJob(time.time_ns(), {}, b"profile"))
         self.submitted += 1
 
     @rule(fate=st.sampled_from(Fate))
     def push(self, fate):
         self.answer(fate)
-        job = self.box.take_from_disk(self.box.peek()) or self.box.take(Event.TAKE)
+        job = self.outbox.take_from_disk(self.outbox.peek()) or self.outbox.take(Event.TAKE)
         if job is not None:
             self.sender.deliver(job, 1.0)
 
     @rule()
     def put_aside(self):
-        job = self.box.take(Event.SET_ASIDE)
+        job = self.outbox.take(Event.SET_ASIDE)
         if job is not None:
-            self.sender.carry_out(job, self.box.spool)
+            self.sender.carry_out(job, self.outbox.spool)
 
     @rule()
     def put_back(self):
-        job = self.box.take_from_disk(None)
+        job = self.outbox.take_from_disk(None)
         if job is not None:
             self.sender.set_aside(job)
 
     @rule()
     def disk_fails(self):
-        self.box._spools = Spools(None, "")
+        self.outbox._spools = Spools(None, "")
 
     @rule()
     def disk_is_well_again(self):
-        self.box._spools = self.works
+        self.outbox._spools = self.works
 
     @rule(fate=st.sampled_from(Fate))
     def end(self, fate):
         self.answer(fate)
-        self.box.close()
-        LastFlush(self.sender, self.box).run(0.0)
-        assert not self.box.queue
+        self.outbox.close()
+        LastFlush(self.sender, self.outbox).run(0.0)
+        assert not self.outbox.queue
         self.ended += self.counted
         self.start()
 
     @rule(is_sent=st.booleans())
-    @precondition(lambda self: self.box.peek() is not None)
+    @precondition(lambda self: self.outbox.peek() is not None)
     def end_amid_a_push(self, is_sent):
         """The thread that pushes has its answer only after the last flush has taken the profile over."""
-        job = self.box.take(Event.TAKE)
+        job = self.outbox.take(Event.TAKE)
         if is_sent:
             job.attempt.begin_send()
-        self.box.close()
-        LastFlush(self.sender, self.box).run(0.0)
+        self.outbox.close()
+        LastFlush(self.sender, self.outbox).run(0.0)
         before = self.counted
         self.sender.deliver(job, 1.0)
         assert self.counted == before
@@ -151,15 +151,15 @@ class Deliveries(RuleBasedStateMachine):
 
     @property
     def counted(self):
-        counters = self.box.counters
+        counters = self.outbox.counters
         dropped = sum(number for name, number in counters.items() if name.startswith("dropped_"))
         return counters["pushed_profiles"] + dropped
 
     @invariant()
     def every_profile_is_somewhere_or_counted(self):
-        assert not self.box.held
-        assert all(job.state.now is State.QUEUED for job in self.box.queue)
-        assert self.submitted == self.ended + self.counted + len(self.box.queue) + self.files
+        assert not self.outbox.held
+        assert all(job.state.now is State.QUEUED for job in self.outbox.queue)
+        assert self.submitted == self.ended + self.counted + len(self.outbox.queue) + self.files
 
     def teardown(self):
         self.folder.cleanup()

@@ -100,12 +100,12 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
     for each in range(8):
         exporting.submit(profile(), start_ns=begin + each)
     assert dropped(exporting) == {"dropped_queue_full": 3}
-    assert [job.start_ns - begin for job in exporting._box.queue] == [3, 4, 5, 6, 7]
+    assert [job.start_ns - begin for job in exporting._outbox.queue] == [3, 4, 5, 6, 7]
     exporting.close(0.1)
 
 
 @pytest.mark.parametrize("place", ["/proc/no/such", "/dev/null/spool", "/sys"])
-def test_an_unusable_spool_is_said_once(place, server, log, monkeypatch):
+def test_an_unusable_spool_is_logged_once(place, server, log, monkeypatch):
     monkeypatch.setenv("TMPDIR", "/proc/nowhere")
     server.always = Fault(status=503)
     exporting = Exporter(Settings(server_url=server.url, spool_dir=place), log)
@@ -115,8 +115,8 @@ def test_an_unusable_spool_is_said_once(place, server, log, monkeypatch):
     assert dropped(exporting) == {"dropped_not_delivered": 3}
 
 
-def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
-    """Who reads stderr may be slow, and `submit` must not wait."""
+def test_nothing_is_logged_under_the_lock(server, settings, monkeypatch):
+    """The reader of stderr may be slow, and `submit` must not wait for it."""
     said = []
 
     def log(level, text):
@@ -127,7 +127,7 @@ def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
     exporting = Exporter(settings, log)
     submit(exporting)
     wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
-    monkeypatch.setattr(exporting._box, "take", lambda event: None)
+    monkeypatch.setattr(exporting._outbox, "take", lambda event: None)
     submit(exporting, 3)
     monkeypatch.undo()
     exporting.close(CLOSE_S)
@@ -136,10 +136,10 @@ def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
     assert {word for word, _ in said} >= {"again", "them", "end"}
 
 
-def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, monkeypatch):
+def test_a_fault_of_ours_is_counted_and_delays_no_other_profile(server, settings, log, monkeypatch):
     server.faults.append(Fault(status=503))
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "spool", lambda _: 1 / 0)
+    monkeypatch.setattr(exporting._outbox, "spool", lambda _: 1 / 0)
     submit(exporting)
     wait_for(lambda: dropped(exporting))
     monkeypatch.undo()
@@ -149,11 +149,11 @@ def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, m
     assert dropped(exporting) == {"dropped_internal": 1}
 
 
-def test_a_fault_of_ours_after_a_profiles_end_is_said_and_no_second_end(
+def test_a_fault_of_ours_after_a_profiles_end_is_logged_and_counts_no_second_end(
     server, settings, log, monkeypatch
 ):
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "remove_file", lambda _: 1 / 0)
+    monkeypatch.setattr(exporting._outbox, "remove_file", lambda _: 1 / 0)
     submit(exporting)
     wait_for(lambda: log.at("error"))
     exporting.close(CLOSE_S)
@@ -166,7 +166,7 @@ def test_a_fault_of_ours_at_an_answer_leaves_the_profile_for_the_end(
     server, settings, log, monkeypatch
 ):
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "book", lambda *_: 1 / 0)
+    monkeypatch.setattr(exporting._outbox, "book", lambda *_: 1 / 0)
     submit(exporting)
     wait_for(lambda: log.at("error"))
     exporting.close(CLOSE_S)
@@ -175,7 +175,7 @@ def test_a_fault_of_ours_at_an_answer_leaves_the_profile_for_the_end(
 
 def test_the_worker_outlives_an_error_of_its_own(server, settings, log, monkeypatch):
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "take_from_disk", lambda before: 1 / 0)
+    monkeypatch.setattr(exporting._outbox, "take_from_disk", lambda before: 1 / 0)
     submit(exporting)
     wait_for(lambda: log.at("error"))
     monkeypatch.undo()
