@@ -1,32 +1,31 @@
 # SPDX-License-Identifier: MIT
 """The states of a profile on its way to the server, and the events that change them.
 
-                 submit                                        a file of the spool, claimed
-                   │                                                       │
-                   v                         TAKE                          v
-    ┌──────────> QUEUED ──────────────────────────────────────────────> PUSHING ── STORED ──> DELIVERED
-    │            │    │                                                 │     │
-    │  SET_ASIDE │    │ DROP                                       DROP │     │ SET_ASIDE
-    │            │    v                                                 v     │
-    │            │  DISCARDED <──── DROP ────┐                    DISCARDED   │
-    │            v                           │                                │
-    │         SPOOLING <─────────────────────┼────────────────────────────────┘
-    │          │  │  └────────────────────────┘
-    └──────────┘  └── KEPT ──> SPOOLED
-      REQUEUE
+              submit                              a claimed file of the spool
+                │                                              │
+                v                   TAKE                       v
+    ┌──────> QUEUED ───────────────────────────────────────> PUSHING ── STORED ──> DELIVERED
+    │          │  │                                            │  │
+    │          │  └─ DROP ──> DISCARDED <── DROP ──────────────┘  │
+    │          │                  ^                               │
+    │      SET_ASIDE             DROP                         SET_ASIDE
+    │          │                  │                               │
+    │          └────────────> SPOOLING <──────────────────────────┘
+    │                           │  │
+    └───────── REQUEUE ─────────┘  └── KEPT ──> SPOOLED
 
-DELIVERED, SPOOLED and DISCARDED are ends: nothing leads out of them. The outbox counts a profile when it comes to its
-end, under the lock under which the state changes: once, therefore.
+DELIVERED, SPOOLED and DISCARDED are ends: no event leads out of them. The outbox counts a profile in the moment of its
+end, under the lock under which the state changes. So each profile is counted once.
 
-Who changes a state: always one thread under the exporter's lock, which looks at the state first.
+Which thread changes the state, always under the exporter's lock and after a look at the state:
 
 - QUEUED: the thread that takes the profile out of the queue.
-- PUSHING: the thread that pushes, when the push is over; or the last flush, which then waits no longer. The one that
-  comes second finds another state, and leaves the profile alone.
-- SPOOLING: the thread that writes the profile to disk; or, where the disk does not answer, the end of the last flush.
+- PUSHING: the thread that pushes it, when the push is over; or the last flush, when its time is over. The second of the
+  two finds another state, and leaves the profile alone.
+- SPOOLING: the thread that writes it to disk; or the last flush, when the disk does not answer before the deadline.
 
-What else is known of a profile are facts, not states: an attempt without an answer, the errors so far, its file in the
-spool. The spool keeps them in the file's name.
+Other things that are known of a profile are facts beside its state: an attempt without an answer, the errors so far,
+its file in the spool (push_job.py). The spool keeps the first two in the file's name.
 
 Context: agent. Pure.
 """

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The end of an exporter: pushes what is left, all at once, and puts on disk what the server does not take in time.
 
-    time   0 ───────────────── 40 % ─────────────────── less 50 ms ────────── deadline
-           flush threads push ······························│
-                               insure thread: copies on disk │
-                               of what is still under way    │ spool thread: what no answer came
-                                                             │ to, the newest first
+    0 %                  40 %                             50 ms left         deadline
+    ├─ flush threads push ┼──────────────────────────────────┤
+    │                     ├─ insure thread: a copy on disk ──┤
+    │                     │  of each profile being pushed    ├─ spool thread: profiles without
+    │                     │                                  │  an answer, the newest first
 
-Each state of a profile is in job_state.py. From PUSHING on two threads may want to decide about a profile: the one that
-pushes it and this one. The first to change the state under the lock decides.
+Two threads may want to decide about a profile that is PUSHING: the one that pushes it and, at the end of the time, the
+one that closes the exporter. The first to change the state under the lock decides (job_state.py).
 
 Context: agent: the thread that closes the exporter, and threads of the exporter's own.
 """
@@ -45,9 +45,8 @@ class LastFlush:
         end = time.monotonic() + deadline_s
         with self._changed:
             # To wait for a server that is known to be silent would cost the host the whole deadline for nothing.
-            self._sender.has_given_up = self._sender.backoff.is_silent and self._outbox.has_spool
-            is_silent = self._sender.has_given_up
-        if not is_silent:
+            is_hopeless = self._sender.backoff.is_silent and self._outbox.has_spool
+        if not is_hopeless:
             push_until = end - min(_SPOOL_S, deadline_s / 4)
             self._push_all(push_until, deadline_s * INSURE_AFTER)
         with self._changed:

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.push.answer import Fate
+from gst_pyro_shim.push.attempt import Attempt
 from gst_pyro_shim.push.job_state import Event, State
 from gst_pyro_shim.push.notices import Notices
 from gst_pyro_shim.push.push_job import PushJob
@@ -121,6 +122,7 @@ class Outbox:
             if job is not None:
                 self._dequeue(job)
                 job.state.advance(event)
+                job.attempt = Attempt()
                 self.held.add(job)
             return job
 

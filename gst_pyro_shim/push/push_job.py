@@ -33,7 +33,7 @@ class PushJob:
         start_ns: wall clock at the start of the profile's window.
         size: bytes of the profile, plain.
         state: see job_state.py.
-        attempt: the push that is under way, in the state PUSHING.
+        attempt: the push that is under way, in the state PUSHING; a new one for each push.
         unconfirmed: it was sent once without an answer, so the server may have stored it.
         errors: answers that left open whose fault it was.
         claim: its file in the spool, where it has one.

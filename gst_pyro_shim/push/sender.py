@@ -71,19 +71,26 @@ class Sender:
                 return  # the last flush has given up on this push, and has the job now
             came_back = self._learn(answer)
             event = self._outbox.book(job, answer)
-        url = self.pusher.endpoint.url
-        if came_back:
-            self._outbox.notices.server_is_back(url)
+
+        def settle(job: PushJob) -> bool:
+            if came_back:
+                self._outbox.notices.server_is_back(self.pusher.endpoint.url)
+            return self._settle(job, event, answer)
+
+        self.carry_out(job, settle)
+
+    def _settle(self, job: PushJob, event: Event, answer: Answer) -> bool:
+        """What is left to do after the state has changed: messages, and the job's file; as a step of `carry_out`."""
+        url, notices = self.pusher.endpoint.url, self._outbox.notices
         if event is Event.SET_ASIDE:
             level = "error" if answer.fate is Fate.PAUSE else "warning"
-            self._outbox.notices.waiting(answer.reason, level, url, answer.text, self._outbox.place)
-            self.carry_out(job, self._outbox.spool)
-            return
+            notices.waiting(answer.reason, level, url, answer.text, self._outbox.place)
+            return self._outbox.spool(job)
         if event is Event.STORED:
-            self._outbox.notices.pushed(url, len(job.body()))
+            notices.pushed(url, len(job.body()))
         else:
-            self._outbox.notices.dropped(answer.reason, answer.text)
-        self.carry_out(job, self._outbox.remove_file)
+            notices.dropped(answer.reason, answer.text)
+        return self._outbox.remove_file(job)
 
     def set_aside(self, job: PushJob) -> None:
         """Puts a job that is PUSHING on disk, without a push."""
@@ -94,7 +101,7 @@ class Sender:
         self.carry_out(job, self._outbox.spool)
 
     def carry_out(self, job: PushJob, step: Callable[[PushJob], bool]) -> None:
-        """Does the last step with a job that this thread holds: on disk, mostly.
+        """Does the last step with a job that this thread holds. No thread holds it afterwards.
 
         Args:
             job: SPOOLING, or at its end.

@@ -68,6 +68,22 @@ def test_each_state_is_reached_and_leads_to_an_end():
     assert ends == set(State)
 
 
+def test_each_push_of_a_profile_is_an_attempt_of_its_own():
+    """Else the end would take a profile for sent that was only sent the time before."""
+    endpoint = Endpoint.of(Settings())
+    outbox = Outbox(lambda *_: None, None, endpoint.identity)
+    sender = Sender(endpoint, outbox)
+
+    def push(_body, _timeout_s, attempt):
+        attempt.begin_send()
+        return Answer(Fate.RETRY, "because", "because")
+
+    sender.pusher.push = push
+    outbox.put(PushJob(time.time_ns(), {}, b"profile"))
+    sender.deliver(outbox.take(Event.TAKE), 1.0)
+    assert not outbox.take(Event.TAKE).attempt.is_sent
+
+
 class Deliveries(RuleBasedStateMachine):
     """One exporter after the other over one spool, its threads' steps in any order, on one thread."""
 
