@@ -14,7 +14,8 @@ from collections import Counter
 
 import pytest
 
-from gst_pyro_shim.push import attempt, exporter
+from gst_pyro_shim.push import attempt, exporter, last_flush
+from gst_pyro_shim.push.answer import Answer, Fate
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.push.spool import Spool
 from gst_pyro_shim.settings.model import Settings
@@ -281,3 +282,57 @@ def test_every_profile_is_stored_or_counted_whatever_happens(
     assert lost <= sum(count for name, count in counts.items() if name.startswith("dropped_"))
     assert max(stored.values()) <= 2
     assert counts["pushed_profiles"] <= sum(stored.values())
+
+
+def test_a_profile_sent_twice_without_an_answer_is_dropped_at_the_end(
+    server, settings, log, monkeypatch
+):
+    server.always = Fault(hang=True)
+    first = Exporter(settings, log)
+    submit(first)
+    wait_for(lambda: server.requests)
+    first.close(0.2)
+    second = Exporter(settings, log)
+    wait_for(lambda: len(server.requests) == 2)
+    second.close(0.2)
+    assert dropped(second) == {"dropped_unconfirmed": 1}
+    assert not spooled_files(settings)
+    assert "profile dropped (unconfirmed): sent twice" in log.at("warning")[-1]
+
+
+def test_without_threads_the_end_puts_profiles_on_disk_itself(server, settings, log, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    exporting = Exporter(settings, log)
+    submit(exporting, 3)
+    closed_within(exporting)
+    assert len(spooled_files(settings)) == exporting.counters["spooled"] == 3
+    assert "no thread can be started for pushing" in log.at("warning")
+
+
+def test_a_copy_written_after_the_push_has_ended_is_removed(settings, log, monkeypatch):
+    add, is_writing, is_pushed = Spool.add, threading.Event(), threading.Event()
+
+    def push(*_):
+        is_writing.wait()
+        return Answer(Fate.STORED, "stored", "stored")
+
+    def slow(*arguments, **keywords):
+        is_writing.set()
+        is_pushed.wait()
+        return add(*arguments, **keywords)
+
+    monkeypatch.setattr(last_flush, "INSURE_AFTER", 0.0)
+    monkeypatch.setattr(Spool, "add", slow)
+    exporting = Exporter(settings, log)
+    exporting._sender.pusher.push = push
+    submit(exporting)
+    wait_for(lambda: exporting._sender.pushing)
+    exporting.close(ANSWERED_S)
+    assert exporting.counters["pushed_profiles"] == 1
+    is_pushed.set()
+    wait_for(lambda: "gst-pyro-insure" not in {one.name for one in threading.enumerate()})
+    assert not spooled_files(settings)
+    assert exporting.counters["spooled"] == 0

@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -182,3 +183,41 @@ def test_the_worker_outlives_an_error_of_its_own(server, settings, log, monkeypa
     wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
     exporting.close(CLOSE_S)
     assert "ZeroDivisionError" in log.at("error")[0]
+
+
+def test_a_fault_of_ours_in_a_push_counts_as_an_error(server, settings, log, monkeypatch):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._sender.pusher, "push", lambda *_: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: exporting.counters.get("failed_pushes"))
+    monkeypatch.undo()
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    exporting.close(CLOSE_S)
+    assert "ZeroDivisionError" in log.at("warning")[0]
+
+
+def test_old_and_damaged_files_of_the_spool_are_counted(server, settings, log):
+    server.always = Fault(status=503)
+    first = Exporter(settings, log)
+    submit(first, 2)
+    first.close(CLOSE_S)
+    old, damaged = spooled_files(settings)
+    os.utime(old, (0, 0))
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    second = Exporter(settings, log)
+    wait_for(lambda: len(dropped(second)) == 2)
+    second.close(CLOSE_S)
+    assert dropped(second) == {"dropped_too_old": 1, "dropped_spool_damaged": 1}
+    assert not spooled_files(settings)
+
+
+def test_a_fault_of_ours_in_the_last_flush_leaves_profiles_on_disk(settings, log, monkeypatch):
+    exporting = Exporter(settings, log)
+    with exporting._changed:  # as after a failure: profiles go straight to disk
+        exporting._sender.backoff._resume_at = time.monotonic() + ANSWERED_S
+    submit(exporting)
+    wait_for(lambda: exporting.counters["spooled"])
+    monkeypatch.setattr(exporting._outbox, "take_own", lambda: 1 / 0)
+    closed_within(exporting, 0.2)
+    assert log.at("error") == ["delivery failed: ZeroDivisionError('division by zero')"]
+    assert len(spooled_files(settings)) == 1
