@@ -96,5 +96,6 @@ def refusal_of_combination(details: ErrorDetails, prefix: str) -> ConfigError:
     """The error for fields that contradict each other; `prefix` is that of the environment's variables."""
     return ConfigError(
         f"settings contradict each other: {details['ctx']['error']}",
-        f"Each name stands for a variable {prefix}..., a tracer parameter or a flag. Remove all but one.",
+        f"Each name belongs to a variable {prefix}..., a tracer parameter or a flag."
+        " Keep one way to authenticate; a password needs its user.",
     )

@@ -61,7 +61,7 @@ class Settings(BaseModel):
     server_url: values.ServerUrl = _setting(
         "http://localhost:4040",
         "Pyroscope server to push to.",
-        "an http:// or https:// URL without query and white space; user:password@ in it means basic auth",
+        "an http:// or https:// URL without query or white space; user:password@ in it means basic auth",
     )
     tracer_name: values.LabelValue = _setting(
         "gstreamer",
