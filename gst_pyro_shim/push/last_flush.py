@@ -92,15 +92,20 @@ class LastFlush:
 
     def _flush(self, until: float) -> None:
         """One of the threads that push."""
-        while True:
-            with self._changed:
-                if self._sender.has_given_up or time.monotonic() >= until:
-                    return
-                job = self._outbox.take(Event.TAKE)
-            job = job or self._outbox.take_own()
+        while not self._is_over(until):
+            job = self._outbox.take(Event.TAKE) or self._outbox.take_own()
             if job is None:
                 return
-            self._sender.deliver(job, until - time.monotonic())
+            # Asked again: the claim may have waited for the disk. From here on `_give_up` finds the job.
+            if self._is_over(until):
+                self._sender.set_aside(job)
+                return
+            # `_give_up` ends the push at `until`. A timeout at that moment would pass for the server's silence.
+            self._sender.deliver(job, until + _SPOOL_S - time.monotonic())
+
+    def _is_over(self, until: float) -> bool:
+        with self._changed:
+            return self._sender.has_given_up or time.monotonic() >= until
 
     def _insure(self) -> None:
         """Writes what is under way to disk as well."""
