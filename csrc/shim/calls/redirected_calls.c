@@ -15,7 +15,7 @@
 #include "shim/labels/probes.h"
 #include "shim/labels/renderers.h"
 #include "shim/names/names_orc.h"
-#include "shim/python/python_tags.h"
+#include "shim/python/python_entry.h"
 #include "shim/redirect/redirect.h"
 #include "shim/threads/sigwait.h"
 

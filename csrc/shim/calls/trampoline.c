@@ -12,7 +12,7 @@
 #include "shim/labels/construction.h"
 #include "shim/redirect/redirect.h"
 #include "shim/labels/label.h"
-#include "shim/python/python_tags.h"
+#include "shim/python/python_entry.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/tick_signal.h"
 

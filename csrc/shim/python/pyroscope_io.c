@@ -7,7 +7,7 @@
  * Context: lifecycle, on a thread of our own; gp_python_poll() and gp_python_stop() are the poller's.
  */
 #define _GNU_SOURCE
-#include "shim/python/python_tags.h"
+#include "shim/python/pyroscope_io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include "shim/base/gst_api.h"
 #include "shared/raw_syscall.h"
 #include "shim/python/python_api.h"
-#include "shim/python/python_entered.h"
+#include "shim/python/python_entry.h"
 #include "shim/stop/stop.h"
 #include "shim/threads/own_thread.h"
 
@@ -153,7 +153,7 @@ serve (void)
     return;
   }
   /* All of it is kept for ever: add and remove are the host's business too, the rest is small. */
-  gp_python_tags_set (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
+  gp_python_tagging_start (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
   gp_gst_log (GST_LEVEL_INFO, "pyroscope-io samples the host's Python");
   bool ours = PY (PyObject_IsTrue) (PY (PyTuple_GetItem) (result, 2)) == 1;
   if (ours)
@@ -167,7 +167,7 @@ serve (void)
       wait_for_stop (-1);
     }
   }
-  gp_python_tags_set (NULL, NULL);
+  gp_python_tagging_stop ();
   if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "finish"), NULL) == NULL)
     PY (PyErr_Clear) ();
   if (ours)

@@ -15,7 +15,7 @@
 #include "shim/threads/signal_watch.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names.h"
-#include "shim/python/python_tags.h"
+#include "shim/python/pyroscope_io.h"
 #include "shim/home/home.h"
 #include "shim/stop/stop.h"
 #include "shim/threads/thread.h"
