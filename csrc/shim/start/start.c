@@ -186,6 +186,9 @@ gp_start (GstTracer *tracer, const char *params)
   error = gp_poller_start ();
   if (error != 0) {
     gp_stop_profiling ();
+    /* An agent that has the segment since step 10 would wait for publications until the host ends. */
+    gp_store_release (&g_segment->host_state, GP_HOST_INERT);
+    gp_segment_signal (&g_segment->wake);
     say_failure ("no thread", error);
   }
 }
