@@ -39,8 +39,7 @@ find_package (char package[PATH_MAX])
   return true;
 }
 
-/* Where a pyvenv.cfg lies above the agent's library, the agent is installed in a virtual environment: takes its Python.
- */
+/* A pyvenv.cfg above the agent's library: the agent is installed in a virtual environment. Takes the Python of that. */
 static void
 find_environment (const char *agent)
 {

@@ -8,11 +8,11 @@
 
 #include "shim/base/segment.h"
 
-/* Once a thread of the host has entered Python, starts the thread that brings pyroscope-io up.
+/* Once a thread of the host has entered Python, starts the thread that runs pyroscope-io.
  * MT-Unsafe | AS-Unsafe lock heap */
 GP_INTERNAL void gp_python_poll (void);
 
-/* Has pyroscope-io push what it holds, and waits for it. MT-Unsafe | AS-Unsafe lock */
+/* Has pyroscope-io make its last push, and waits for it, 300 ms at most. MT-Unsafe | AS-Unsafe lock */
 GP_INTERNAL void gp_python_stop (void);
 
 #endif

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* python_tags.c: the label in force, as pyroscope-io's tags of the thread that enters Python.
+/* python_tags.c: sets the tags that pyroscope-io has for a thread to those of a label.
  *
- * Hazard: signals. Python code run by us on the host's main thread would run Python's signal handlers, and lose a
- * KeyboardInterrupt. So nothing but builtin functions is called here, with arguments made once a label.
+ * Hazard: signals. Python code that we run on the host's main thread would also run Python's signal handlers, and would
+ * lose a KeyboardInterrupt. So only builtin functions are called here, with arguments that are made once for each
+ * label.
  *
- * Hazard: ids. pyroscope-io knows a thread by its pthread_t, which is used again after the thread's end, and takes tags
- * of the calling thread only. Waiting for the interpreter's lock at a thread's end could wait for ever (who holds it
- * may be joining the thread). So what stands at an id is remembered, and taken off when the next thread with that id
- * enters Python or starts as one of Python's own.
+ * Hazard: ids. pyroscope-io knows a thread by its pthread_t, which is used again after the thread's end, and it changes
+ * the tags of the calling thread only. A thread cannot remove its tags when it ends: for that it would wait for the
+ * interpreter's lock, whose holder may be joining it. So python_ids.c remembers which tags an id has. They are removed
+ * when the next thread with that id enters Python, or starts as one of Python's own.
  *
- * Context: the replacements run on the host's threads, with the interpreter's lock, which also guards
- * g_pairs and the table of ids.
+ * Context: lifecycle, on the host's threads, with the interpreter's lock. The lock also guards g_tags and the table of
+ * ids.
  */
 #define _GNU_SOURCE
 #include "shim/python/python_tags.h"
@@ -27,15 +28,17 @@ enum
 
 _Atomic bool g_python_tags_wanted;
 
-/* Of each label; made at its first entry, and anew where its row or its place is another's. */
+/* By label. Made when a thread first enters Python under the label; made anew where the row has got another label, or
+ * its element another parent. */
 static struct gp_python_tags g_tags[GP_LABELS];
 
-static PyObject *g_add_tag, *g_remove_tag;
+static PyObject *g_add_tag, *g_remove_tag; /* pyroscope-io's functions */
 
+/* A tuple (key, prefix + text + suffix), cut where it is too long. NULL: text is empty, or Python failed. */
 static PyObject *
 make_pair (const char *key, const char *prefix, const char *text, const char *suffix)
 {
-  char value[2048];
+  char value[PATH_BYTES];
   int bytes = snprintf (value, sizeof value, "%s%s%s", prefix, text, suffix);
   if (*text == '\0' || bytes < 0)
     return NULL;
@@ -44,7 +47,7 @@ make_pair (const char *key, const char *prefix, const char *text, const char *su
   return string != NULL ? PY (Py_BuildValue) ("(sN)", key, string) : NULL;
 }
 
-/* Elements below a bin have a path as well; directly in the pipeline the name says it all. */
+/* Only elements in a bin get the tag `path`: directly in the pipeline the name is enough. */
 static bool
 is_nested (const char *path)
 {
@@ -56,21 +59,22 @@ is_nested (const char *path)
 
 /* Whether the tags are those that the label has now. */
 static bool
-is_of (const struct gp_python_tags *tags, uint32_t label)
+are_of (const struct gp_python_tags *tags, uint32_t label)
 {
   const struct gp_label *names = &g_segment->labels[label];
   return tags->label == label && tags->serial == names->serial && tags->parent == gp_load (&names->parent);
 }
 
+/* Py_IncRef() or Py_DecRef() of all pairs. */
 static void
-refer (const struct gp_python_tags *tags, void (*refer_to) (PyObject *))
+for_each_pair (const struct gp_python_tags *tags, void (*change) (PyObject *))
 {
   for (int i = 0; i < GP_PYTHON_TAGS; i++)
     if (tags->pairs[i] != NULL)
-      refer_to (tags->pairs[i]);
+      change (tags->pairs[i]);
 }
 
-/* The same names as the native samples have (segment/rows.py, agent/window.py; tests hold them against each other). */
+/* The names are those of the native samples (segment/rows.py, agent/window.py). A test compares them. */
 static const struct gp_python_tags *
 tags_of (uint32_t label)
 {
@@ -89,11 +93,11 @@ tags_of (uint32_t label)
   struct gp_python_tags *tags = &g_tags[label];
   PyObject **pairs = tags->pairs;
   uint32_t topmost = gp_label_topmost (label);
-  if (is_of (tags, label))
+  if (are_of (tags, label))
     return tags;
-  refer (tags, PY (Py_DecRef));
+  for_each_pair (tags, PY (Py_DecRef));
   *tags = (struct gp_python_tags) { .label = label, .serial = names->serial, .parent = gp_load (&names->parent) };
-  static char path[PATH_BYTES]; /* under the interpreter's lock; the host's stack may be small */
+  static char path[PATH_BYTES]; /* guarded by the interpreter's lock; the host's stack may be small */
   gp_label_path (label, path, sizeof path);
   const char *name = g_segment->strings + names->name;
   if (names->kind == GP_LABEL_ELEMENT) {
@@ -110,8 +114,9 @@ tags_of (uint32_t label)
   return tags;
 }
 
+/* Calls function (key, value) for each tag. Exceptions are dropped. */
 static void
-call_for_all (PyObject *function, const struct gp_python_tags *tags)
+call_for_each (PyObject *function, const struct gp_python_tags *tags)
 {
   for (int i = 0; i < GP_PYTHON_TAGS; i++) {
     PyObject *result = tags->pairs[i] != NULL ? PY (PyObject_CallObject) (function, tags->pairs[i]) : NULL;
@@ -128,20 +133,20 @@ gp_python_tag (struct gp_thread *thread, uint32_t label)
   /* pyroscope-io belongs to the main interpreter. */
   if (PY (PyInterpreterState_Get) () != PY (PyInterpreterState_Main) ())
     return;
-  struct gp_tagged *row = gp_python_find_tagged ((uintptr_t) pthread_self ());
+  struct gp_python_id *row = gp_python_id_row ((uintptr_t) pthread_self ());
   if (row == NULL)
     return;
-  if (!is_of (&row->stand, label)) {
-    struct gp_python_tags before = row->stand, after = *tags_of (label);
-    refer (&after, PY (Py_IncRef));
-    /* First: a call may let another thread have the lock, which may move the row, or make the label's tags anew. */
-    row->stand = after;
+  if (!are_of (&row->tags, label)) {
+    struct gp_python_tags before = row->tags, after = *tags_of (label);
+    for_each_pair (&after, PY (Py_IncRef));
+    /* Before the calls: during one another thread may get the lock, and move the row or make the label's tags anew. */
+    row->tags = after;
     PyObject *type, *value, *trace;
     PY (PyErr_Fetch) (&type, &value, &trace);
-    call_for_all (g_remove_tag, &before);
-    call_for_all (g_add_tag, &after);
+    call_for_each (g_remove_tag, &before);
+    call_for_each (g_add_tag, &after);
     PY (PyErr_Restore) (type, value, trace);
-    refer (&before, PY (Py_DecRef));
+    for_each_pair (&before, PY (Py_DecRef));
   }
   if (thread != NULL) {
     thread->python_label = label;

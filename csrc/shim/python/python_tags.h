@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* python_tags.h: whose Python code it is that a thread of the host runs.
+/* python_tags.h: tags the calling thread for pyroscope-io with the element that it runs for.
  *
- * The label in force is set as pyroscope-io's tags of the thread. Only that: Python's own samples are pyroscope-io's
- * (host_python.py).
+ * pyroscope-io takes the samples of Python code itself (host_python.py), and gives each the tags of its thread.
  *
  * Context: lifecycle, with the interpreter's lock.
  */
@@ -13,19 +12,20 @@
 #include "shim/base/thread_state.h"
 #include "shim/python/python_api.h"
 
-/* pyroscope-io's functions, kept for ever; NULL: no more tags. */
+/* add, remove: pyroscope-io's functions, called as (key, value), never released; NULL: threads are tagged no more. */
 GP_INTERNAL void gp_python_tags_use (PyObject *add, PyObject *remove);
 
 extern GP_INTERNAL _Atomic bool g_python_tags_wanted;
 
-/* Whether threads are to be tagged. MT-Safe | AS-Safe */
+/* Whether threads are to be tagged. Pairs with the release in gp_python_tags_use(). MT-Safe | AS-Safe */
 static inline bool
 gp_python_tags_wanted (void)
 {
   return atomic_load_explicit (&g_python_tags_wanted, memory_order_acquire);
 }
 
-/* Sets the calling thread's tags to those of a label. thread: its state, NULL: it has none. */
+/* Sets the calling thread's tags to those of a label. thread: its state; NULL: it has none. Does nothing in a
+ * sub-interpreter: pyroscope-io belongs to the main one. */
 GP_INTERNAL void gp_python_tag (struct gp_thread *thread, uint32_t label);
 
 #endif

@@ -139,8 +139,7 @@ keep_agent (void)
 }
 
 /* Where a library is being loaded whose dlopen() returns to the host without a pass of ours (calls/dlopen.c): redirects
- * it as soon as it is listed. Waits for the loader then, since the library may load others and start threads at once.
- */
+ * it as soon as it is listed. May wait for the loader then: the library may load others and start threads at once. */
 static void
 follow_loader (void)
 {

@@ -84,8 +84,7 @@ delivery_limit_ns (void)
   return tenth < STOP_MS * 1000000ull ? tenth : STOP_MS * 1000000ull;
 }
 
-/* Returns when *word is set, when the limit is over, or when the poller has waited for the loader's lock for LOADER_MS.
- */
+/* Returns when *word is set, when the limit is over, or when the poller has waited LOADER_MS for the loader's lock. */
 static void
 wait_for (uint32_t *word, uint64_t (*limit_ns) (void))
 {
