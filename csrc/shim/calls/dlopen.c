@@ -19,8 +19,8 @@
 #include <errno.h>
 #include <string.h>
 #include "shim/home/embed.h"
-#include "shim/redirect/redirect.h"
 #include "shim/modules/modules.h"
+#include "shim/redirect/redirect.h"
 
 void *g_real_dlopen;
 void *g_real_dlclose;

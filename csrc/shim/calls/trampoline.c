@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <time.h>
 #include "shim/labels/construction.h"
-#include "shim/redirect/redirect.h"
 #include "shim/labels/label.h"
 #include "shim/python/python_entry.h"
+#include "shim/redirect/redirect.h"
 #include "shim/threads/thread.h"
 #include "shim/threads/tick_signal.h"
 

@@ -19,11 +19,11 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "shared/raw_syscall.h"
 #include "shim/base/clock.h"
 #include "shim/base/gst_api.h"
-#include "shim/home/handover.h"
-#include "shared/raw_syscall.h"
 #include "shim/home/agent_python.h"
+#include "shim/home/handover.h"
 
 enum
 {

@@ -17,10 +17,10 @@
 #include <string.h>
 #include <time.h>
 #include "shim/base/gst_api.h"
-#include "shim/home/libpython.h"
 #include "shim/home/agent_process.h"
-#include "shim/stop/stop.h"
 #include "shim/home/agent_python.h"
+#include "shim/home/libpython.h"
+#include "shim/stop/stop.h"
 #include "shim/threads/own_thread.h"
 
 enum

@@ -8,19 +8,19 @@
 
 #include <string.h>
 #include <time.h>
-#include "shim/labels/account.h"
 #include "shim/base/gst_api.h"
-#include "shim/redirect/redirect.h"
-#include "shim/redirect/redirect_walk.h"
-#include "shim/threads/signal_watch.h"
+#include "shim/home/agent_process.h"
+#include "shim/home/home.h"
+#include "shim/labels/account.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names.h"
 #include "shim/python/pyroscope_io.h"
-#include "shim/home/home.h"
+#include "shim/redirect/redirect.h"
+#include "shim/redirect/redirect_walk.h"
 #include "shim/stop/stop.h"
-#include "shim/threads/thread.h"
-#include "shim/home/agent_process.h"
 #include "shim/threads/own_thread.h"
+#include "shim/threads/signal_watch.h"
+#include "shim/threads/thread.h"
 
 enum
 {

@@ -21,13 +21,13 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
-#include "shim/base/gst_api.h"
-#include "shim/redirect/redirect.h"
 #include "shared/raw_syscall.h"
-#include "shim/signal/handler.h"
-#include "shim/threads/tick_signal.h"
+#include "shim/base/gst_api.h"
 #include "shim/base/settings.h"
+#include "shim/redirect/redirect.h"
+#include "shim/signal/handler.h"
 #include "shim/threads/thread.h"
+#include "shim/threads/tick_signal.h"
 
 enum
 {
