@@ -102,6 +102,6 @@ def test_a_shim_that_can_start_no_thread_says_so_to_its_agent(tmp_path: Path) ->
     env = clean_environment() | {"LD_PRELOAD": str(no_thread)}
     done = run(under_run(output, str(compile_host("exits.c", tmp_path))), env)
     assert done.status == 42
-    assert "gst-pyro: cannot profile: no thread: Resource temporarily unavailable\n" in done.err
+    assert "gst-pyro: cannot profile: no thread: Resource temporarily unavailable. " in done.err
     # Else the agent takes the host for one that was killed.
     assert not [note for note in report(output).data["notes"] if "without a last word" in note]

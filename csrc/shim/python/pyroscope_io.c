@@ -18,8 +18,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-#include "shim/base/gst_api.h"
 #include "shared/raw_syscall.h"
+#include "shim/base/gst_api.h"
 #include "shim/python/python_api.h"
 #include "shim/python/python_entry.h"
 #include "shim/stop/stop.h"
@@ -152,7 +152,8 @@ serve (void)
   const char *problem = result != NULL ? PY (PyUnicode_AsUTF8AndSize) (result, NULL) : NULL;
   PY (PyErr_Clear) ();
   if (problem != NULL || result == NULL) {
-    gp_say ("Python functions are not profiled: %s", problem != NULL ? problem : "host_python.py cannot be run");
+    gp_say ("Python functions are not profiled: %s",
+        problem != NULL ? problem : "host_python.py cannot be run. Please report this");
     return;
   }
   /* Nothing here is released: the host may use pyroscope-io's functions too, and the rest is small. */

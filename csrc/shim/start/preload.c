@@ -29,7 +29,7 @@ holds (const char *list, const char *word, char separator)
   return false;
 }
 
-/* Appends, never replaces; once, however many processes deep. */
+/* Appends a word to a list in the environment, where it is not in it yet: children inherit the list. */
 static void
 append (const char *variable, const char *word, char separator)
 {
@@ -50,8 +50,8 @@ on_load (void)
   Dl_info info;
   char path[PATH_MAX];
   const char *preload = getenv ("LD_PRELOAD");
-  /* Come by GST_PLUGIN_PATH, everything is set already; nothing is trusted from the environment of a setuid program;
-   * the scanner only looks at plugins. */
+  /* Nothing is to be set where GStreamer loads this object as a plugin, and in the plugin scanner, which runs no
+   * pipeline. In a setuid program the environment is not trusted. */
   if (getauxval (AT_SECURE) != 0 || preload == NULL || strstr (preload, "libgstpyro.so") == NULL
       || strcmp (program_invocation_short_name, "gst-plugin-scanner") == 0
       || dladdr ((void *) (uintptr_t) on_load, &info) == 0 || realpath (info.dli_fname, path) == NULL)
@@ -66,7 +66,7 @@ on_load (void)
   append ("GST_TRACERS", "pyroscope", ';');
 }
 
-/* GStreamer ran, and never made the tracer: the one silence that needs a word. */
+/* GStreamer ran and never made the tracer: without this line the user would see no profile and no reason. */
 static __attribute__ ((destructor)) void
 on_unload (void)
 {
@@ -80,8 +80,9 @@ on_unload (void)
     return;
   const char *update = getenv ("GST_REGISTRY_UPDATE");
   gp_say ("no profile: GStreamer did not load the tracer. %s",
-      update != NULL && strcmp (update, "no") == 0 ? "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset "
-                                                     "it for one run, or point GST_REGISTRY to a new "
-                                                     "file"
-                                                   : "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why");
+      update != NULL && strcmp (update, "no") == 0
+          ? "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset "
+            "it for one run, or point GST_REGISTRY to a new "
+            "file"
+          : "Run it with GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 to see why");
 }

@@ -36,21 +36,21 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include "shim/labels/account.h"
-#include "shim/base/gst_api.h"
-#include "shim/home/handover.h"
-#include "shim/labels/hooks.h"
-#include "shim/redirect/redirect.h"
 #include "shared/raw_syscall.h"
-#include "shim/labels/label_rows.h"
-#include "shim/threads/thread.h"
-#include "shim/modules/modules.h"
-#include "shim/start/poller.h"
-#include "shim/threads/sampler.h"
+#include "shim/base/gst_api.h"
 #include "shim/base/settings.h"
-#include "shim/home/home.h"
-#include "shim/stop/stop.h"
 #include "shim/calls/redirected_calls.h"
+#include "shim/home/handover.h"
+#include "shim/home/home.h"
+#include "shim/labels/account.h"
+#include "shim/labels/hooks.h"
+#include "shim/labels/label_rows.h"
+#include "shim/modules/modules.h"
+#include "shim/redirect/redirect.h"
+#include "shim/start/poller.h"
+#include "shim/stop/stop.h"
+#include "shim/threads/sampler.h"
+#include "shim/threads/thread.h"
 
 enum
 {
@@ -106,9 +106,9 @@ gp_start_was_called (void)
 }
 
 static void
-say_failure (const char *what, int error)
+say_failure (const char *what, int error, const char *hint)
 {
-  gp_say ("cannot profile: %s: %s", what, strerror (error));
+  gp_say ("cannot profile: %s: %s. %s", what, strerror (error), hint);
 }
 
 /* Hands the segment to the controller or to an agent that runs already; the poller starts an agent where there is none.
@@ -126,7 +126,8 @@ find_home (int memory)
    * prints nothing: its user may never have heard of `run`. */
   if (handover != GP_HANDOVER_NONE && !gp_settings_is_set ("server_url")) {
     if (handover == GP_HANDOVER_REFUSED)
-      say_failure ("`run`, which started this program, cannot be reached", why);
+      say_failure ("`run`, which started this program, cannot be reached", why,
+          "With GST_PYROSCOPE_SERVER_URL set, profiles go to that server without `run`");
     gp_syscall (SYS_close, memory);
     return false;
   }
@@ -141,16 +142,17 @@ gp_start (GstTracer *tracer, const char *params)
   if (getauxval (AT_SECURE) != 0 || atomic_exchange (&g_started, true))
     return;
   if (!has_space ()) {
-    gp_say ("cannot profile: ulimit -v or -d leaves less than %d MB", SPACE_MB);
+    gp_say ("cannot profile: ulimit -v or -d leaves less than %d MB. Raise that limit", SPACE_MB);
     return;
   }
   if (!file_may_have (sizeof (struct gp_segment))) {
-    gp_say ("cannot profile: ulimit -f allows no file of %zu MB", (sizeof (struct gp_segment) >> 20) + 1);
+    gp_say (
+        "cannot profile: ulimit -f allows no file of %zu MB. Raise that limit", (sizeof (struct gp_segment) >> 20) + 1);
     return;
   }
   int memory = -1, error = gp_segment_create (&memory);
   if (error != 0) {
-    say_failure ("no shared memory", error);
+    say_failure ("no shared memory", error, "Free memory, or raise the limit of open files (ulimit -n)");
     return;
   }
   gp_label_init ();
@@ -165,7 +167,7 @@ gp_start (GstTracer *tracer, const char *params)
   gp_account_calibrate ();
   error = gp_threads_init ();
   if (error != 0) {
-    say_failure ("no room for threads", error);
+    say_failure ("no room for threads", error, "Free memory");
     gp_syscall (SYS_close, memory);
     return;
   }
@@ -189,6 +191,6 @@ gp_start (GstTracer *tracer, const char *params)
     /* An agent that has the segment since step 10 would wait for publications until the host ends. */
     gp_store_release (&g_segment->host_state, GP_HOST_INERT);
     gp_segment_signal (&g_segment->wake);
-    say_failure ("no thread", error);
+    say_failure ("no thread", error, "Raise the limit of processes (ulimit -u, or the container's)");
   }
 }
