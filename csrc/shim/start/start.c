@@ -138,9 +138,10 @@ find_home (int memory)
 void
 gp_start (GstTracer *tracer, const char *params)
 {
-  /* One profile a process. GST_TRACERS may name the tracer twice. */
+  /* 1. One profile a process: GST_TRACERS may name the tracer twice. */
   if (getauxval (AT_SECURE) != 0 || atomic_exchange (&g_started, true))
     return;
+  /* 2. */
   if (!has_space ()) {
     gp_say ("cannot profile: ulimit -v or -d leaves less than %d MB. Raise that limit", SPACE_MB);
     return;
@@ -150,11 +151,13 @@ gp_start (GstTracer *tracer, const char *params)
         "cannot profile: ulimit -f allows no file of %zu MB. Raise that limit", (sizeof (struct gp_segment) >> 20) + 1);
     return;
   }
+  /* 3. */
   int memory = -1, error = gp_segment_create (&memory);
   if (error != 0) {
     say_failure ("no shared memory", error, "Free memory, or raise the limit of open files (ulimit -n)");
     return;
   }
+  /* 4. */
   gp_label_init ();
   if (!gp_settings_take (params)) {
     gp_syscall (SYS_close, memory);
@@ -164,6 +167,7 @@ gp_start (GstTracer *tracer, const char *params)
   g_segment->sample_rate_hz = gp_settings_sample_rate ();
   g_segment->stop_on_dispose = gp_settings_stop_on_dispose ();
   g_settings_file = gp_settings_is_set ("output");
+  /* 5. and 6. */
   gp_account_calibrate ();
   error = gp_threads_init ();
   if (error != 0) {
@@ -171,19 +175,24 @@ gp_start (GstTracer *tracer, const char *params)
     gp_syscall (SYS_close, memory);
     return;
   }
+  /* 7. */
   pthread_atfork (NULL, NULL, in_forked_child);
   gp_modules_refresh ();
   gp_sampler_start (g_segment->sample_rate_hz);
+  /* 8. */
   gp_thread_current ();
   gp_redirected_calls_init ();
   atomic_store (&g_active, true);
+  /* 9. */
   gp_hooks_register (tracer);
   gp_redirect_pass ();
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
+  /* 10. */
   if (!find_home (memory)) {
     gp_stop_profiling ();
     return;
   }
+  /* 11. */
   atexit (gp_stop);
   error = gp_poller_start ();
   if (error != 0) {
