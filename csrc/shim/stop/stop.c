@@ -88,14 +88,17 @@ delivery_limit_ns (void)
 static void
 wait_for (uint32_t *word, uint64_t (*limit_ns) (void))
 {
-  unsigned at_loader_ms = 0;
-  while (gp_load_acquire (word) == 0 && at_loader_ms < LOADER_MS) {
+  uint64_t at_loader_ns = 0; /* since when; 0: the poller does not wait for the lock */
+  while (gp_load_acquire (word) == 0) {
     uint64_t now = gp_clock_ns (CLOCK_MONOTONIC), end = atomic_load (&g_ending_ns) + limit_ns ();
-    if (now >= end)
+    if (!atomic_load (&g_redirect_at_loader))
+      at_loader_ns = 0;
+    else if (at_loader_ns == 0)
+      at_loader_ns = now;
+    if (now >= end || (at_loader_ns != 0 && now - at_loader_ns >= LOADER_MS * 1000000ull))
       return;
     uint64_t left_ms = (end - now) / 1000000 + 1;
     gp_segment_wait (word, 0, left_ms < CHECK_MS ? (unsigned) left_ms : CHECK_MS);
-    at_loader_ms = atomic_load (&g_redirect_at_loader) ? at_loader_ms + CHECK_MS : 0;
   }
 }
 
