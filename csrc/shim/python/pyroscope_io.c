@@ -43,7 +43,7 @@ enum state
   STATE_DONE
 };
 
-static uint32_t g_state;   /* enum state */
+static uint32_t g_state;   /* enum state, a futex */
 static int g_stop_fd = -1; /* an eventfd: readable once pyroscope-io is to stop */
 
 /* A value of the segment's python_config; "": there is none. */
@@ -203,8 +203,7 @@ python_main (void *unused)
     serve ();
     PY (PyGILState_Release) (state);
   }
-  gp_store_release (&g_state, STATE_DONE);
-  gp_segment_signal (&g_segment->poll);
+  gp_segment_signal (&g_state); /* raises it from STATE_RUNS to STATE_DONE */
   return NULL;
 }
 
@@ -226,7 +225,7 @@ gp_python_stop (void)
   static const uint64_t one = 1;
   if (gp_load_acquire (&g_state) != STATE_RUNS || gp_syscall (SYS_write, g_stop_fd, &one, sizeof one) < 0)
     return;
-  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull;
-  while (gp_load_acquire (&g_state) != STATE_DONE && gp_clock_ns (CLOCK_MONOTONIC) < deadline)
-    gp_syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = 2000000 }, NULL);
+  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull, now;
+  while (gp_load_acquire (&g_state) != STATE_DONE && (now = gp_clock_ns (CLOCK_MONOTONIC)) < deadline)
+    gp_segment_wait (&g_state, STATE_RUNS, (unsigned) ((deadline - now) / 1000000 + 1));
 }
