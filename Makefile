@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := build/stamps
 
-APT_BUILD := build-essential pkg-config libgstreamer1.0-dev libdw-dev
+APT_BUILD := build-essential pkg-config libgstreamer1.0-dev libdw-dev libiberty-dev
 ifeq ($(PYTHON),/usr/bin/python3)
 APT_BUILD += python3-dev python3-venv
 endif

@@ -133,7 +133,8 @@ def _build_native(tools: Toolchain, target: Path) -> None:
     for header in NATIVE_HEADERS:
         ffi.cdef(_declarations(header))
     ffi.set_source("gst_pyro_shim._native", _includes(*NATIVE_HEADERS))
-    _link_cffi(tools, ffi, target, NATIVE_SOURCES, pkg_config("--libs", "libdw", "libelf") or [])
+    libraries = [*(pkg_config("--libs", "libdw", "libelf") or []), "-liberty"]
+    _link_cffi(tools, ffi, target, NATIVE_SOURCES, libraries)
 
 
 def _link_cffi(

@@ -86,7 +86,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         os.environ.get("CC", "gcc"), "-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all", *WARNINGS, f'-DGP_DEBUG_ROOT="{debug_root}"', f"-I{CSRC}",
         HERE / "lookup.c", *SYMBOLIZER, "-o", folder / "lookup",
-        "-ldw", "-lelf",
+        "-ldw", "-lelf", "-liberty",
     )  # fmt: skip
     return Bench(folder, debug_root)
 

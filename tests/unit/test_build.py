@@ -38,12 +38,14 @@ def test_everything_missing_is_named_at_once_with_one_command(bare):
         "pkg-config",
         "GStreamer headers",
         "libdw",
+        "libiberty",
         "Python headers",
         "shared libpython",
     ):
         assert what in text
     assert (
-        "sudo apt-get install -y build-essential pkg-config libgstreamer1.0-dev libdw-dev python3-dev libpython3-dev"
+        "sudo apt-get install -y build-essential pkg-config libgstreamer1.0-dev libdw-dev libiberty-dev "
+        "python3-dev libpython3-dev"
     ) in text
 
 
