@@ -138,7 +138,7 @@ gp_agent_process_start (void)
   snprintf (pid, sizeof pid, "%d", (int) g_segment->host_pid);
   char *const arguments[] = { g_agent_python.python, "-I", "-c", script, g_agent_python.entries, fd, pid, g_agent_name,
     NULL };
-  g_segment->agent_home = GP_HOME_PROCESS;
+  gp_store (&g_segment->agent_home, GP_HOME_PROCESS); /* a thread that loads a library reads it meanwhile */
   /* Forked twice: the agent is an orphan, so the host gets no SIGCHLD for it and its waitpid(-1) never sees it. (Where
    * the host is pid 1 or a subreaper, orphans become its children.) The first child is cloned without an exit signal,
    * so that only __WCLONE waits for it, which is us. One fork would not do: execve() restores SIGCHLD as the exit

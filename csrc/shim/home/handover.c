@@ -102,14 +102,14 @@ hand_over (const char *name, size_t name_bytes, const char *first, int memory_fd
     error = ECONNREFUSED; /* somebody else listens there: the agent is gone */
   } else {
     /* Set before the message is sent: its receiver may set agent_state to REFUSED at once. */
-    g_segment->agent_home = home;
+    gp_store (&g_segment->agent_home, home);
     g_segment->agent_pid = pid;
     error = send_message (connection, first, memory_fd);
   }
   if (connection >= 0)
     gp_syscall (SYS_close, connection);
   if (error != 0) {
-    g_segment->agent_home = 0;
+    gp_store (&g_segment->agent_home, 0);
     g_segment->agent_pid = 0;
   }
   return error;
