@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* preload.c: what LD_PRELOAD does, in every process it reaches: environment variables that GStreamer reads, two or
- * three.
+/* preload.c: what LD_PRELOAD does in every process it reaches. It sets variables that GStreamer reads: GST_PLUGIN_PATH,
+ * GST_TRACERS, and GST_PLUGIN_LOADING_WHITELIST where that is in use.
  *
  * Not an interposed gst_init(): bindings that look symbols up by handle (PyGObject) never call that one.
  *
@@ -21,7 +21,8 @@
 #include "shim/start/start.h"
 
 static bool g_preloaded;
-/* Shared with the children that are forked: one word for all of them. NULL: there was no memory for it. */
+/* The line of on_unload() was printed. On a page that forked children share, so that one process prints it for all of
+ * them. NULL: there was no memory for the page. */
 static atomic_bool *g_said;
 
 static bool
@@ -69,7 +70,7 @@ on_load (void)
   gp_cycles_begin ();
   append (getenv ("GST_PLUGIN_PATH_1_0") != NULL ? "GST_PLUGIN_PATH_1_0" : "GST_PLUGIN_PATH", path, ':');
   append ("GST_TRACERS", "pyroscope", ';');
-  /* Set where GStreamer tests itself: nothing else is loaded then. Set to nothing it keeps nothing out. */
+  /* GStreamer loads only what this list allows; its own check suites set it. An empty list allows everything. */
   const char *allowed = getenv ("GST_PLUGIN_LOADING_WHITELIST");
   if (allowed != NULL && *allowed != '\0')
     append ("GST_PLUGIN_LOADING_WHITELIST", GP_PLUGIN_SOURCE, ':');
@@ -91,7 +92,7 @@ on_unload (void)
     return;
   const char *update = getenv ("GST_REGISTRY_UPDATE"), *why;
   if (!holds (getenv ("GST_TRACERS"), "pyroscope", ';'))
-    why = "The program has set GST_TRACERS itself, without pyroscope";
+    why = "The program has set GST_TRACERS itself, without pyroscope: add it there";
   else if (update != NULL && strcmp (update, "no") == 0)
     why = "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset it for one run, or point GST_REGISTRY to a "
           "new file";
