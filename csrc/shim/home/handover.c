@@ -99,7 +99,7 @@ hand_over (const char *name, size_t name_bytes, const char *first, int memory_fd
   if (connection < 0 || gp_syscall (SYS_connect, connection, &address, bytes) != 0) {
     error = errno;
   } else if (!is_trusted (connection, &pid)) {
-    error = ECONNREFUSED; /* somebody else listens there: the agent is gone */
+    error = ECONNREFUSED; /* another user listens there: the agent has ended */
   } else {
     /* Set before the message is sent: its receiver may set agent_state to REFUSED at once. */
     gp_store (&g_segment->agent_home, home);

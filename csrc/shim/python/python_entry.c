@@ -47,7 +47,7 @@ entered (uintptr_t sp)
   }
   uint32_t label = gp_label_current (thread, sp);
   if (label != thread->python_label || g_segment->labels[label].serial != thread->python_serial) {
-    int error = errno; /* kept: the functions that we stand in for keep it */
+    int error = errno; /* kept, as the redirected functions keep it */
     gp_python_tag (thread, label);
     errno = error;
   }

@@ -14,8 +14,8 @@ enum
   GP_PYTHON_TAGS = 4
 };
 
-/* The tags of a label. Serial and parent tell whether they still are: the row of a label that has ended gets another
- * label, and an element may move to another bin. */
+/* The tags of a label. They are out of date where serial or parent differs from the label's: the row of a label that
+ * has ended gets another label, and an element may move to another bin. */
 struct gp_python_tags
 {
   uint32_t label; /* 0: no tags */

@@ -9,7 +9,7 @@
  *              lines to GStreamer's log. A host that dies by SIGKILL thus loses a tenth of a second at most.
  *              Left when gp_stop() was called, or when the agent has refused or ended.
  *   publish    the same once more; pyroscope-io's last push (300 ms at most); then profiling stops, and the agent is
- *              told: host_state STOPPING, or INERT where there is no agent any more
+ *              woken: host_state is STOPPING, or INERT where there is no agent any more
  *   deliver    passes log lines on until the agent is done, or its process has ended. No limit: the host's end has its
  *              own (stop/stop.h)
  *   done       the thread ends

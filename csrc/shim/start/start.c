@@ -66,7 +66,7 @@ in_forked_child (void)
   atomic_store (&g_active, false);
 }
 
-/* The kernel ends by SIGXFSZ who makes a file larger than RLIMIT_FSIZE, and a memfd is a file. */
+/* A process that makes a file larger than RLIMIT_FSIZE gets SIGXFSZ, which ends it. A memfd is a file. */
 static bool
 file_may_have (uint64_t bytes)
 {
