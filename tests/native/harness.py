@@ -35,7 +35,8 @@ ON_THREADS_OF_THE_HOST = (
     *("labels", "calls"),
     *("threads/sampler.c", "threads/sigwait.c", "threads/thread.c", "threads/thread_slots.c"),
     *("redirect/redirect_elf.c", "redirect/redirect_slot.c", "redirect/redirect_walk.c"),
-    *("names/names.c", "names/names_orc.c", "python/python_tags.c", "python/python_ids.c"),
+    *("names/names.c", "names/names_orc.c", "python/python_entry.c"),
+    *("python/python_tags.c", "python/python_ids.c"),
 )
 NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
 SKIPPED = 77

@@ -6,8 +6,7 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include "core.h"
-#include "shim/python/python_tags.h"
-#include "shim/python/python_entered.h"
+#include "shim/python/python_entry.h"
 
 static int g_calls;
 
@@ -99,7 +98,7 @@ start_python (void)
     .PyObject_CallObject_ = call,
     .Py_AddPendingCall_ = queue,
   };
-  gp_python_tags_set ((PyObject *) &add, (PyObject *) &remove);
+  gp_python_tagging_start ((PyObject *) &add, (PyObject *) &remove);
 }
 
 TEST (errno_is_as_it_was)
@@ -148,7 +147,7 @@ TEST (tags_change_with_the_label_alone)
   g_calls = 0;
   gp_python_restore (NULL);
   CHECK_EQUAL (g_calls, 0);
-  gp_python_tags_set (NULL, NULL);
+  gp_python_tagging_stop ();
   gp_label_set_base (gp_thread_known (), element ("two"));
   gp_python_restore (NULL);
   CHECK_EQUAL (g_calls, 0);
