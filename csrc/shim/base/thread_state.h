@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "shared/row_table.h"
+#include "shim/base/account_state.h"
 #include "shim/base/segment.h"
 
 /* A frame that called into us and what its registers are once we return: where a label begins, or a thread's function
@@ -34,60 +35,6 @@ struct gp_stack
 {
   uintptr_t lo, hi;
   uintptr_t alt_lo, alt_hi; /* its alternate signal stack; 0: none */
-};
-
-enum
-{
-  GP_FIRST_TABLE_LOG2 = 6,
-  GP_FIRST_TABLE = 1 << GP_FIRST_TABLE_LOG2,
-  GP_SLAB_TALLIES = 63 /* a slab is a page */
-};
-
-/* One account of this thread, and what of it rests on the cycle counter alone. */
-struct gp_tally
-{
-  uint32_t label;           /* 0: free. It has a reference from here */
-  uint32_t trust;           /* entries that may pass before one is checked by the clock at both ends */
-  uint32_t patience;        /* what trust starts from; doubled by each check that found no sleep */
-  uint32_t calm_wanted;     /* checks without sleep still wanted before trust is given */
-  uint64_t estimate_cycles; /* not in the account yet; read by the poller */
-  struct gp_account
-      *account;          /* in the segment; NULL: no row was free, the label's overflow takes it. Read by the poller */
-  struct gp_tally *next; /* with an estimate, or free */
-  uint32_t marked;       /* the last sweep that found it in use */
-};
-
-/* Where a thread's tallies lie. Not malloc: that may be anything in a host, with locks that its threads hold when they
- * come by our hooks, and a leak checker of the host's would take the tallies for lost. */
-struct gp_slab
-{
-  struct gp_slab *next;
-  uint32_t used; /* tallies at the front that were ever in use */
-  struct gp_tally tallies[GP_SLAB_TALLIES];
-};
-
-struct gp_meter
-{
-  /* owned by the thread */
-  uint64_t cycles;            /* at the last switch */
-  uint64_t unread_cycles;     /* since the clock was last read */
-  uint32_t calm_reads;        /* of the clock, one after the other, that found no sleep and no preemption */
-  bool is_checked;            /* the clock was read when the open stretch began, and will be at its end */
-  struct gp_tally *estimated; /* tallies with an estimate */
-  struct gp_tally **table;    /* by label, open addressing, at most half full */
-  uint32_t table_shift;       /* it has 1 << (32 - table_shift) places */
-  uint32_t tallies;           /* in the table */
-  uint32_t sweep_at;          /* with so many, those of elements that are gone are looked for */
-  uint32_t sweeps;
-  struct gp_tally *free;
-  struct gp_slab *slabs;   /* the poller reads them, under the registry lock */
-  struct gp_tally nowhere; /* out of memory at the thread's birth: its time goes unaccounted, into [unseen] */
-  /* written by the thread between two raises of sequence (odd: in between); read by the poller */
-  uint32_t sequence;
-  uint64_t cpu_ns; /* the thread's clock when it was last read */
-  struct gp_tally *current;
-  /* the poller's */
-  uint64_t looked_ns; /* the thread's clock at its last whole look; 0: none */
 };
 
 enum

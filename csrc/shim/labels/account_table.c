@@ -61,7 +61,7 @@ take_tally (struct gp_meter *meter)
     if (slab == NULL)
       return NULL;
     slab->next = meter->slabs->next;
-    __atomic_store_n (&meter->slabs->next, slab, __ATOMIC_RELEASE); /* pairs with the acquire in look_at() */
+    __atomic_store_n (&meter->slabs->next, slab, __ATOMIC_RELEASE); /* pairs with the acquire in publish_once() */
   }
   tally = &slab->tallies[slab->used];
   gp_store_release (&slab->used, slab->used + 1);
@@ -211,10 +211,10 @@ gp_tally_make (struct gp_thread *thread, uint32_t label)
     return meter->current;
   }
   tally->label = label;
-  tally->trust = tally->patience = tally->calm_wanted = tally->marked = 0;
+  tally->skips_left = tally->skip_length = tally->probation = tally->marked = 0;
   insert (meter, tally);
   meter->tallies++;
-  __atomic_store_n (&tally->account, take_account (thread, label), __ATOMIC_RELEASE); /* pairs with look_at() */
+  __atomic_store_n (&tally->account, take_account (thread, label), __ATOMIC_RELEASE); /* pairs with publish_once() */
   return tally;
 }
 

@@ -82,7 +82,7 @@ TEST (another_rate_that_lasts_is_taken_over)
   check_rate (0.5);
 }
 
-/* A processor whose counter lags by 0.2 ms, and a calm thread that is moved there now and then: by less than has gone
+/* A processor whose counter lags by 0.2 ms, and a busy thread that is moved there now and then: by less than has gone
  * by the counter since the clock was read, and by more than has under this label. */
 TEST (a_counter_that_goes_back_leaves_the_accounts_right)
 {
@@ -94,7 +94,7 @@ TEST (a_counter_that_goes_back_leaves_the_accounts_right)
     work (20000);
     if (i % 500 == 499) {
       meter->cycles += gp_cycles_from_ns (200000);
-      meter->calm_reads = UINT32_MAX / 2; /* as one that has long been calm */
+      meter->busy_reads = UINT32_MAX / 2; /* as one that has long been busy */
     }
     leave (TOP);
   }
