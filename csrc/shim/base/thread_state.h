@@ -179,8 +179,33 @@ gp_thread_known (void)
   return (uintptr_t) thread <= 1 ? NULL : thread;
 }
 
+/* Placed in each function that allocates, waits or takes a lock, and so must never run in the handler of a tick. Checked
+ * with -DGP_DEBUG alone, in tests' builds with a sanitizer: a violation ends the process. A thread that has not attached
+ * itself yet (the poller found it) is not checked. */
+#if defined(GP_DEBUG)
+#define GP_ASSERT_NOT_IN_SIGNAL() gp_assert_not_in_signal (__func__)
+/* MT-Safe | AS-Safe */
+GP_INTERNAL void gp_assert_not_in_signal (const char *function);
+#else
+#define GP_ASSERT_NOT_IN_SIGNAL() ((void) 0)
+#endif
+
 /* Orders attach, detach and the poller. Never taken by hooks on their steady path, nor by the handler. */
 extern GP_INTERNAL pthread_mutex_t g_registry;
+
+/* MT-Safe lock | AS-Unsafe lock, both. */
+static inline void
+gp_registry_lock (void)
+{
+  GP_ASSERT_NOT_IN_SIGNAL ();
+  pthread_mutex_lock (&g_registry);
+}
+
+static inline void
+gp_registry_unlock (void)
+{
+  pthread_mutex_unlock (&g_registry);
+}
 
 /* The label in force at stack pointer sp. Entries below sp are dead and passed over. MT-Safe | AS-Safe */
 static inline uint32_t

@@ -41,6 +41,7 @@ end_by_clock (struct gp_meter *meter, uint64_t cycles)
 void
 gp_account_switch (struct gp_thread *thread, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_meter *meter = &thread->meter;
   struct gp_tally *next = meter->current->label == label ? meter->current : gp_tally_find (thread, label);
   bool measures_next = sleepers_is_due (next);
@@ -61,6 +62,7 @@ gp_account_switch (struct gp_thread *thread, uint32_t label)
 void
 gp_account_open (struct gp_thread *thread, uint64_t cpu_ns, uint32_t before, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_meter *meter = &thread->meter;
   gp_account_table_init (thread);
   meter->current = &meter->nowhere;
@@ -114,6 +116,7 @@ publish_once (struct gp_thread *thread)
 void
 gp_account_publish (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   /* A thread that has not run since is as it was: no need to go through its labels. */
   if (thread->meter.published_cpu_ns != 0 && gp_clock_ns (thread->cpu_clock) == thread->meter.published_cpu_ns)
     return;
@@ -125,6 +128,7 @@ gp_account_publish (struct gp_thread *thread)
 void
 gp_account_end (struct gp_thread *thread, bool own)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (own)
     end_by_clock (&thread->meter, 0);
   gp_account_table_end (thread, own);

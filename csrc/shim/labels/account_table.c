@@ -195,11 +195,12 @@ sweep (struct gp_thread *thread)
 struct gp_tally *
 gp_tally_make (struct gp_thread *thread, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_meter *meter = &thread->meter;
   /* Where the poller has the lock, the next one will do. */
   if (meter->tallies >= meter->sweep_at && pthread_mutex_trylock (&g_registry) == 0) {
     sweep (thread);
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
   bool has_place = 2 * (meter->tallies + 1) <= 1u << (32 - meter->table_shift) || rebuild_table (thread);
   struct gp_tally *tally = has_place ? take_tally (meter) : NULL;
@@ -235,6 +236,7 @@ gp_account_table_init (struct gp_thread *thread)
 void
 gp_account_table_end (struct gp_thread *thread, bool own)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_meter *meter = &thread->meter;
   struct gp_slab *next;
   for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = next) {

@@ -61,6 +61,7 @@ forget_element (struct construction *one)
 void
 gp_construction_end (struct gp_thread *thread, uint32_t outer, const void *object)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t serial = thread->in_construction;
   thread->in_construction = outer;
   bool has_threads = serial != NO_THREAD_YET && object != NULL;
@@ -86,6 +87,7 @@ gp_construction_end (struct gp_thread *thread, uint32_t outer, const void *objec
 void
 gp_construction_names (GstElement *element, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   for (size_t i = 0; i < CONSTRUCTIONS; i++)
     if (g_constructions[i].element == element) {
@@ -98,6 +100,7 @@ gp_construction_names (GstElement *element, uint32_t label)
 static void
 adopt (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   struct construction one = g_constructions[thread->born_in % CONSTRUCTIONS];
   int32_t later = (int32_t) (one.serial - thread->born_in);

@@ -57,6 +57,7 @@ end_context_call (gpointer data)
 static struct context_call *
 make_context_call (GSourceFunc function, gpointer data, GDestroyNotify notify)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_thread *thread = atomic_load (&g_active) && function != NULL ? gp_thread_current () : NULL;
   uint32_t label = thread != NULL ? gp_label_to_hand_over (thread) : 0;
   struct context_call *call = label != 0 ? malloc (sizeof *call) : NULL;

@@ -85,6 +85,7 @@ parent_label (GstElement *element)
 static uint32_t
 make_label (GstElement *element, uint32_t parent)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   gchar *name = GST (gst_object_get_name) (GST_OBJECT_CAST (element));
   if (name == NULL)
     return 0;
@@ -216,6 +217,7 @@ meet_link (const struct gp_thread *thread, uintptr_t sp, enum gp_pad_side side, 
 uint32_t
 gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t generation)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uintptr_t key = gp_elements_pad_key (pad, side);
   if (thread->more_pads != NULL) {
     const struct gp_pad_set *more = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);

@@ -65,6 +65,7 @@ set_name (struct gp_label *label, const char *name)
 uint32_t
 gp_label_make (enum gp_label_kind kind, const char *name, uint32_t factory, uint32_t parent, bool auto_named)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t row = gp_row_take (GP_LABEL_TABLE (g_segment), GP_LABEL_WORDS);
   struct gp_label *label = row != GP_NO_ROW ? &g_segment->labels[row] : NULL;
   if (label == NULL || !set_name (label, name)) {
@@ -157,6 +158,7 @@ gp_label_own_work (uint32_t label)
 void
 gp_label_rename (uint32_t label, const char *name, bool auto_named)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   struct gp_label *row = &g_segment->labels[label];
   pthread_mutex_lock (&lock);

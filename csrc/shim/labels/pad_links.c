@@ -10,6 +10,7 @@
 #include "shim/labels/pad_links.h"
 
 #include <pthread.h>
+#include "shim/base/thread_state.h"
 
 enum
 {
@@ -46,6 +47,7 @@ was_told (uint32_t source, uint32_t sink)
 void
 gp_pad_links_add (uint32_t source, uint32_t sink)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (source == sink || !is_element (source) || !is_element (sink))
     return;
   pthread_mutex_lock (&g_lock);

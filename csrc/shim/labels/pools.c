@@ -82,6 +82,7 @@ drop (struct push *push)
 static void
 remember (struct pool_call *call, gpointer item, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   struct push *push = &g_pushes[g_next_push++ % PUSHES];
   struct push **link;
@@ -156,6 +157,7 @@ is_task_pool (GFunc function)
 static struct pool_call *
 make_pool_call (GFunc function, gpointer data)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
   struct pool_call *call = thread != NULL ? calloc (1, sizeof *call) : NULL;
   if (call == NULL)
@@ -210,6 +212,7 @@ gp_pool_push (GThreadPool *pool, gpointer item, GError **error)
 static void
 forget_pool (struct pool_call *call)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (atomic_load_explicit (&call->remembered, memory_order_relaxed) == 0)
     return;
   pthread_mutex_lock (&g_lock);

@@ -72,6 +72,7 @@ find_queue (const pthread_cond_t *condition, bool make)
 static void
 note_signal (const pthread_cond_t *condition)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_known () : NULL;
   if (thread == NULL)
     return;
@@ -90,6 +91,7 @@ note_signal (const pthread_cond_t *condition)
 static uint32_t
 take_signal (const pthread_cond_t *condition, bool otherwise)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t label = 0;
   pthread_mutex_lock (&g_lock);
   struct work_queue *queue = find_queue (condition, false);

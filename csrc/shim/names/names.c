@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include "shim/base/thread_state.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names_formats.h"
 #include "shim/names/names_list.h"
@@ -82,6 +83,7 @@ meet_task (GstPad *pad)
 void
 gp_names_meet_pad (GstPad *pad)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   /* Plain fields that their owner may be setting: a word is there or not. */
   const void *const functions[] = {
     (const void *) GST_PAD_CHAINFUNC (pad),
@@ -104,6 +106,7 @@ gp_names_meet_pad (GstPad *pad)
 void
 gp_names_meet_element (GstElement *element)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   meet (&g_types, G_TYPE_FROM_INSTANCE (element));
   GST (g_mutex_lock) (&GST_OBJECT_CAST (element)->lock);
   for (GList *item = element->pads; item != NULL; item = item->next) {
@@ -230,6 +233,7 @@ claim (struct met_set *set)
 void
 gp_names_refresh (void)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   static uint32_t done;
   uint32_t met = atomic_load (&g_met);
   if (met == done)

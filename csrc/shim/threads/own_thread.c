@@ -56,6 +56,7 @@ own_main (void *data)
 int
 gp_own_thread_start (void *(*function) (void *), void *argument, const char *name)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct own_thread *own = calloc (1, sizeof *own);
   if (own == NULL)
     return ENOMEM;

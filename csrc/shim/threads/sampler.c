@@ -146,6 +146,7 @@ gp_sampler_set_quiet (bool quiet)
 void
 gp_sampler_arm (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (gp_load (&g_segment->clock) == GP_CLOCK_NONE || g_quiet || thread->perf_fd >= 0 || thread->timer >= 0)
     return;
   bool event = gp_load (&g_segment->clock) == GP_CLOCK_PERF && arm_perf (thread);
@@ -159,6 +160,7 @@ gp_sampler_arm (struct gp_thread *thread)
 void
 gp_sampler_disarm (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (thread->perf_fd >= 0) {
     int fd = thread->perf_fd;
     bool has_event = gp_thread_has_event (thread);
@@ -177,6 +179,7 @@ gp_sampler_disarm (struct gp_thread *thread)
 void
 gp_sampler_renew (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint64_t id;
   if (thread->perf_fd < 0
       || (gp_thread_has_event (thread) && gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
@@ -189,6 +192,7 @@ gp_sampler_renew (struct gp_thread *thread)
 void
 gp_sampler_wake (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (!gp_thread_has_event (thread) || !atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
     return;
   uint64_t now_ns = gp_clock_ns (CLOCK_MONOTONIC), cpu_ns = gp_clock_ns (thread->cpu_clock);

@@ -49,10 +49,10 @@ on_thread_end (void *data)
   /* As in gp_thread_attach(): a thread can be cancelled until its destructors are done. */
   int cancel;
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   prctl (PR_GET_NAME, g_segment->threads[gp_thread_slot (thread)].comm);
   gp_thread_end_slot (thread, true);
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   pthread_setcancelstate (cancel, NULL);
 }
 
@@ -87,7 +87,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
 {
   pid_t tid = (pid_t) gp_syscall (SYS_gettid);
   struct gp_stack stack = find_own_stack (); /* allocates, on main it reads /proc: not under the lock */
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   struct gp_thread *thread = gp_thread_find_tid (tid);
   bool found = thread != NULL;
   if (!found)
@@ -111,7 +111,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
     atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
     t_thread = thread;
   }
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   if (thread != NULL)
     pthread_setspecific (g_end_key, thread);
   return thread;
@@ -120,6 +120,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
 struct gp_thread *
 gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   int saved_errno = errno, cancel;
   clockid_t clock;
   if (pthread_getcpuclockid (pthread_self (), &clock) != 0)

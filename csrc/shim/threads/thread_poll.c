@@ -42,11 +42,11 @@ start_ns (pid_t tid)
 static bool
 find_end (pid_t tid, uint64_t *ended_ns, uint64_t *cpu_ns)
 {
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   const struct gp_ended *ended = gp_thread_find_ended (tid);
   *ended_ns = ended != NULL ? ended->ns : 0;
   *cpu_ns = ended != NULL ? ended->cpu_ns : 0;
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   return ended != NULL;
 }
 
@@ -63,7 +63,7 @@ attach_from_outside (pid_t tid, uint32_t before)
   if (find_end (tid, &ended_ns, &ended_cpu_ns) && cpu_ns >= ended_cpu_ns && start_ns (tid) <= ended_ns)
     return;
   uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   /* It may have come by itself meanwhile, and ended. */
   const struct gp_ended *ended = gp_thread_find_ended (tid);
   bool is_new = gp_thread_find_tid (tid) == NULL && (ended == NULL || ended->ns == ended_ns);
@@ -74,7 +74,7 @@ attach_from_outside (pid_t tid, uint32_t before)
     gp_sampler_arm (thread);
     atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
   }
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
 
 /* The ids of all threads, as the kernel lists them. Returns their number. *ids is kept for the next call. */
@@ -111,7 +111,7 @@ see_known (pid_t *ids, size_t count)
   };
   size_t others = 0;
   for (size_t from = 0; from < count; from += AT_ONCE) {
-    pthread_mutex_lock (&g_registry);
+    gp_registry_lock ();
     for (size_t i = from; i < count && i < from + AT_ONCE; i++) {
       struct gp_thread *thread = gp_thread_find_tid (ids[i]);
       if (thread != NULL)
@@ -119,7 +119,7 @@ see_known (pid_t *ids, size_t count)
       else
         ids[others++] = ids[i];
     }
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
   return others;
 }
@@ -131,23 +131,24 @@ end_vanished (void)
     struct gp_thread *thread = &g_threads[slot];
     if (gp_load (&thread->seen) == g_pass || gp_load (&thread->tid) == 0)
       continue;
-    pthread_mutex_lock (&g_registry);
+    gp_registry_lock ();
     /* A listing may miss a thread while others end: ask again before it is given up. */
     if (thread->seen != g_pass && thread->tid != 0 && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0
         && errno == ESRCH)
       gp_thread_end_slot (thread, false);
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
 }
 
 void
 gp_threads_poll (uint32_t before)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   static pid_t *ids; /* the poller's, kept: as many as threads at once */
   static size_t room;
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   gp_store (&g_pass, g_pass + 1); /* those that come from now on count as seen */
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   size_t count = list_threads (&ids, &room);
   if (count == 0)
     return;
@@ -171,10 +172,10 @@ read_name (struct gp_thread *thread)
   bool has_name = fgets (name, sizeof name, file) != NULL;
   fclose (file);
   name[strcspn (name, "\n")] = '\0';
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   if (has_name && thread->tid == tid)
     memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
 
 void
@@ -185,25 +186,25 @@ gp_threads_publish (bool names)
     struct gp_thread *thread = &g_threads[slot];
     if (names && gp_load (&thread->tid) != 0)
       read_name (thread);
-    pthread_mutex_lock (&g_registry);
+    gp_registry_lock ();
     if (thread->tid != 0) {
       gp_account_publish (thread);
       gp_sampler_renew (thread);
       gp_sampler_wake (thread);
     }
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
 }
 
 static void
 for_each_thread (void (*function) (struct gp_thread *), bool quiet)
 {
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   gp_sampler_set_quiet (quiet);
   for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1))
     if (g_threads[slot].tid != 0)
       function (&g_threads[slot]);
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
 
 void

@@ -170,6 +170,7 @@ gp_thread_note_end (pid_t tid, uint64_t cpu_ns, uint64_t ns)
 struct gp_thread *
 gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t index = gp_row_take (GP_THREAD_TABLE (g_segment), GP_THREAD_WORDS);
   struct gp_thread *thread = index != GP_NO_ROW ? &g_threads[index] : NULL;
   if (thread == NULL || !make_room (thread)) {
@@ -207,6 +208,7 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
 void
 gp_thread_end_slot (struct gp_thread *thread, bool own)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   atomic_store_explicit (&thread->ready, false, memory_order_release);
   gp_sampler_disarm (thread);
   gp_account_end (thread, own);

@@ -64,6 +64,7 @@ find_stacks (struct wanted *wanted, size_t count)
 void
 gp_threads_learn_stacks (void)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   enum
   {
     AT_ONCE = 64
@@ -81,7 +82,7 @@ gp_threads_learn_stacks (void)
   if (count == 0)
     return;
   find_stacks (wanted, count);
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   for (size_t i = 0; i < count; i++) {
     struct gp_thread *thread = wanted[i].thread;
     if (thread->tid != wanted[i].tid || wanted[i].found.lo == 0)
@@ -90,5 +91,5 @@ gp_threads_learn_stacks (void)
       gp_store (&thread->stack.hi, wanted[i].found.hi);
     gp_store_release (&thread->stack.lo, wanted[i].found.lo);
   }
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
