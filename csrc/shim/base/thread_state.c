@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* thread_state.c: where the states of threads are found.
+/* thread_state.c: the data of thread_state.h.
  *
  * Context: data, read in every context. threads/ fills it.
  */

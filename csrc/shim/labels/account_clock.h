@@ -13,13 +13,13 @@
  *
  * Which stretches end with a read depends on a state of the thread, the same for all its labels (busy_reads):
  *
- * | state        | meaning                          | leaves when                      | cost                           |
- * | ------------ | -------------------------------- | -------------------------------- | ------------------------------ |
- * | sleeps: < 64 | one of the last 64 reads saw     | 64 reads in a row find neither   | a read at the end of each      |
- * |              | less time than the counter: the  | sleep nor preemption -> busy     | stretch of 50 us or more; of   |
- * |              | thread slept or was preempted    |                                  | shorter ones, one a ms         |
- * | busy: >= 64  | the last 64 reads found the      | one read finds sleep or          | one read a ms, however long    |
- * |              | thread on a processor all along  | preemption -> sleeps, from 0 on  | the stretches are              |
+ * | state        | meaning                          | leaves when                     | cost                        |
+ * | ------------ | -------------------------------- | ------------------------------- | --------------------------- |
+ * | sleeps: < 64 | one of the last 64 reads saw     | 64 reads in a row find neither  | a read at the end of each   |
+ * |              | less time than the counter: the  | sleep nor preemption -> busy    | stretch of 50 us or more;   |
+ * |              | thread slept or was preempted    |                                 | of shorter ones, one a ms   |
+ * | busy: >= 64  | the last 64 reads found the      | one read finds sleep or         | one read a ms, however long |
+ * |              | thread on a processor all along  | preemption -> sleeps, from 0 on | the stretches are           |
  *
  * A thread begins in the first state. What account_sleepers.h has measured ends with a read in either.
  *

@@ -9,19 +9,18 @@
  *
  * The state of a label on a thread, and its values of skip_length and probation:
  *
- * | state             | meaning                        | leaves when                        | cost: reads of the clock   |
- * | ----------------- | ------------------------------ | ---------------------------------- | -------------------------- |
- * | new: 0, 0         | nothing is known; the next     | it slept -> sleeper;               | two for this stretch       |
- * |                   | stretch is measured            | else -> trusted with n = 1         |                            |
- * | trusted: n, 0     | the last measured stretch did  | a measured stretch slept ->        | two for n + 1 stretches    |
- * |                   | not sleep; n go unmeasured     | sleeper; else -> trusted with      |                            |
- * |                   | before the next one            | 2 n + 1, at most 1023              |                            |
- * | sleeper: 0, 64..1 | a measured stretch slept;      | 64 in a row did not sleep -> new   | two for each stretch       |
- * |                   | each one is measured           |                                    |                            |
+ * | state             | meaning                       | leaves when                       | cost: reads of the clock |
+ * | ----------------- | ----------------------------- | --------------------------------- | ------------------------ |
+ * | new: 0, 0         | nothing is known; the next    | it slept -> sleeper;              | two for this stretch     |
+ * |                   | stretch is measured           | else -> trusted with n = 1        |                          |
+ * | trusted: n, 0     | the last measured stretch did | a measured stretch slept ->       | two for n + 1 stretches  |
+ * |                   | not sleep; n go unmeasured    | sleeper; else -> trusted with     |                          |
+ * |                   | before the next one           | 2 n + 1, at most 1023             |                          |
+ * | sleeper: 0, 64..1 | a measured stretch slept;     | 64 in a row did not sleep -> new  | two for each stretch     |
+ * |                   | each one is measured          |                                   |                          |
  *
- * A trusted label is also suspected where a read finds that the thread slept, and the label has an estimate: it may be
- * the one. Of the stretches that were still to go unmeasured no more than 63 do. A read that ends one measured stretch
- * and begins another counts for both.
+ * A trusted label is suspected where a read finds that the thread slept while the label had an estimate: then no more
+ * than 63 of its next stretches go unmeasured. A read that ends one measured stretch and begins another counts for both.
  *
  * Context: hook, on the thread itself.
  */

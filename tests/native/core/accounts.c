@@ -358,7 +358,7 @@ TEST (closes_of_a_thread_that_switches_madly_stay_true)
         sleep_ns (20000000); /* the switch may be under way still */
       in_switch = (double) helper.in_switch;
     }
-    /* Not closed yet, or taken by the counter and not corrected yet: a millisecond (UNREAD_NS in account.c); what is
+    /* Not closed yet, or taken by the counter and not corrected yet: a millisecond (UNREAD_NS in account_clock.h); what is
      * taken back of a row that was emitted already: as much again, and what fell into a switch. */
     CHECK_WITHIN (sum, (double) before - 1e6 - READS_NS, (double) after + 2e6 + in_switch);
     for (uint32_t i = 0; g_failures > 0 && i < n && i < 64; i++)

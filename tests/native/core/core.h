@@ -189,7 +189,7 @@ leave (uintptr_t sp)
 
 /* Other elements come and go on this thread, which has it look for what is gone. */
 UNUSED static void
-meet_others (uint32_t count, uintptr_t sp)
+others_come_and_go (uint32_t count, uintptr_t sp)
 {
   for (uint32_t i = 0; i < count; i++) {
     uint32_t other = element ("other");

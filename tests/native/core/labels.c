@@ -300,11 +300,11 @@ TEST (a_label_on_a_threads_stack_outlives_its_element)
   uint32_t kept = element ("kept");
   enter (TOP, kept);
   gp_label_gone (kept);
-  meet_others (500, TOP - STEP);
+  others_come_and_go (500, TOP - STEP);
   CHECK_EQUAL (g_segment->labels[kept].state, GP_SLOT_LIVE);
   CHECK_EQUAL (current (TOP - 8), kept);
   leave (TOP);
-  meet_others (500, TOP);
+  others_come_and_go (500, TOP);
   CHECK (g_segment->labels[kept].state == GP_SLOT_ENDED);
 }
 
@@ -331,7 +331,7 @@ TEST (a_thread_with_thousands_of_live_labels_finds_each_and_gives_them_back)
   CHECK_WITHIN (gp_thread_known ()->meter.tallies, MANY, MANY + 8);
   for (int i = 0; i < MANY; i++)
     gp_label_gone (many[i]);
-  meet_others (2 * MANY, TOP);
+  others_come_and_go (2 * MANY, TOP);
   CHECK_WITHIN (gp_thread_known ()->meter.tallies, 1, 200);
   CHECK_EQUAL (gp_thread_known ()->meter.table_shift >= 22, 1);
 }

@@ -223,7 +223,7 @@ TEST (a_pool_that_is_freed_keeps_no_label)
     if (i == 1) /* nobody waited for the items: the last one may run for anyone */
       CHECK_EQUAL (run (pool, g_items), one);
   }
-  meet_others (500, TOP);
+  others_come_and_go (500, TOP);
   free_ended ();
   CHECK_WITHIN (rows_in_use (g_segment->label_bits, GP_LABEL_WORDS), before, before + 70);
 }

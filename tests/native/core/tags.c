@@ -129,7 +129,7 @@ TEST (tags_change_with_the_element)
   gp_python_restore (NULL);
   gp_label_set_base (gp_thread_known (), main_thread);
   gp_label_gone (one);
-  meet_others (100, 1 << 20);
+  others_come_and_go (100, 1 << 20);
   free_ended ();
   while (element ("two") != one)
     continue;
