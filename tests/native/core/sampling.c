@@ -365,7 +365,7 @@ TEST (a_tick_that_is_pending_at_the_stop_does_not_end_the_host)
   burn (100000000);
   CHECK (is_pending ());
   gp_threads_disarm ();
-  gp_signal_give_back ();
+  gp_signal_release ();
   CHECK (!is_pending ());
   set_blocked (SIG_UNBLOCK);
   burn (50000000);
@@ -445,7 +445,7 @@ TEST (after_the_stop_the_signal_is_as_it_was)
   burn (20000000);
   atomic_store (&g_active, false);
   gp_threads_disarm ();
-  gp_signal_give_back ();
+  gp_signal_release ();
   struct sigaction now;
   sigaction (SIGURG, NULL, &now);
   CHECK (now.sa_handler == SIG_IGN);
@@ -536,7 +536,7 @@ TEST (after_the_stop_a_signal_that_came_back_is_as_it_was)
   sigaction (SIGURG, &ours, NULL);
   gp_signal_watch (true);
   gp_threads_disarm ();
-  gp_signal_give_back ();
+  gp_signal_release ();
   sigaction (SIGURG, NULL, &now);
   CHECK (now.sa_handler == SIG_IGN);
 }
