@@ -109,6 +109,21 @@ core_start (uint32_t rate_hz)
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
 }
 
+/* The same by one of the clocks; skips the test where that is perf and not allowed. */
+UNUSED static void
+start_with (enum gp_clock clock, uint32_t rate_hz)
+{
+  core_start (rate_hz);
+  if (clock == GP_CLOCK_PERF && g_segment->clock != GP_CLOCK_PERF)
+    skip ("perf events are not allowed here");
+  if (g_segment->clock != clock) {
+    /* as where perf is not allowed: what was armed is armed anew */
+    gp_threads_disarm ();
+    gp_store (&g_segment->clock, clock);
+    gp_threads_arm ();
+  }
+}
+
 /* A new element's label; the reference is the element's, which lives until gp_label_gone(). */
 UNUSED static uint32_t
 element (const char *name)
@@ -231,6 +246,15 @@ drain (bool final, void (*function) (const struct gp_record *))
     CHECK_EQUAL (drained.corrupt_words, 0);
   } while (drained.records > 0);
   return records;
+}
+
+/* Once nobody is sampled any more. */
+UNUSED static void
+drain_to_the_end (void)
+{
+  drain (false, NULL);
+  CHECK_EQUAL (g_segment->head, g_segment->tail); /* each record is committed */
+  CHECK_EQUAL (counter (GP_COUNTER_DROPPED_NESTED), 0);
 }
 
 /* Takes and gives back what ended, as the agent does. Returns the CPU time that was new. */
