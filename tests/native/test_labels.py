@@ -21,7 +21,7 @@ def test_labels(source: str, name: str, sanitize: str | None) -> None:
 
 
 def test_labels_end_without_a_race() -> None:
-    harness.run(harness.program("label_rows.c", "thread"), "labels_end_while_others_look")
+    harness.run(harness.program("label_rows.c", "thread"), "labels_end_while_others_read_them")
 
 
 def test_a_leak_checker_of_the_hosts_finds_nothing_of_ours() -> None:

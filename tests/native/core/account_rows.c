@@ -41,7 +41,7 @@ TEST (a_thread_that_ends_leaves_all_its_cpu_behind)
 static pthread_key_t g_late_key;
 static _Atomic bool g_lingers, g_may_go;
 
-/* In the last round, in which ours was called before: its key is older. */
+/* Lingers in the last round of destructors, in which ours runs first, since its key is older. */
 static void
 linger (void *data)
 {
@@ -91,7 +91,7 @@ say_tid_and_burn (void *unused)
   return unused;
 }
 
-/* With all the CPU time that the last one had, and more. */
+/* The new thread has all the CPU time that the last one had, and more. */
 TEST (a_thread_with_the_id_of_one_that_ended_is_found)
 {
   core_start (100);
@@ -102,11 +102,11 @@ TEST (a_thread_with_the_id_of_one_that_ended_is_found)
   pthread_join (id, NULL);
   static struct gp_thread_row rows[4];
   CHECK_EQUAL (gp_reader_threads (g_segment, 1, rows, 4), 1);
-  sleep_ns (20000000); /* the kernel tells in hundredths of a second when one was started */
+  sleep_ns (20000000); /* the kernel has the start of a thread in hundredths of a second */
   pthread_create (&id, NULL, say_tid_and_burn, NULL);
   while (g_late_tid == 0)
     sleep_ns (100000);
-  /* as where the kernel has come round to it */
+  /* as where the kernel has reused the id */
   const struct gp_ended *ended = gp_thread_find_ended (rows[0].tid);
   CHECK (ended != NULL);
   gp_thread_note_end (g_late_tid, ended->cpu_ns, ended->ns);

@@ -15,8 +15,8 @@ enum
   TOP = 1 << 20
 };
 
-/* Tolerances. The test's own reads of the clock stand beside the shim's, a few of 0.5 us each; where other load on the
- * machine interrupts between the two, by some 10 us: hence 0.1 % of half a second and 100 us. */
+/* Tolerances. The test reads the clock a little before or after the shim does: a few times 0.5 us, and some 10 us where
+ * other load on the machine interrupts in between. Hence 0.1 % of half a second, and 100 us. */
 static const double PART = 0.001;
 static const double READS_NS = 100000;
 /* What a thread takes at most after it has read its clock for the last time: pthread_exit() itself. */
@@ -34,7 +34,7 @@ own_slot (void)
   return gp_thread_slot (gp_thread_known ());
 }
 
-/* Rounds of work() that take about so long. */
+/* Number of rounds of work() that take about so long. */
 static uint32_t
 rounds_for (uint64_t ns)
 {
@@ -67,7 +67,7 @@ TEST (cpu_from_before_has_a_row_of_its_own)
   CHECK_WITHIN (accounted_ns (gp_label_fixed (GP_LABEL_BEFORE), own_slot ()), before, cpu_ns ());
 }
 
-/* What a label's entry and exit take on this machine. */
+/* The time, in ns, that a label's entry and exit take on this machine. */
 static double
 hooks_ns (uint32_t label)
 {
@@ -149,8 +149,8 @@ TEST (stretches_that_sleep_count_as_sleep)
     worked += c - b;
   }
   gp_threads_publish (false);
-  /* Of the short stretches some are taken by the counter, which sees sleep as work, until the label is known to sleep;
-   * and the truth holds what is outside of the label. 5 % of the whole. */
+  /* Some short stretches are estimated by the counter, which takes sleep for work, until the label is known to sleep.
+   * And the test's own measure includes what is outside of the label. 5 % of the whole. */
   double error = 0.05 * (double) (slept + worked);
   CHECK_WITHIN (accounted_ns (sleeper, -1), (double) slept - error, (double) slept + error);
   CHECK_WITHIN (accounted_ns (worker, -1), (double) worked - error, (double) worked + error);
@@ -159,7 +159,7 @@ TEST (stretches_that_sleep_count_as_sleep)
 
 /* Two labels that work by turns, without a sleep, until end_ns of the thread's CPU. */
 static void
-work_calmly (const uint32_t labels[2], uint32_t rounds, uint64_t end_ns)
+work_by_turns (const uint32_t labels[2], uint32_t rounds, uint64_t end_ns)
 {
   for (uint32_t i = 0; cpu_ns () < end_ns; i++) {
     enter (TOP, labels[i % 2]);
@@ -182,17 +182,17 @@ switches_of_context (void)
   return usage.ru_nvcsw + usage.ru_nivcsw;
 }
 
-TEST (the_clock_of_a_calm_thread_is_read_once_a_millisecond)
+TEST (the_clock_of_a_busy_thread_is_read_once_a_millisecond)
 {
   core_start (100);
   uint32_t labels[2] = { element ("a"), element ("b") }, rounds = rounds_for (250000), fewest = UINT32_MAX;
   bool undisturbed = false;
-  /* Other load takes the calm away: in one of so many looks there is none. */
+  /* Other load preempts the thread: in one of so many tries there is none. */
   for (int i = 0; i < 100 && fewest > 25; i++) {
     long switches = switches_of_context ();
-    work_calmly (labels, rounds, cpu_ns () + 20000000); /* the calm begins */
+    work_by_turns (labels, rounds, cpu_ns () + 20000000); /* until the thread counts as busy */
     uint32_t before = reads_of_own_clock ();
-    work_calmly (labels, rounds, cpu_ns () + 20000000);
+    work_by_turns (labels, rounds, cpu_ns () + 20000000);
     uint32_t reads = reads_of_own_clock () - before;
     fewest = reads < fewest ? reads : fewest;
     undisturbed |= switches == switches_of_context ();
@@ -201,15 +201,15 @@ TEST (the_clock_of_a_calm_thread_is_read_once_a_millisecond)
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
   if (!undisturbed)
     skip ("other load took the processor away all the time");
-  CHECK_WITHIN (fewest, 10, 25); /* 80, if each stretch were closed by the clock */
+  CHECK_WITHIN (fewest, 10, 25); /* 80, if each stretch ended with a read of the clock */
 }
 
-/* CPU time that the sleeper has more by its account than by the clock. */
+/* CPU time, in ns, that the sleeper has more by its account than by the clock. */
 static double
 begin_to_sleep (const char *sleeper, const char *worker)
 {
   uint32_t labels[2] = { element (sleeper), element (worker) }, rounds = rounds_for (250000);
-  work_calmly (labels, rounds, cpu_ns () + 120000000);
+  work_by_turns (labels, rounds, cpu_ns () + 120000000);
   gp_threads_publish (false);
   uint64_t calm = accounted_ns (labels[0], -1), slept = 0;
   for (int i = 0; i < 100; i++) {
@@ -226,13 +226,13 @@ begin_to_sleep (const char *sleeper, const char *worker)
   return (double) (accounted_ns (labels[0], -1) - calm) - (double) slept;
 }
 
-TEST (a_calm_thread_that_begins_to_sleep_is_found_out)
+TEST (a_busy_thread_that_begins_to_sleep_is_found_out)
 {
   core_start (100);
   prctl (PR_SET_TIMERSLACK, 1);
   double excess = begin_to_sleep ("a", "b") + begin_to_sleep ("c", "d") + begin_to_sleep ("e", "f")
                   + begin_to_sleep ("g", "h") + begin_to_sleep ("i", "j");
-  /* What passes by the counter before the clock is read is a millisecond, and half of it is the worker's. */
+  /* The clock is read after a millisecond by the counter, half of which is the worker's. */
   CHECK_WITHIN (excess, -5e6, 5e6);
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
 }
@@ -241,7 +241,7 @@ struct helper
 {
   _Atomic bool stop, started;
   _Atomic uint64_t cpu;       /* when it entered its label, or at its end */
-  _Atomic uint64_t in_switch; /* what it has lost in the middle of a switch: see there */
+  _Atomic uint64_t in_switch; /* time within a switch: see note_time_in_switch() */
   _Atomic uint32_t slot;
   uint32_t labels[4];
   clockid_t clock;
@@ -289,10 +289,10 @@ TEST (a_close_from_outside_sees_the_open_stretch)
   pthread_join (id, NULL);
 }
 
-/* An interrupt, or time that the hypervisor takes, may come within a switch, after the cycle counter was read and
- * before the label is the new one: 10 ms have been seen. Whoever looks meanwhile finds them under the old label; they
- * are the new one's in the end. In a switch that takes 50 us, all but 1 us are such time, unless the thread was
- * preempted, which costs no CPU time. */
+/* An interrupt, or the hypervisor, may take time within a switch, after the cycle counter was read and before the label
+ * is the new one: 10 ms have been seen. The poller then finds that time under the old label; in the end it counts for
+ * the new one. In a switch that takes 50 us, all but 1 us are such time, unless the thread was preempted, which costs
+ * no CPU time. */
 static void
 note_time_in_switch (struct helper *helper, uint64_t since_cycles)
 {
@@ -319,7 +319,7 @@ switch_madly (void *data)
     uint64_t since = gp_cycles_read ();
     enter (TOP, helper->labels[i % 4]);
     note_time_in_switch (helper, since);
-    work (i % 65536 == 3 ? 3000000 : i % 64); /* and now and then there is a long one */
+    work (i % 65536 == 3 ? 3000000 : i % 64); /* now and then a long one */
     since = gp_cycles_read ();
     leave (TOP);
     note_time_in_switch (helper, since);
@@ -342,7 +342,7 @@ TEST (closes_of_a_thread_that_switches_madly_stay_true)
     uint64_t before = gp_clock_ns (helper.clock), after = 0;
     uint32_t n = 0;
     double in_switch = 0;
-    /* A look that meets the thread in a switch misses the stretch that is closed there; the next has it. */
+    /* A reading during a switch lacks the stretch that ends there; the next one has it. */
     for (int tries = 0; tries == 0 || (tries < 3 && sum < before - 1000000); tries++) {
       gp_threads_publish (false);
       n = gp_reader_accounts (g_segment, rows, 64);
@@ -355,11 +355,11 @@ TEST (closes_of_a_thread_that_switches_madly_stay_true)
           sum += emitted[i];
         }
       if (sum < before - 1000000 || sum > after + 2000000)
-        sleep_ns (20000000); /* the switch may be under way still */
+        sleep_ns (20000000); /* the switch may not be over yet */
       in_switch = (double) helper.in_switch;
     }
-    /* Not closed yet, or taken by the counter and not corrected yet: a millisecond (UNREAD_NS in account_clock.h); what
-     * is taken back of a row that was emitted already: as much again, and what fell into a switch. */
+    /* Not published yet, or estimated and not corrected yet: a millisecond (UNREAD_NS in account_clock.h). Corrected
+     * after it was emitted: as much again, and time within a switch. */
     CHECK_WITHIN (sum, (double) before - 1e6 - READS_NS, (double) after + 2e6 + in_switch);
     for (uint32_t i = 0; g_failures > 0 && i < n && i < 64; i++)
       printf ("thread %u label %u: %lu, emitted %lu\n", rows[i].thread, rows[i].label, rows[i].ns, emitted[i]);

@@ -12,7 +12,7 @@ enum
   RATE_HZ = 1000
 };
 
-/* daemon() and others: all descriptors closed, their numbers used anew. */
+/* As daemon() and others do: all descriptors are closed, and their numbers reused. */
 TEST (a_host_that_closes_all_descriptors_keeps_what_it_opens_next)
 {
   core_start (RATE_HZ);
@@ -117,7 +117,7 @@ count_by_slot (const struct gp_record *record)
     g_by_slot[record->thread] += record->weight;
 }
 
-/* Until the poller comes by: by its timer, and without a hand on the event that is not its own. */
+/* Until the poller opens another event: by its timer, and without touching the event that is not its own. */
 TEST (a_thread_that_lost_its_event_to_another_is_sampled_beside_it)
 {
   pthread_t id = lose_event_to_another ();

@@ -53,7 +53,7 @@ use_child (uint32_t *label)
   void *library = dlopen ("libm.so.6", RTLD_NOW);
   if (library == NULL || dlclose (library) != 0)
     return 3;
-  /* its own thread's label goes on to be what it was: nothing of the child's is written to the parent's accounts */
+  /* the child writes nothing to its parent's accounts */
   (void) label;
   burn (2000000);
   return 0;
@@ -118,7 +118,7 @@ log_a_line (void *unused)
   return unused;
 }
 
-/* A child that calls gst_deinit() while the parent's poller was at a line for the log. */
+/* A child that calls gst_deinit(), forked while the parent's poller was writing a line to the log. */
 TEST (a_forked_child_takes_the_tracer_down_without_waiting_for_the_parents_threads)
 {
   static GstDebugCategory category = { .threshold = GST_LEVEL_INFO };
@@ -141,7 +141,7 @@ TEST (a_forked_child_takes_the_tracer_down_without_waiting_for_the_parents_threa
   CHECK_EQUAL (status, 7 << 8);
 }
 
-/* The harness runs this many times: the status must be the host's own. */
+/* Exits with a status of the host's own, at one of many moments. */
 static void
 exit_while_sampled (unsigned delay_us)
 {

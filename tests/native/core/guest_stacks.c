@@ -14,7 +14,7 @@ enum
   RATE_HZ = 1000
 };
 
-/* Leaves as much stack as said, and burns there. */
+/* Uses the stack but for the bytes given as left, and burns CPU time there. */
 static __attribute__ ((noinline)) void
 burn_near_the_end (uintptr_t lo, size_t left)
 {
@@ -48,7 +48,7 @@ small_stack (pthread_attr_t *attr)
   pthread_attr_setstacksize (attr, 16384);
 }
 
-/* Without an alternate stack the signal's frame alone is more than the KiB that is left. */
+/* Without an alternate stack the signal's frame alone would need more than the KiB that is left. */
 TEST (a_thread_that_uses_up_a_stack_of_16_KiB_is_sampled)
 {
   core_start (RATE_HZ);
@@ -60,7 +60,8 @@ TEST (a_thread_that_uses_up_a_stack_of_16_KiB_is_sampled)
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 20, 1e6);
 }
 
-/* Made behind our back it gets one after the second poll; until then a signal's frame (AVX-512: 3.4 KiB) must do. */
+/* A thread that the poller finds gets an alternate stack after the second poll. Until then there must be place for a
+ * signal's frame (AVX-512: 3.4 KiB). */
 TEST (a_thread_found_by_polling_is_sampled_on_a_stack_of_16_KiB)
 {
   core_start (RATE_HZ);
@@ -93,7 +94,7 @@ note_end (const struct gp_record *record)
   g_to_the_root += record->stack_end == GP_STACK_CFI;
 }
 
-/* Deeper than it was when it was found: 132 KiB are mapped at the start. */
+/* Deeper than the stack was when it was found: 132 KiB are mapped at the start. */
 static __attribute__ ((noinline)) void
 burn_far_below (int frames)
 {
@@ -159,8 +160,8 @@ on_entry (int number)
   atomic_store (&g_entry, (uintptr_t) __builtin_frame_address (0));
 }
 
-/* What a signal takes of the stack on this processor before its handler has done anything. AT_MINSIGSTKSZ is no
- * measure: it has room for registers that a process must ask for first (AMX, 8 KiB). */
+/* The bytes of stack that a signal takes on this processor before its handler has done anything. AT_MINSIGSTKSZ is too
+ * large: it includes registers that a process must request first (AMX, 8 KiB). */
 static size_t
 signal_frame_bytes (void)
 {
@@ -191,7 +192,7 @@ burn_on_tiny_alternate_stack (void *unused)
   return NULL;
 }
 
-TEST (on_an_alternate_stack_without_room_the_leaf_must_do)
+TEST (on_an_alternate_stack_without_room_only_the_leaf_is_sampled)
 {
   core_start (RATE_HZ);
   pthread_t id;
@@ -252,8 +253,8 @@ raise_with_a_label (void *alternate)
   return NULL;
 }
 
-/* All that was entered lies below it, as if it had returned. */
-TEST (a_handler_on_an_alternate_stack_above_works_for_whom_it_interrupted)
+/* All entries are below the alternate stack, as if their frames had returned. */
+TEST (a_handler_on_an_alternate_stack_above_counts_for_the_label_it_interrupted)
 {
   enum
   {
@@ -284,7 +285,7 @@ on_fault (int number)
   _exit (0);
 }
 
-/* A crash reporter on the lent alternate stack has room for what it does. */
+/* A crash reporter has room on the alternate stack that we lent. */
 TEST (a_hosts_crash_handler_runs_on_the_lent_stack)
 {
   core_start (RATE_HZ);

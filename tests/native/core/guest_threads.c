@@ -26,7 +26,7 @@ burn_until_cancelled (void *unused)
 TEST (a_thread_cancelled_at_any_moment_leaves_no_half_written_record)
 {
   core_start (RATE_HZ);
-  /* On a machine that gives them no time they take longer. */
+  /* On a loaded machine the threads need more rounds. */
   for (uint32_t i = 0; i < 150 || (counter (GP_COUNTER_SAMPLES) < 20 && i < 15000); i++) {
     pthread_t id;
     host_create (&id, NULL, burn_until_cancelled, NULL);
@@ -45,7 +45,7 @@ do_nothing (void *unused)
   return unused;
 }
 
-/* Calls of ours that are cancellation points must not let a thread go with a lock of ours. */
+/* Our calls that are cancellation points must not end a thread that holds a lock of ours. */
 TEST (a_thread_cancelled_at_its_start_leaves_the_registry_unlocked)
 {
   core_start (RATE_HZ);
@@ -122,7 +122,7 @@ TEST (two_thousand_short_threads_leave_nothing_behind)
   pthread_create (&poller, NULL, poll_until_done, &done);
   for (int i = 0; i < BATCHES; i++) {
     for (int k = 0; k < BATCH; k++) {
-      /* every other one behind our back */
+      /* every other one is made without our trampoline */
       int (*create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *) =
           k % 2 ? host_create : pthread_create;
       CHECK_EQUAL (create (&ids[k], NULL, live_shortly, NULL), 0);
@@ -132,7 +132,7 @@ TEST (two_thousand_short_threads_leave_nothing_behind)
   }
   done = true;
   pthread_join (poller, NULL);
-  /* a thread is joined a moment before the kernel has done with it */
+  /* a thread is joined a moment before the kernel has ended it */
   for (int i = 0; i < 1000 && open_descriptors () != descriptors; i++) {
     sleep_ns (1000000);
     gp_threads_poll (0);
@@ -153,7 +153,7 @@ say_policy (void *unused)
   return unused;
 }
 
-/* What its threads do at once has the time of the agent, and of Python in it, for a neighbour. */
+/* With its priority the agent, and Python in it, would compete with the host's threads. */
 TEST (threads_of_ours_in_a_real_time_host_are_ordinary_ones)
 {
   struct sched_param priority = { .sched_priority = 1 };

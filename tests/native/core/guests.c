@@ -15,7 +15,7 @@ enum
   RATE_HZ = 1000
 };
 
-/* The whole process's malloc goes through a lock that is not recursive, and nothing but waiting for it happens in it.
+/* All of the process's malloc uses one lock that is not recursive.
  */
 #if !SANITIZED
 void *__libc_malloc (size_t);
@@ -72,7 +72,7 @@ unlock_malloc (void)
   pthread_mutex_unlock (&g_malloc_lock);
 }
 
-/* As every malloc does. First of all handlers to be set, so the last to run before the fork. */
+/* As every malloc does. This handler is set first of all, so it runs last before the fork. */
 static __attribute__ ((constructor)) void
 keep_forks_apart (void)
 {
@@ -88,7 +88,7 @@ come_and_go (void *unused)
   return malloc (10);
 }
 
-/* Makes threads, which allocate on their way in and out, while the other one holds the lock for long. */
+/* Makes threads, which allocate when they start and end, while the other one holds the lock for long. */
 static void *
 churn (void *unused)
 {
@@ -158,7 +158,7 @@ TEST (a_host_that_jumps_out_of_signal_handlers_never_jumps_out_of_ours)
 
 static _Atomic bool g_reads, g_has_read;
 
-/* A handler whose thread is preempted as it reads a module's unwind tables. */
+/* As a handler whose thread is preempted while it reads a module's unwind tables. */
 static void *
 read_modules_slowly (void *unused)
 {
@@ -188,7 +188,8 @@ TEST (a_module_is_not_closed_while_a_handler_reads_it)
   check_that_a_reader_is_waited_for ();
 }
 
-/* One in whose midst a fault made the host go on elsewhere. Were it waited for each time, this would take minutes. */
+/* A reader that a fault ended, after which the host went on elsewhere. If it were waited for each time, this would take
+ * minutes. */
 TEST (a_reader_that_never_comes_back_is_waited_for_once)
 {
   CHECK (gp_modules_enter ());
@@ -196,7 +197,7 @@ TEST (a_reader_that_never_comes_back_is_waited_for_once)
     gp_modules_close_begin ();
     gp_modules_close_end ();
   }
-  gp_modules_leave (); /* it does, after all: the next one is a reader as any */
+  gp_modules_leave (); /* it does come back, after all: the next reader is waited for again */
   gp_modules_close_begin ();
   gp_modules_close_end ();
   check_that_a_reader_is_waited_for ();

@@ -163,13 +163,13 @@ TEST (elements_that_come_and_go_cost_what_lives)
       strings = g_segment->strings_used;
   }
   CHECK_EQUAL (g_segment->strings_used, strings);
-  /* As many as the thread keeps before it looks for those that are gone, and as many again. */
+  /* As many as the thread keeps before it sweeps, and as many again. */
   CHECK_WITHIN (rows_in_use (g_segment->label_bits, GP_LABEL_WORDS), labels, labels + 150);
   CHECK_WITHIN (rows_in_use (g_segment->account_bits, GP_ACCOUNT_WORDS), 1, 150);
   CHECK_WITHIN (g_segment->labels_taken.words_used, 1, 4);
   CHECK_EQUAL (counter (GP_COUNTER_LABELS_FULL), 0);
   CHECK_EQUAL (counter (GP_COUNTER_ACCOUNTS_FULL), 0);
-  /* Nothing is lost with what is gone: the sum of all accounts is the thread's CPU time. */
+  /* No time is lost with the rows that are freed: the sum of all accounts is the thread's CPU time. */
   gp_threads_publish (false);
   CHECK_WITHIN (ns + accounted_ns (0, -1), (double) cpu_ns () * 0.998 - 100000, (double) cpu_ns () * 1.002 + 100000);
 }
@@ -188,8 +188,8 @@ TEST (a_label_on_a_threads_stack_outlives_its_element)
   CHECK (g_segment->labels[kept].state == GP_SLOT_ENDED);
 }
 
-/* More than a thread's first table and first slab hold, and then few. */
-TEST (a_thread_with_thousands_of_live_labels_finds_each_and_gives_them_back)
+/* First more labels than a thread's first table and first slab hold, then few. */
+TEST (a_thread_with_thousands_of_live_labels_finds_each_and_frees_them)
 {
   enum
   {
@@ -249,7 +249,7 @@ look_all (void *unused)
 }
 
 /* Threads, poller and agent at once. */
-TEST (labels_end_while_others_look)
+TEST (labels_end_while_others_read_them)
 {
   core_start (100);
   uint32_t labels = rows_in_use (g_segment->label_bits, GP_LABEL_WORDS);

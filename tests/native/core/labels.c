@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* labels.c: entering and leaving labels, and what other threads inherit.
  *
- * Stack pointers are made up, but for the test that is sampled: only their order counts.
+ * Stack pointers are invented, but for the test that is sampled: only their order matters.
  *
  * Context: tests.
  */
@@ -58,7 +58,7 @@ TEST (entries_whose_post_hook_never_came_are_dropped_and_counted)
   uint32_t outer = element ("outer"), dead = element ("dead"), next = element ("next");
   enter (TOP, outer);
   enter (TOP - STEP, dead);
-  /* the handler passes over it before anything else runs */
+  /* the handler skips it before anything else runs */
   CHECK_EQUAL (current (TOP - STEP + 8), outer);
   enter (TOP - STEP, next);
   CHECK_EQUAL (gp_thread_known ()->depth, 2);
@@ -137,7 +137,7 @@ static uint64_t g_odd;
 static void
 look_at (const struct gp_record *record)
 {
-  /* elements e0 to e63 stand in that order, so an entry half written or of another time shows */
+  /* elements e0 to e63 are entered in that order, so an entry that is half written or stale shows */
   uint32_t kind = record->label < GP_LABELS ? g_segment->labels[record->label].kind : 0;
   g_odd += kind != GP_LABEL_ELEMENT && kind != GP_LABEL_MAIN;
   uint32_t last = UINT32_MAX;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* named.c: names that only the host knows: registered functions, slots of classes, ORC's kernels. GStreamer is the real
- * one, ORC is played here.
+ * one, ORC is a stub.
  *
  * Context: tests.
  */
@@ -22,7 +22,7 @@ static GstElementClass *g_parent_class;
 static void
 start (void)
 {
-  /* As in a host, where GStreamer is there before the tracer: its calls are redirected from the start on. */
+  /* As in a host, where GStreamer is loaded before the tracer starts: its calls are redirected from the start on. */
   gst_init (NULL, NULL);
   if (gp_gst_load () != NULL)
     abort ();
@@ -161,7 +161,7 @@ TEST (a_class_names_its_own_slots_and_no_inherited_ones)
   start ();
   GstElement *element = make_element ("GpOwner", init_class);
   gp_names_collect_element (element);
-  gst_object_unref (element); /* gone before it is named */
+  gst_object_unref (element); /* finalized before it is named */
   gp_names_refresh ();
   CHECK (is_named (state_of_test, "GpOwner.change_state"));
   GstElement *child = g_object_new (g_type_register_static_simple (g_type_from_name ("GpOwner"), "GpChild",
@@ -200,7 +200,7 @@ TEST (a_name_that_does_not_fit_is_left_out)
   CHECK (!is_named_with (NAME_BYTES + 1));
 }
 
-/* More than the set of types has room for. */
+/* More types than their set has places. */
 TEST (nine_thousand_types_come_and_go)
 {
   start ();
@@ -302,7 +302,7 @@ play_get_name (void *program)
   return g_program_name;
 }
 
-/* Whether the code is named; its name is text, where that is not NULL. */
+/* Whether the code has a name, and it is text, where that is not NULL. */
 static bool
 takes (void *exec, int code_size, const char *program_name, const char *text)
 {
@@ -328,7 +328,7 @@ TEST (orcs_kernels_are_named_by_their_programs)
   CHECK (takes (code, 64, "add8", "orc: add8"));
   CHECK_EQUAL (g_segment->names[0].bytes, 64);
   CHECK (takes (code, 65536, "add8", "orc: add8"));
-  CHECK (!takes (code, 65536, "add8", NULL)); /* compiled anew at the same place: the list has it */
+  CHECK (!takes (code, 65536, "add8", NULL)); /* compiled again at the same address: in the list already */
   CHECK (takes (code, 65536, "sub8", "orc: sub8"));
   CHECK (takes (code, 65536, "add8", "orc: add8"));
   memset (longer, 'k', sizeof longer - 1);

@@ -41,9 +41,9 @@ check_count (enum gp_clock clock)
     work (1000000);
   double expected = (double) (cpu_ns () - before) * RATE_HZ / 1e9;
   drain (false, weigh);
-  /* Ticks are evenly spaced: one too many or too few at each end. A perf event stands still in the kernel: calls of the
-   * clock, which the timer sees, and interrupts and switches of threads, which nobody does: 6 % on a crowded machine. A
-   * timer waits for the kernel's tick. */
+  /* Ticks are evenly spaced: one too many or too few at each end. A perf event does not count the kernel's time: the
+   * timer samples calls of the clock, and nothing samples interrupts and switches of threads, 6 % on a crowded machine.
+   * A timer waits for the kernel's tick. */
   CHECK_WITHIN (g_weight, expected * 0.92 - 2, expected * 1.04 + 2);
 }
 
@@ -57,7 +57,7 @@ TEST (a_burning_thread_has_the_samples_of_its_cpu_by_timer)
   check_count (GP_CLOCK_TIMER);
 }
 
-/* Two labels, one to three, in stretches of a length that has nothing to do with the period. */
+/* Two labels, one to three, in stretches whose length is unrelated to the period. */
 static void
 check_shares (enum gp_clock clock)
 {
@@ -97,7 +97,7 @@ TEST (samples_share_as_accounts_do_by_timer)
   check_shares (GP_CLOCK_TIMER);
 }
 
-/* So many bursts of 5 ms, a sleep between each two. */
+/* So many bursts of 5 ms, with a sleep after each. */
 static void
 burn_in_bursts (int bursts)
 {
@@ -125,7 +125,7 @@ TEST (an_event_rests_while_its_thread_does_not_sleep)
   CHECK_EQUAL (thread->event_rests, false);
 }
 
-/* As where no tick ever meets a thread: the timer is gone, and with it the handler that would wake the event. */
+/* As where no tick ever falls into a thread's work: without the timer no handler runs that would enable the event. */
 TEST (an_event_that_rests_wakes_without_a_tick)
 {
   start_with (GP_CLOCK_PERF, 100);
@@ -134,7 +134,8 @@ TEST (an_event_that_rests_wakes_without_a_tick)
   CHECK_EQUAL (thread->event_rests, true);
   gp_threads_publish (false);
   burn (50000000);
-  CHECK_EQUAL (thread->event_rests, true); /* it did not sleep, whatever the poller may have thought */
+  CHECK_EQUAL (
+      thread->event_rests, true); /* the thread did not sleep, even where the poller took preemption for sleep */
   syscall (SYS_timer_delete, thread->timer);
   gp_threads_publish (false);
   burn_in_bursts (20);
@@ -162,7 +163,7 @@ TEST (an_event_does_not_rest_where_the_kernels_tick_is_too_coarse)
   CHECK_EQUAL (gp_thread_known ()->event_rests, false);
 }
 
-/* A host that works in the kernel only: a perf event sees nothing of it. */
+/* A host that works in the kernel only, which a perf event does not count. */
 TEST (work_in_the_kernel_is_sampled_too)
 {
   start_with (GP_CLOCK_PERF, RATE_HZ);
@@ -177,12 +178,12 @@ TEST (work_in_the_kernel_is_sampled_too)
   }
   double expected = (double) (cpu_ns () - before) * RATE_HZ / 1e9;
   drain (false, weigh);
-  /* User and kernel time are sampled by two clocks, each with an end of its own, and what is between them (page faults,
-   * interrupts) by none. */
+  /* User and kernel time are sampled by two clocks, each with an error of its own at the ends; page faults and
+   * interrupts by none. */
   CHECK_WITHIN (g_weight, expected * 0.7, expected * 1.1 + 4);
 }
 
-/* A timer's tick beside a perf event, at pc. Whether it was taken for the kernel's time. */
+/* Whether a timer's tick at pc, beside a perf event, was taken for the kernel's time. */
 static bool
 tick_at (const void *pc, uintptr_t rcx)
 {
@@ -236,7 +237,7 @@ TEST (errno_is_kept)
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), 50, 1000);
 }
 
-/* Where perf is allowed no call may end early for a tick: a host that polls is not prepared for it. */
+/* Where perf events are allowed no call may be interrupted by a tick: a host that polls is not prepared for it. */
 TEST (no_system_call_of_the_host_is_interrupted)
 {
   core_start (1000);
@@ -297,7 +298,7 @@ TEST (a_thread_that_blocks_the_signal_still_has_its_account)
   CHECK_WITHIN (accounted_ns (label, 1), g_thread_cpu, g_thread_cpu + 2000000);
 }
 
-/* Many more threads than descriptors: timers do the rest, and the host finds its descriptors free. */
+/* Many more threads than descriptors: the other threads have timers alone, and the host's descriptors stay free. */
 TEST (descriptors_are_left_to_the_host)
 {
   enum

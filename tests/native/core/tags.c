@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tags.c: what a thread that enters Python meets, with an interpreter of stubs: pyroscope-io's functions are names.
+/* tags.c: tags of a thread that enters Python. The interpreter and pyroscope-io's functions are stubs.
  *
  * Context: tests.
  */
@@ -65,7 +65,7 @@ make_tuple (const char *format, ...)
   return (PyObject *) format;
 }
 
-/* pyroscope-io waits for a lock of its own. */
+/* As pyroscope-io does, which waits for a lock and changes errno. */
 static PyObject *
 call (PyObject *function, PyObject *arguments)
 {

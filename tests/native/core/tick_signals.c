@@ -131,7 +131,7 @@ is_pending (void)
   return sigismember (&pending, SIGRTMIN) == 1;
 }
 
-/* Its default would end the process. */
+/* The signal's default would end the process. */
 TEST (a_tick_that_is_pending_at_the_stop_does_not_end_the_host)
 {
   start_in_a_runtime ();
@@ -161,7 +161,7 @@ TEST (a_host_that_resets_all_signals_is_not_ended_by_the_next_tick)
   CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - before, fewest_records (100000000), 200);
 }
 
-/* One that fell due within an exec would meet the default of the next program. */
+/* After an exec a pending tick would end the next program, which has no handler. */
 TEST (no_tick_outlives_an_exec)
 {
   enum
@@ -190,7 +190,7 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   gp_signal_watch (true);
   CHECK_EQUAL (g_segment->signal, SIGWINCH);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
-  g_host_signals = 0; /* those on the way until then */
+  g_host_signals = 0; /* forget ticks that were pending until then */
   uint64_t by_urg = counter (GP_COUNTER_SAMPLES);
   burn (100000000);
   CHECK_EQUAL (g_host_signals, 0);
@@ -204,7 +204,7 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   g_host_signals = 0;
   burn (100000000);
   CHECK_EQUAL (g_host_signals, 0);
-  /* It gives it back: samples come again. */
+  /* The host restores our handler: there are samples again. */
   sigaction ((int) g_segment->signal, &ours, NULL);
   uint64_t before = counter (GP_COUNTER_SAMPLES);
   gp_signal_watch (true);
@@ -248,7 +248,7 @@ leave_a_tick_pending (sigset_t *ticks)
 }
 
 static void
-check_that_no_wait_is_told (const sigset_t *ticks)
+check_that_a_wait_discards_the_tick (const sigset_t *ticks)
 {
   static const struct timespec at_once = { 0 };
   uint64_t waited = counter (GP_COUNTER_DROPPED_WAITED);
@@ -256,22 +256,22 @@ check_that_no_wait_is_told (const sigset_t *ticks)
   CHECK_EQUAL (counter (GP_COUNTER_DROPPED_WAITED), waited + 1);
 }
 
-TEST (a_wait_is_not_told_of_a_tick_whose_event_is_closed_meanwhile)
+TEST (a_wait_discards_a_tick_whose_event_is_closed_meanwhile)
 {
   sigset_t ticks;
   leave_a_tick_pending (&ticks);
   gp_threads_disarm ();
-  check_that_no_wait_is_told (&ticks);
+  check_that_a_wait_discards_the_tick (&ticks);
 }
 
-TEST (a_wait_is_not_told_of_a_tick_that_bears_the_signal_of_before)
+TEST (a_wait_discards_a_tick_of_the_signal_that_was_ours_before)
 {
   sigset_t ticks;
   leave_a_tick_pending (&ticks);
   host_takes (SIGURG);
   gp_signal_watch (true);
   CHECK_EQUAL (g_segment->signal, SIGWINCH);
-  check_that_no_wait_is_told (&ticks);
+  check_that_a_wait_discards_the_tick (&ticks);
 }
 
 static void *
@@ -297,7 +297,8 @@ TEST (a_new_thread_keeps_a_signal_blocked_that_the_host_has_taken)
   CHECK_EQUAL (sigismember (&of_thread, SIGWINCH), 1);
 }
 
-/* It takes both, and gives ours back: what stood there when it was free is what comes back in the end. */
+/* The host takes both signals, and restores our handler for one: at the stop that has the action again that it had at
+ * the start. */
 TEST (after_the_stop_a_signal_that_came_back_is_as_it_was)
 {
   signal (SIGURG, SIG_IGN);
@@ -315,7 +316,7 @@ TEST (after_the_stop_a_signal_that_came_back_is_as_it_was)
   CHECK (now.sa_handler == SIG_IGN);
 }
 
-/* The stop in the midst of a thread's start: who comes too late is not armed. */
+/* A thread that starts during the stop, and attaches after it, is not armed. */
 TEST (after_the_stop_nobody_is_armed)
 {
   core_start (1000);
