@@ -9,7 +9,7 @@ from tests.native import harness
 
 pytestmark = [pytest.mark.native, pytest.mark.measured]
 
-SOURCES = ("accounts.c", "account_rows.c")
+SOURCES = ("accounts.c", "account_publish.c", "account_rows.c")
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_accounts(source: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        ("accounts.c", "closes_of_a_thread_that_switches_madly_stay_true"),
+        ("account_publish.c", "accounts_of_a_thread_that_switches_madly_stay_true"),
         ("account_rows.c", "rows_come_back_once_the_agent_has_read_them"),
     ],
 )
