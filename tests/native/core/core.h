@@ -174,6 +174,20 @@ fewest_records (uint64_t ns)
   return (double) ns / (double) (ticks ? (uint64_t) tick.tv_nsec : g_interval_ns) / 4;
 }
 
+/* Ticks that the records so far stand for: on a loaded machine few records may stand for many. */
+UNUSED static uint64_t
+ticks_sampled (void)
+{
+  return counter (GP_COUNTER_SAMPLES) + counter (GP_COUNTER_TICKS_OVERRUN);
+}
+
+/* The fewest ticks to expect of so much CPU time of one thread: a fourth of those that are due. */
+UNUSED static double
+fewest_ticks (uint64_t ns)
+{
+  return (double) ns / (double) g_interval_ns / 4;
+}
+
 /* Work that takes the same number of instructions each time; returns something to keep it from being optimized out. */
 UNUSED static __attribute__ ((noinline)) uint64_t
 work (uint32_t rounds)

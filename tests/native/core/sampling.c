@@ -267,10 +267,10 @@ TEST (a_thread_that_inherited_a_blocked_signal_is_sampled)
   sigfillset (&all);
   pthread_sigmask (SIG_SETMASK, &all, &before);
   pthread_t id;
-  uint64_t samples = counter (GP_COUNTER_SAMPLES);
+  uint64_t ticks = ticks_sampled ();
   host_create (&id, NULL, burn_and_tell, (void *) 100000000);
   pthread_join (id, NULL);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - samples, fewest_records (100000000), 150);
+  CHECK_WITHIN (ticks_sampled () - ticks, fewest_ticks (100000000), 150);
 }
 
 static void *

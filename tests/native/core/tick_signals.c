@@ -109,7 +109,7 @@ TEST (where_a_runtime_takes_all_signals_one_that_it_leaves_alone_does)
 {
   start_in_a_runtime ();
   burn (100000000);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (100000000), 200);
+  CHECK_WITHIN (ticks_sampled (), fewest_ticks (100000000), 200);
   CHECK_EQUAL (g_host_signals, 0);
 }
 
@@ -156,9 +156,9 @@ TEST (a_host_that_resets_all_signals_is_not_ended_by_the_next_tick)
   burn (20000000);
   gp_signal_watch (false);
   set_blocked (SIG_UNBLOCK);
-  uint64_t before = counter (GP_COUNTER_SAMPLES);
+  uint64_t before = ticks_sampled ();
   burn (100000000);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - before, fewest_records (100000000), 200);
+  CHECK_WITHIN (ticks_sampled () - before, fewest_ticks (100000000), 200);
 }
 
 /* After an exec a pending tick would end the next program, which has no handler. */
@@ -191,10 +191,10 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   CHECK_EQUAL (g_segment->signal, SIGWINCH);
   CHECK_EQUAL (counter (GP_COUNTER_SIGNAL_TAKEN), 0);
   g_host_signals = 0; /* forget ticks that were pending until then */
-  uint64_t by_urg = counter (GP_COUNTER_SAMPLES);
+  uint64_t by_urg = ticks_sampled ();
   burn (100000000);
   CHECK_EQUAL (g_host_signals, 0);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - by_urg, fewest_records (100000000), 200);
+  CHECK_WITHIN (ticks_sampled () - by_urg, fewest_ticks (100000000), 200);
   /* And the other one. */
   sigaction (SIGWINCH, &host, &ours);
   gp_signal_watch (false);
@@ -206,10 +206,10 @@ TEST (a_host_that_takes_the_signal_later_gets_none_of_our_ticks)
   CHECK_EQUAL (g_host_signals, 0);
   /* The host restores our handler: there are samples again. */
   sigaction ((int) g_segment->signal, &ours, NULL);
-  uint64_t before = counter (GP_COUNTER_SAMPLES);
+  uint64_t before = ticks_sampled ();
   gp_signal_watch (true);
   burn (100000000);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES) - before, fewest_records (100000000), 200);
+  CHECK_WITHIN (ticks_sampled () - before, fewest_ticks (100000000), 200);
 }
 
 TEST (after_the_stop_the_signal_is_as_it_was)
