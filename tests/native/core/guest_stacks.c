@@ -148,7 +148,7 @@ TEST (a_thread_keeps_its_own_alternate_stack)
   if (same == (void *) 2)
     skip ("8 KiB are too few for a signal's frame of this processor");
   CHECK_EQUAL (same, 1);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (100000000), 1e6);
+  CHECK_WITHIN (ticks_sampled (), fewest_ticks (100000000), 1e6);
 }
 
 static _Atomic uintptr_t g_entry; /* frame address of a handler that has just been entered */

@@ -115,15 +115,15 @@ TEST (a_thread_that_holds_the_malloc_lock_is_sampled)
   uint64_t in_lock = 0;
   for (int i = 0; i < 20; i++) {
     pthread_mutex_lock (&g_malloc_lock);
-    uint64_t before = counter (GP_COUNTER_SAMPLES);
+    uint64_t before = ticks_sampled ();
     burn (20000000);
-    in_lock += counter (GP_COUNTER_SAMPLES) - before;
+    in_lock += ticks_sampled () - before;
     pthread_mutex_unlock (&g_malloc_lock);
     sched_yield ();
   }
   g_done = true;
   pthread_join (id, NULL);
-  CHECK_WITHIN (in_lock, fewest_records (20 * 20000000), 1e6);
+  CHECK_WITHIN (in_lock, fewest_ticks (20 * 20000000), 1e6);
 }
 #endif
 
@@ -152,7 +152,7 @@ TEST (a_host_that_jumps_out_of_signal_handlers_never_jumps_out_of_ours)
   memset (&often, 0, sizeof often);
   setitimer (ITIMER_REAL, &often, NULL);
   CHECK_WITHIN (g_jumps, 100, 1e6);
-  CHECK_WITHIN (counter (GP_COUNTER_SAMPLES), fewest_records (500000000), 1e6);
+  CHECK_WITHIN (ticks_sampled (), fewest_ticks (500000000), 1e6);
   drain_to_the_end ();
 }
 
