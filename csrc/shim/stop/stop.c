@@ -244,5 +244,5 @@ gp_stop_profiling (void)
 {
   atomic_store (&g_active, false);
   gp_threads_disarm ();
-  gp_signal_give_back ();
+  gp_signal_release ();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tags.c: what a thread that enters Python meets, with an interpreter of stubs: pyroscope-io's functions are names.
+/* tags.c: tags of a thread that enters Python. The interpreter and pyroscope-io's functions are stubs.
  *
  * Context: tests.
  */
@@ -64,7 +64,7 @@ make_tuple (const char *format, ...)
   return (PyObject *) format;
 }
 
-/* pyroscope-io waits for a lock of its own. */
+/* As pyroscope-io does, which waits for a lock and changes errno. */
 static PyObject *
 call (PyObject *function, PyObject *arguments)
 {
@@ -128,7 +128,7 @@ TEST (tags_change_with_the_element)
   gp_python_restore (NULL);
   gp_label_set_base (gp_thread_known (), main_thread);
   gp_label_gone (one);
-  meet_others (100, 1 << 20);
+  others_come_and_go (100, 1 << 20);
   free_ended ();
   while (element ("two") != one)
     continue;
