@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "agent/symbolizer.h"
+#include "shared/eh_frame.h"
 
 /* Where distributions keep debug files. Tests put another place here. */
 #ifndef GP_DEBUG_ROOT
@@ -37,15 +38,12 @@ struct gp_function
   uint8_t binding; /* STB_* */
 };
 
-/* Where .eh_frame_hdr and .eh_frame are: the loaded segment that holds them. */
+/* The file's .eh_frame_hdr and .eh_frame, in libelf's mapping of the segment that holds them. */
 struct gp_fde_table
 {
-  const uint8_t *bytes; /* of the segment; NULL: there is no table that we can read */
-  uint64_t address;     /* of bytes[0] */
-  uint64_t length;
-  uint64_t header; /* address of .eh_frame_hdr */
-  uint64_t first;  /* address of the table's first row */
-  uint64_t count;
+  struct gp_eh_frame_table frames;
+  uintptr_t shift; /* address in the mapping minus ELF address */
+  bool usable;     /* false: the file has no table that we can read */
 };
 
 /* Places that look like beginnings of functions; duplicates among them. */

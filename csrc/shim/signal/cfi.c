@@ -81,7 +81,7 @@ static bool
 caller_value (const struct gp_frame *frame, const struct gp_stack *stack, const struct gp_fde *fde,
     const struct gp_row *row, int reg, uintptr_t cfa, uintptr_t *value)
 {
-  uintptr_t operand = (uintptr_t) (intptr_t) row->value[reg], at = fde->base + (uint32_t) row->value[reg];
+  uintptr_t operand = (uintptr_t) (intptr_t) row->value[reg], at = fde->lo + (uint32_t) row->value[reg];
   switch (row->rule[reg]) {
     case GP_RULE_SAME:
       *value = frame->r[reg];
@@ -97,9 +97,9 @@ caller_value (const struct gp_frame *frame, const struct gp_stack *stack, const 
       *value = frame->r[operand];
       return true;
     case GP_RULE_EXPRESSION:
-      return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, &at) && gp_stack_read (stack, at, value);
+      return gp_cfi_evaluate (at, fde->hi, frame, stack, &cfa, &at) && gp_stack_read (stack, at, value);
     case GP_RULE_VAL_EXPRESSION:
-      return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, value);
+      return gp_cfi_evaluate (at, fde->hi, frame, stack, &cfa, value);
     default: /* GP_RULE_UNDEFINED */
       return false;
   }
@@ -111,7 +111,7 @@ find_cfa (const struct gp_frame *frame, const struct gp_stack *stack, const stru
     const struct gp_row *row, uintptr_t *cfa)
 {
   if (row->cfa_expression)
-    return gp_cfi_evaluate (fde->base + (uintptr_t) row->cfa_offset, fde->limit, frame, stack, NULL, cfa);
+    return gp_cfi_evaluate (fde->lo + (uintptr_t) row->cfa_offset, fde->hi, frame, stack, NULL, cfa);
   if (!gp_knows (frame, row->cfa_register))
     return false;
   *cfa = frame->r[row->cfa_register] + (uintptr_t) row->cfa_offset;

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/cfi_expression.h"
-#include "shim/signal/cfi_bytes.h"
+#include "shared/dwarf_reader.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum
@@ -16,7 +16,7 @@ enum
 
 struct evaluation
 {
-  struct gp_reader reader;
+  struct gp_dwarf_reader reader;
   uintptr_t start; /* branches may not leave [start, reader.end) */
   const struct gp_frame *frame;
   const struct gp_stack *stack;
@@ -154,7 +154,7 @@ shuffle (struct evaluation *e, uint8_t op)
 static void
 run_one (struct evaluation *e)
 {
-  struct gp_reader *r = &e->reader;
+  struct gp_dwarf_reader *r = &e->reader;
   uint8_t op = (uint8_t) gp_read_fixed (r, 1);
   if (op >= OP_LIT0 && op <= OP_LIT31) {
     push (e, op - OP_LIT0);
@@ -254,7 +254,7 @@ gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame, cons
     const uintptr_t *initial, uintptr_t *value)
 {
   struct evaluation e; /* values[] is written before it is read */
-  e.reader = (struct gp_reader) { .at = at, .end = end };
+  e.reader = (struct gp_dwarf_reader) { .at = at, .end = end };
   e.frame = frame;
   e.stack = stack;
   e.depth = 0;

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/cfi_program.h"
-#include "shim/signal/cfi_bytes.h"
+#include "shared/dwarf_reader.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum
@@ -16,7 +16,7 @@ enum
 struct machine
 {
   const struct gp_fde *fde;
-  struct gp_reader reader;
+  struct gp_dwarf_reader reader;
   uintptr_t pc, location;
   struct gp_row *row;
   const struct gp_row *initial; /* NULL while the CIE's run */
@@ -48,7 +48,7 @@ factored (const struct machine *m, uint64_t operand)
 static int64_t
 expression (struct machine *m)
 {
-  int64_t at = (int64_t) (m->reader.at - m->fde->base);
+  int64_t at = (int64_t) (m->reader.at - m->fde->lo);
   uint64_t length = gp_read_uleb (&m->reader);
   if (m->reader.bad || length > m->reader.end - m->reader.at)
     m->reader.bad = true;
@@ -104,7 +104,7 @@ restore_state (struct machine *m)
 static void
 run_register (struct machine *m, uint8_t op, uint64_t reg)
 {
-  struct gp_reader *r = &m->reader;
+  struct gp_dwarf_reader *r = &m->reader;
   switch (op) {
     case CFA_OFFSET_EXTENDED:
       set_rule (m, reg, GP_RULE_OFFSET, factored (m, gp_read_uleb (r)));
@@ -155,7 +155,7 @@ run_register (struct machine *m, uint8_t op, uint64_t reg)
 static bool
 run_one (struct machine *m)
 {
-  struct gp_reader *r = &m->reader;
+  struct gp_dwarf_reader *r = &m->reader;
   uint8_t op = (uint8_t) gp_read_fixed (r, 1);
   switch (op & 0xc0) {
     case CFA_ADVANCE_LOC:
@@ -171,7 +171,7 @@ run_one (struct machine *m)
     case CFA_NOP:
       return true;
     case CFA_SET_LOC:
-      return advance_to (m, gp_read_encoded (r, m->fde->encoding, m->fde->base));
+      return advance_to (m, gp_read_encoded (r, m->fde->encoding, m->fde->lo));
     case CFA_ADVANCE_LOC1:
       return advance (m, gp_read_fixed (r, 1));
     case CFA_ADVANCE_LOC2:
