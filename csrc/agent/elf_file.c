@@ -41,7 +41,7 @@ is_build (Dwfl_Module *module, const char *wanted)
 }
 
 static uint32_t
-open_module (struct gp_elf *elf, const char *path, const char *build_id)
+open_module (struct gp_elf_file *elf, const char *path, const char *build_id)
 {
   bool vdso = strcmp (path, "[vdso]") == 0;
   int fd = vdso ? gp_files_open_vdso () : open (path, O_RDONLY | O_CLOEXEC);
@@ -69,10 +69,10 @@ open_module (struct gp_elf *elf, const char *path, const char *build_id)
   return GP_ELF_OK;
 }
 
-struct gp_elf *
+struct gp_elf_file *
 gp_elf_open (const char *path, const char *build_id, uint32_t *status)
 {
-  struct gp_elf *elf = calloc (1, sizeof *elf);
+  struct gp_elf_file *elf = calloc (1, sizeof *elf);
   *status = elf != NULL ? open_module (elf, path, build_id) : GP_ELF_BROKEN;
   if (*status == GP_ELF_OK)
     return elf;
@@ -81,7 +81,7 @@ gp_elf_open (const char *path, const char *build_id, uint32_t *status)
 }
 
 void
-gp_elf_close (struct gp_elf *elf)
+gp_elf_close (struct gp_elf_file *elf)
 {
   if (elf == NULL)
     return;
@@ -95,7 +95,7 @@ gp_elf_close (struct gp_elf *elf)
 }
 
 void
-gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp_symbols *out)
+gp_elf_lookup (struct gp_elf_file *elf, uint64_t address, int symbols_only, struct gp_symbols *out)
 {
   struct gp_range range;
   out->count = 0;
@@ -121,7 +121,7 @@ gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp
 }
 
 int
-gp_elf_lacks_debug_file (struct gp_elf *elf)
+gp_elf_lacks_debug_file (struct gp_elf_file *elf)
 {
   const char *debug_file = NULL;
   GElf_Addr bias;
@@ -144,7 +144,7 @@ gp_elf_lacks_debug_file (struct gp_elf *elf)
 }
 
 int
-gp_elf_has_dwarf (const struct gp_elf *elf)
+gp_elf_has_dwarf (const struct gp_elf_file *elf)
 {
   return elf->dwarf != NULL;
 }

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-struct gp_elf;
+struct gp_elf_file;
 
 enum gp_elf_status
 {
@@ -28,7 +28,7 @@ enum
   GP_SYMBOL_FRAMES = 64 /* one function and the calls inlined into it; the outermost of more are left out */
 };
 
-/* One frame. Strings belong to the gp_elf and live until the next lookup in it. */
+/* One frame. Strings belong to the gp_elf_file and live until the next lookup in it. */
 struct gp_symbol
 {
   const char *name; /* as in the file (mangled); NULL: none known */
@@ -47,18 +47,18 @@ struct gp_symbols
 
 /* Opens a file. build_id: hex of what was loaded, "" where not known. "[vdso]" is the kernel's vdso, which
  * all processes share. NULL and *status where it cannot. MT-Unsafe heap */
-struct gp_elf *gp_elf_open (const char *path, const char *build_id, uint32_t *status);
-void gp_elf_close (struct gp_elf *elf);
+struct gp_elf_file *gp_elf_open (const char *path, const char *build_id, uint32_t *status);
+void gp_elf_close (struct gp_elf_file *elf);
 
 /* Looks an ELF address up. symbols_only: do not read DWARF (it may take long the first time). MT-Unsafe heap */
-void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp_symbols *out);
+void gp_elf_lookup (struct gp_elf_file *elf, uint64_t address, int symbols_only, struct gp_symbols *out);
 
 /* 1 where neither the file nor the system has debug information for it; known after a lookup. */
-int gp_elf_lacks_debug_file (struct gp_elf *elf);
+int gp_elf_lacks_debug_file (struct gp_elf_file *elf);
 
 /* Bytes that reading its DWARF would inflate, all at once and some 250 MB a second; 0: none, or it was read. DWARF that
  * is not compressed is only mapped. */
-uint64_t gp_elf_inflates (struct gp_elf *elf);
+uint64_t gp_elf_inflates (struct gp_elf_file *elf);
 
 /* Also look for debug files in this folder, as debuginfod's clients fill it: <build id>/debuginfo. */
 void gp_elf_use_cache (const char *folder);
@@ -67,7 +67,7 @@ void gp_elf_use_cache (const char *folder);
 void gp_elf_alternate (const char *path, char hex[129]);
 
 /* 1 where DWARF was read for it: it then holds much memory. */
-int gp_elf_has_dwarf (const struct gp_elf *elf);
+int gp_elf_has_dwarf (const struct gp_elf_file *elf);
 
 /* "_Z…" readable, to be freed by gp_demangle_free(); NULL: it is no such name, or there is no libstdc++ to ask. */
 char *gp_demangle (const char *name);

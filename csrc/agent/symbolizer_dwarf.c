@@ -103,7 +103,7 @@ collect_functions (struct gp_die_ranges *functions, Dwarf_Die *parent, int nesti
 }
 
 static bool
-find_unit (struct gp_elf *elf, uint64_t address, Dwarf_Die *unit)
+find_unit (struct gp_elf_file *elf, uint64_t address, Dwarf_Die *unit)
 {
   Dwarf_Addr bias;
   Dwarf_Die *found = dwfl_module_addrdie (elf->module, address + elf->dwarf_bias, &bias);
@@ -128,7 +128,7 @@ find_unit (struct gp_elf *elf, uint64_t address, Dwarf_Die *unit)
 }
 
 static struct gp_unit *
-functions_of (struct gp_elf *elf, Dwarf_Die *die)
+functions_of (struct gp_elf_file *elf, Dwarf_Die *die)
 {
   Dwarf_Off offset = dwarf_dieoffset (die);
   for (struct gp_unit *unit = elf->unit_list; unit != NULL; unit = unit->next)
@@ -199,7 +199,7 @@ call_site (Dwarf_Die *unit, Dwarf_Die *inlined, struct gp_symbol *caller)
 }
 
 uint64_t
-gp_elf_inflates (struct gp_elf *elf)
+gp_elf_inflates (struct gp_elf_file *elf)
 {
   const char *file_name = NULL;
   if (elf->dwarf_tried)
@@ -225,7 +225,7 @@ gp_elf_inflates (struct gp_elf *elf)
 }
 
 void
-gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
+gp_dwarf_lookup (struct gp_elf_file *elf, uint64_t address, struct gp_symbols *out)
 {
   if (!elf->dwarf_tried) {
     bool fits = gp_elf_inflates (elf) <= MAX_INFLATED_BYTES; /* we are guests in somebody's process */
@@ -262,7 +262,7 @@ gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
 }
 
 void
-gp_dwarf_close (struct gp_elf *elf)
+gp_dwarf_close (struct gp_elf_file *elf)
 {
   while (elf->unit_list != NULL) {
     struct gp_unit *next = elf->unit_list->next;

@@ -68,7 +68,7 @@ section_end (Elf *file, uint64_t address)
 }
 
 static void
-read_functions (struct gp_elf *elf)
+read_functions (struct gp_elf_file *elf)
 {
   elf->functions_read = true;
   GElf_Addr bias;
@@ -105,7 +105,7 @@ read_functions (struct gp_elf *elf)
 }
 
 uint64_t
-gp_functions_start (struct gp_elf *elf, uint64_t address, uint64_t gap_start)
+gp_functions_start (struct gp_elf_file *elf, uint64_t address, uint64_t gap_start)
 {
   if (!elf->entries.is_read) {
     GElf_Addr bias;
@@ -118,7 +118,7 @@ gp_functions_start (struct gp_elf *elf, uint64_t address, uint64_t gap_start)
  * is known to begin or end in between. Without local symbols most functions are missing, and an exported routine of
  * x264's assembly would name 200 KB of others: then other signs of a function's beginning count too. */
 const struct gp_function *
-gp_functions_find (struct gp_elf *elf, uint64_t address, const struct gp_range *known)
+gp_functions_find (struct gp_elf_file *elf, uint64_t address, const struct gp_range *known)
 {
   if (!elf->functions_read)
     read_functions (elf);

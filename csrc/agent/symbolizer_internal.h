@@ -79,7 +79,7 @@ struct gp_unit
   struct gp_unit *next;
 };
 
-struct gp_elf
+struct gp_elf_file
 {
   Dwfl *dwfl;
   Dwfl_Module *module;
@@ -112,15 +112,15 @@ GP_INTERNAL bool gp_fde_find (const struct gp_fde_table *table, uint64_t address
 /* symbolizer_functions.c: known: what gp_fde_find() said of the address. NULL: no symbol is known to be its function's.
  * start answers, where no symbol is, with the last sign of a function's beginning, gap_start where there is none. */
 GP_INTERNAL const struct gp_function *gp_functions_find (
-    struct gp_elf *elf, uint64_t address, const struct gp_range *known);
-GP_INTERNAL uint64_t gp_functions_start (struct gp_elf *elf, uint64_t address, uint64_t gap_start);
+    struct gp_elf_file *elf, uint64_t address, const struct gp_range *known);
+GP_INTERNAL uint64_t gp_functions_start (struct gp_elf_file *elf, uint64_t address, uint64_t gap_start);
 
 /* symbolizer_starts.c: find answers with the last entry at or before the address, least where that is greater. */
 GP_INTERNAL void gp_entries_read (struct gp_entries *entries, Elf *file);
 GP_INTERNAL uint64_t gp_entries_find (const struct gp_entries *entries, uint64_t address, uint64_t least);
 
 /* symbolizer_dwarf.c: fills frames with lines and inlined calls; leaves out->count at 0 where it knows nothing. */
-GP_INTERNAL void gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out);
-GP_INTERNAL void gp_dwarf_close (struct gp_elf *elf);
+GP_INTERNAL void gp_dwarf_lookup (struct gp_elf_file *elf, uint64_t address, struct gp_symbols *out);
+GP_INTERNAL void gp_dwarf_close (struct gp_elf_file *elf);
 
 #endif

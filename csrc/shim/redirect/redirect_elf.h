@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include "shim/base/segment.h"
 
-struct gp_elf
+struct gp_loaded_elf
 {
   uintptr_t bias; /* run-time address minus ELF address */
   const Elf64_Phdr *phdr;
@@ -34,39 +34,40 @@ struct gp_elf
 };
 
 /* One place that the loader fills with the address of a function or object. */
-struct gp_elf_slot
+struct gp_loaded_slot
 {
-  uintptr_t address; /* not checked yet: gp_elf_writable() */
+  uintptr_t address; /* not checked yet: gp_loaded_holds() */
   const Elf64_Sym *symbol;
   const char *name;
   size_t name_room; /* bytes from name to the end of the string table */
   bool lazy;        /* may stay unbound until the first call */
 };
 
-struct gp_elf_definition
+struct gp_loaded_definition
 {
   uintptr_t address; /* of the default version; 0: none */
   uintptr_t older;   /* of another version, for modules linked against it; 0: none */
 };
 
-struct gp_elf_cursor
+struct gp_loaded_cursor
 {
   int table;
   size_t index;
 };
 
 /* False where there is nothing to be had. */
-GP_INTERNAL bool gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf);
+GP_INTERNAL bool gp_loaded_read (const struct dl_phdr_info *info, struct gp_loaded_elf *elf);
 
 /* [address, address + bytes) lies within one segment that has all of flags (PF_R, ...). */
-GP_INTERNAL bool gp_elf_holds (const struct gp_elf *elf, uintptr_t address, size_t bytes, uint32_t flags);
+GP_INTERNAL bool gp_loaded_holds (const struct gp_loaded_elf *elf, uintptr_t address, size_t bytes, uint32_t flags);
 
 /* The next slot, from a zeroed cursor on. */
-GP_INTERNAL bool gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cursor, struct gp_elf_slot *slot);
+GP_INTERNAL bool gp_loaded_next_slot (
+    const struct gp_loaded_elf *elf, struct gp_loaded_cursor *cursor, struct gp_loaded_slot *slot);
 
-GP_INTERNAL bool gp_elf_slot_is (const struct gp_elf_slot *slot, const char *name);
+GP_INTERNAL bool gp_loaded_slot_is (const struct gp_loaded_slot *slot, const char *name);
 
 /* The function that the module itself defines under that name. */
-GP_INTERNAL struct gp_elf_definition gp_elf_find (const struct gp_elf *elf, const char *name);
+GP_INTERNAL struct gp_loaded_definition gp_loaded_find (const struct gp_loaded_elf *elf, const char *name);
 
 #endif

@@ -26,10 +26,10 @@ enum gp_slot_outcome
 };
 
 /* The loader has made the module's pages read-only, which it does last. */
-GP_INTERNAL bool gp_slot_module_closed (const struct gp_elf *elf);
+GP_INTERNAL bool gp_slot_module_closed (const struct gp_loaded_elf *elf);
 
 /* ready: the module is relocated for sure. */
-GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (
-    const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target, bool ready);
+GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (const struct gp_loaded_elf *elf, const struct gp_loaded_slot *slot,
+    const struct gp_slot_target *target, bool ready);
 
 #endif

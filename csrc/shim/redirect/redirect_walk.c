@@ -18,10 +18,11 @@ static uint32_t g_modules_redirected, g_slots_redirected;
 
 /* Ours, libc, the loader and the vdso: nothing to see there. */
 static bool
-is_exempt (const struct gp_elf *elf)
+is_exempt (const struct gp_loaded_elf *elf)
 {
   return strcmp (elf->soname, "libc.so.6") == 0 || strncmp (elf->soname, "ld-linux", 8) == 0
-         || strncmp (elf->soname, "linux-vdso", 10) == 0 || gp_elf_holds (elf, (uintptr_t) gp_redirect_walk, 1, PF_X);
+         || strncmp (elf->soname, "linux-vdso", 10) == 0
+         || gp_loaded_holds (elf, (uintptr_t) gp_redirect_walk, 1, PF_X);
 }
 
 static bool
@@ -50,13 +51,13 @@ look_up (struct dl_phdr_info *info, size_t size, void *data)
 {
   (void) size;
   struct gp_pass *pass = data;
-  struct gp_elf elf;
+  struct gp_loaded_elf elf;
   pass->modules++;
-  if (!gp_elf_read (info, &elf) || gp_elf_holds (&elf, (uintptr_t) gp_redirect_walk, 1, PF_X))
+  if (!gp_loaded_read (info, &elf) || gp_loaded_holds (&elf, (uintptr_t) gp_redirect_walk, 1, PF_X))
     return 0;
   for (size_t i = 0; i < g_redirect_row_count; i++) {
     struct gp_definition *definition = &pass->definitions[i];
-    struct gp_elf_definition found = gp_elf_find (&elf, g_redirect_rows[i].name);
+    struct gp_loaded_definition found = gp_loaded_find (&elf, g_redirect_rows[i].name);
     if (found.address == 0)
       continue;
     definition->kept = definition->kept || found.address == real_of (&g_redirect_rows[i]);
@@ -87,7 +88,7 @@ target_of (const struct gp_pass *pass, size_t row)
 }
 
 static void
-note_left_over (struct gp_pass *pass, size_t index, const struct dl_phdr_info *info, const struct gp_elf *elf)
+note_left_over (struct gp_pass *pass, size_t index, const struct dl_phdr_info *info, const struct gp_loaded_elf *elf)
 {
   if (pass->left_over)
     return;
@@ -119,8 +120,8 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
   struct gp_pass *pass = data;
   /* The list is in order of loading: what came since the last pass is among the last (adds - done) of it. */
   size_t index = pass->index++, behind = pass->modules - index;
-  struct gp_elf elf;
-  if (behind > pass->adds - pass->adds_done || !gp_elf_read (info, &elf) || is_exempt (&elf))
+  struct gp_loaded_elf elf;
+  if (behind > pass->adds - pass->adds_done || !gp_loaded_read (info, &elf) || is_exempt (&elf))
     return 0;
   bool same = elf.bias == pass->held_bias && elf.dynamic == pass->held_dynamic;
   if (same && pass->given_up)
@@ -134,11 +135,11 @@ redirect_module (struct dl_phdr_info *info, size_t size, void *data)
   for (size_t row = 0; row < g_redirect_row_count; row++)
     if (is_for (&g_redirect_rows[row], info->dlpi_name, elf.soname))
       rows_by_letter[letter_of (g_redirect_rows[row].name)] |= UINT64_C (1) << row;
-  struct gp_elf_cursor cursor = { 0, 0 };
-  struct gp_elf_slot slot;
-  while (gp_elf_next (&elf, &cursor, &slot)) {
+  struct gp_loaded_cursor cursor = { 0, 0 };
+  struct gp_loaded_slot slot;
+  while (gp_loaded_next_slot (&elf, &cursor, &slot)) {
     uint64_t rows = rows_by_letter[letter_of (slot.name)];
-    while (rows != 0 && !gp_elf_slot_is (&slot, g_redirect_rows[__builtin_ctzll (rows)].name))
+    while (rows != 0 && !gp_loaded_slot_is (&slot, g_redirect_rows[__builtin_ctzll (rows)].name))
       rows &= rows - 1;
     if (rows == 0)
       continue;

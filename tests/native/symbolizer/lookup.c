@@ -16,7 +16,7 @@ int
 main (int argc, char **argv)
 {
   uint32_t status;
-  struct gp_elf *elf;
+  struct gp_elf_file *elf;
   if (argc < 4)
     return 64;
   elf = gp_elf_open (argv[1], argv[2], &status);
