@@ -39,7 +39,7 @@ struct dynamic
   size_t n;
 };
 
-/* Bytes from address to the end of the segment it lies in, one that has all of flags; 0: in none. */
+/* Bytes from address to the end of its segment, which must have all of flags; 0: there is no such segment. */
 static size_t
 room_at (const struct gp_loaded_elf *elf, uintptr_t address, uint32_t flags)
 {
@@ -61,7 +61,7 @@ gp_loaded_holds (const struct gp_loaded_elf *elf, uintptr_t address, size_t byte
   return room > 0 && bytes <= room;
 }
 
-/* The loader has made the pointers of most dynamic sections absolute, not those of read-only ones. */
+/* The loader makes the pointers in a dynamic section absolute, unless the section is read-only. */
 static uintptr_t
 absolute (const struct gp_loaded_elf *elf, uintptr_t value)
 {
@@ -147,7 +147,7 @@ gp_loaded_read (const struct dl_phdr_info *info, struct gp_loaded_elf *elf)
     read_relocs (elf, 0, pointer (elf, &dynamic, DT_RELA, 8), tag (&dynamic, DT_RELASZ, 0));
   if (tag (&dynamic, DT_PLTREL, 0) == DT_RELA)
     read_relocs (elf, 1, pointer (elf, &dynamic, DT_JMPREL, 8), tag (&dynamic, DT_PLTRELSZ, 0));
-  /* Relative ones come first and name no symbol; a large library has tens of thousands. */
+  /* Relative relocations come first and name no symbol; a large library has tens of thousands. */
   size_t relative = tag (&dynamic, DT_RELACOUNT, 0);
   if (relative <= elf->reloc_count[0] && elf->reloc_count[0] > 0) {
     elf->relocs[0] += relative;
@@ -203,7 +203,7 @@ gp_loaded_next_slot (const struct gp_loaded_elf *elf, struct gp_loaded_cursor *c
   return false;
 }
 
-/* Takes symbol index into account if it is a function of that name. */
+/* Notes the symbol's address where it is a function of that name. */
 static void
 consider (const struct gp_loaded_elf *elf, uint32_t index, const char *name, struct gp_loaded_definition *found)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* redirect_elf.h: what a loaded module defines, and which slots it imports through.
+/* redirect_elf.h: what a loaded module defines, and the slots it imports through.
  *
- * Modules are other people's files, perhaps damaged ones: each read is checked to lie within a readable segment, and
- * strings within their table. What does not fit is not there.
+ * Modules are other people's files, and may be damaged: each read is checked to lie within a readable segment, each
+ * string within its table. What does not fit counts as absent.
  *
  * Context: lifecycle. All functions MT-Safe | AS-Safe; the module must stay mapped meanwhile.
  */
@@ -25,7 +25,7 @@ struct gp_loaded_elf
   const char *strings;
   size_t strings_bytes;
   const Elf64_Sym *symbols;
-  size_t symbol_count; /* at most; the table's true end is nowhere said */
+  size_t symbol_count; /* at most: ELF does not give the table's length */
   uintptr_t versions;  /* 0: none */
   uintptr_t gnu_hash, sysv_hash;
   const Elf64_Rela *relocs[2]; /* general ones, and those of the PLT */
@@ -55,7 +55,7 @@ struct gp_loaded_cursor
   size_t index;
 };
 
-/* False where there is nothing to be had. */
+/* False: the module has no dynamic section that we can read. */
 GP_INTERNAL bool gp_loaded_read (const struct dl_phdr_info *info, struct gp_loaded_elf *elf);
 
 /* [address, address + bytes) lies within one segment that has all of flags (PF_R, ...). */

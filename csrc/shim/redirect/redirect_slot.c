@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redirect_slot.c: looks at a slot and its page, and writes it.
+/* redirect_slot.c: reads a slot, finds whether its page is writable, and redirects it.
  *
  * Context: lifecycle, under the loader's list lock.
  */
@@ -54,11 +54,11 @@ write_slot (const struct gp_loaded_elf *elf, uintptr_t address, uintptr_t old, u
       return GP_SLOT_LEFT_ALONE;
     opened = true;
   } else if (relro && !ready) {
-    return GP_SLOT_NOT_READY; /* the loader may close the page at any moment */
+    return GP_SLOT_NOT_READY; /* the loader may make the page read-only at any moment */
   } else if (access == ACCESS_READ_ONLY) {
-    return GP_SLOT_LEFT_ALONE; /* closed by somebody else */
+    return GP_SLOT_LEFT_ALONE; /* somebody else made it read-only */
   }
-  /* Exchanged, not stored: the host may bind or change the slot meanwhile. Release: real is set before (look_up). */
+  /* Exchanged, not stored: the host may bind or change the slot meanwhile. Release: after publish_real(). */
   bool done = __atomic_compare_exchange_n (slot, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
   if (opened)
     mprotect (page, page_bytes, PROT_READ);
@@ -75,7 +75,7 @@ gp_slot_redirect (
   uintptr_t value = __atomic_load_n ((uintptr_t *) slot->address, __ATOMIC_RELAXED);
   if (value == target->replacement)
     return GP_SLOT_LEFT_ALONE;
-  /* Not bound yet: still at the module's own PLT. */
+  /* Not bound yet: it points into the module's own PLT. */
   bool unbound = slot->lazy && slot->symbol->st_shndx == SHN_UNDEF && gp_loaded_holds (elf, value, 1, PF_X);
   if (value != target->real && !(unbound && target->certain))
     return ready ? GP_SLOT_LEFT_ALONE : GP_SLOT_NOT_READY;
