@@ -176,6 +176,6 @@ gp_reader_free_threads (struct gp_segment *segment, const uint32_t *slots, uint3
     if (slots[i] >= GP_THREADS || gp_load_acquire (&segment->threads[slots[i]].state) != GP_SLOT_ENDED)
       continue;
     __atomic_store_n (&segment->threads[slots[i]].state, GP_SLOT_FREE, __ATOMIC_RELEASE);
-    gp_row_give_back (GP_THREAD_TABLE (segment), slots[i]);
+    gp_row_free (GP_THREAD_TABLE (segment), slots[i]);
   }
 }

@@ -79,7 +79,7 @@ gp_reader_take_accounts (struct gp_segment *segment, uint64_t *told, int ended_o
       told[at] = 0;
       __atomic_store_n (&segment->accounts[at].label, 0, __ATOMIC_RELAXED); /* before the next user can see the row */
       __atomic_store_n (&segment->accounts[at].state, GP_SLOT_FREE, __ATOMIC_RELAXED);
-      gp_row_give_back (GP_ACCOUNT_TABLE (segment), at);
+      gp_row_free (GP_ACCOUNT_TABLE (segment), at);
     } else if (row->ns == 0) {
       continue;
     }
@@ -130,7 +130,7 @@ gp_reader_free_labels (struct gp_segment *segment, const uint64_t *keys, uint32_
     if (gp_load_acquire (&label->state) != GP_SLOT_ENDED || label->serial != keys[i] >> GP_LABEL_BITS)
       continue;
     __atomic_store_n (&label->state, GP_SLOT_FREE, __ATOMIC_RELAXED);
-    gp_row_give_back (GP_LABEL_TABLE (segment), row);
+    gp_row_free (GP_LABEL_TABLE (segment), row);
   }
 }
 

@@ -119,7 +119,7 @@ def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     # TSan sees the names that the loader allocates, but not the lock of its own that
     # dl_iterate_phdr() holds while we read them.
     suppressions = tmp_path / "suppressions"
-    suppressions.write_text("race:look_at\n", encoding="ascii")
+    suppressions.write_text("race:update_module\n", encoding="ascii")
     build = replace(RACES, environment={"TSAN_OPTIONS": f"suppressions={suppressions}"})
     # It delays signals to safe places, too: what the stacks look like there says nothing.
     storm = [plugin, "libraries_and_threads_come_and_go"]

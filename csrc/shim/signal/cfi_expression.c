@@ -17,7 +17,7 @@ enum
 struct evaluation
 {
   struct gp_dwarf_reader reader;
-  uintptr_t start; /* branches may not leave [start, reader.end) */
+  uintptr_t start; /* branches must stay in [start, reader.end] */
   const struct gp_frame *frame;
   const struct gp_stack *stack;
   unsigned depth;
@@ -152,7 +152,7 @@ shuffle (struct evaluation *e, uint8_t op)
 }
 
 static void
-run_one (struct evaluation *e)
+run_operation (struct evaluation *e)
 {
   struct gp_dwarf_reader *r = &e->reader;
   uint8_t op = (uint8_t) gp_read_fixed (r, 1);
@@ -268,7 +268,7 @@ gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame, cons
   for (unsigned n = 0; e.reader.at < e.reader.end && !e.reader.bad; n++) {
     if (n == OPERATIONS_MAX)
       return false;
-    run_one (&e);
+    run_operation (&e);
   }
   *value = pop (&e);
   return !e.reader.bad;

@@ -24,7 +24,7 @@ struct machine
   unsigned depth;
 };
 
-/* Rules of registers beyond ours (vector registers) are read and dropped. */
+/* Rules of other registers than ours (vector registers) are dropped. */
 static void
 set_rule (struct machine *m, uint64_t reg, enum gp_rule rule, int64_t value)
 {
@@ -44,7 +44,7 @@ factored (const struct machine *m, uint64_t operand)
   return (int64_t) (operand * (uint64_t) m->fde->data_align);
 }
 
-/* Skips an expression and returns where it is, from the segment's start. */
+/* Skips an expression and returns its offset from the segment's start. */
 static int64_t
 expression (struct machine *m)
 {
@@ -74,7 +74,7 @@ define_cfa (struct machine *m, uint64_t reg, int64_t offset)
   m->row->cfa_offset = offset;
 }
 
-/* False once the location has passed pc: the row stands. */
+/* False once the location is beyond pc: the row is complete. */
 static bool
 advance_to (struct machine *m, uintptr_t location)
 {
@@ -151,9 +151,9 @@ run_register (struct machine *m, uint8_t op, uint64_t reg)
   }
 }
 
-/* One instruction; false where pc lies before what it begins. */
+/* Runs one instruction; false: it advances beyond pc. */
 static bool
-run_one (struct machine *m)
+run_instruction (struct machine *m)
 {
   struct gp_dwarf_reader *r = &m->reader;
   uint8_t op = (uint8_t) gp_read_fixed (r, 1);
@@ -206,7 +206,7 @@ run_one (struct machine *m)
 #if defined(__aarch64__)
     case CFA_AARCH64_NEGATE_RA_STATE_WITH_PC:
     case CFA_AARCH64_NEGATE_RA_STATE:
-      return true; /* the code is stripped wherever an address is read */
+      return true; /* addresses are stripped of their authentication code wherever they are read */
 #endif
     case CFA_OFFSET_EXTENDED:
     case CFA_OFFSET_EXTENDED_SF:
@@ -234,7 +234,7 @@ static bool
 run (struct machine *m)
 {
   for (unsigned n = 0; m->reader.at < m->reader.end && !m->reader.bad; n++)
-    if (n == PROGRAM_MAX || !run_one (m))
+    if (n == PROGRAM_MAX || !run_instruction (m))
       return n < PROGRAM_MAX && !m->reader.bad;
   return !m->reader.bad;
 }

@@ -115,7 +115,7 @@ stop_at (const void *context)
   /* Once in all, however many ways out the host takes (gst_deinit, exit handlers, a signal). */
   uint64_t unset = 0;
   if (atomic_compare_exchange_strong (&g_ending_ns, &unset, gp_clock_ns (CLOCK_MONOTONIC)))
-    atomic_store (&g_in_loader, dies_with_host () && gp_handler_meets (context, g_loader, g_loader_end));
+    atomic_store (&g_in_loader, dies_with_host () && gp_handler_interrupted_in (context, g_loader, g_loader_end));
   atomic_store (&g_ending, true);
   gp_segment_signal (&g_segment->poll);
   wait_for (&g_poller_closed, patience_ns);
