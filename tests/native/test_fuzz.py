@@ -38,7 +38,7 @@ def fuzz(
         ],
         check=True,
     )  # fmt: skip
-    limits = [f"-runs={runs}", "-seed=1", f"-max_len={longest}", "-timeout=10", "-verbosity=0"]
+    limits = [f"-runs={runs}", "-seed=1", f"-max_len={longest}", "-timeout=60", "-verbosity=0"]
     done = subprocess.run(
         [target, *limits],
         cwd=folder,  # where it writes the input that fails
@@ -46,7 +46,7 @@ def fuzz(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=60 + runs / RUNS_PER_SECOND,
+        timeout=120 + runs / RUNS_PER_SECOND,
         check=False,
     )
     assert done.returncode == 0, done.stdout
