@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* elf_file.c: opens ELF files, and puts names, starts, lines and inlined calls together.
+/* elf_file.c: opens ELF files, and looks addresses up in them: names, starts, lines and inlined calls.
  *
  * Context: agent.
  */
@@ -23,7 +23,7 @@ static const Dwfl_Callbacks g_callbacks = {
   .debuginfo_path = &g_debug_path,
 };
 
-/* "" and an unreadable build id match everything: then nothing is known against the file. */
+/* Whether the file has the wanted build id; "" matches every file. */
 static bool
 is_build (Dwfl_Module *module, const char *wanted)
 {
@@ -54,7 +54,7 @@ open_module (struct gp_elf_file *elf, const char *path, const char *build_id)
     elf->module = dwfl_report_elf (elf->dwfl, elf->path, elf->path, fd, 0, true);
     dwfl_report_end (elf->dwfl, NULL, NULL);
   }
-  /* libdwfl dups or keeps it only on success. */
+  /* libdwfl takes the descriptor over only on success. */
   if (elf->module == NULL) {
     close (fd);
     return GP_ELF_BROKEN;
@@ -108,7 +108,7 @@ gp_elf_lookup (struct gp_elf_file *elf, uint64_t address, int symbols_only, stru
     memset (&out->frames[0], 0, sizeof out->frames[0]);
   }
   struct gp_symbol *outermost = &out->frames[out->count - 1];
-  /* The symbol's name first, so that a function is called the same with and without debug files. */
+  /* A symbol's name goes before DWARF's, so that a function has the same name with and without debug files. */
   if (function != NULL)
     outermost->name = function->name;
   out->start = address;
