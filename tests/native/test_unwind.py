@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """csrc/shim/signal/unwind*.c, cfi*.c and modules*.c: the C programs of unwind/, each in several builds.
 
-A program runs all its tests and names them; "FAILED" or a bad exit status fails the build it stands for.
+A program runs all its tests and prints a line for each; "FAILED" or an exit status other than 0 fails the test here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Build:
     packages: str = ""
 
     def missing(self) -> str:
-        """What is not there, or the empty string."""
+        """The tools that are not installed, or the empty string."""
         tools = [self.compiler, *self.run[:1]]
         return ", ".join(tool for tool in tools if shutil.which(tool) is None)
 
@@ -65,7 +65,7 @@ ARM = Build(
 
 
 def compile_and_run(build: Build, program: str, folder: Path, arguments: Sequence[str] = ()) -> str:
-    """Builds one program of unwind/ and returns what it said; skips where a tool is missing."""
+    """Builds one program of unwind/, runs it and returns its output; skips where a tool is missing."""
     if missing := build.missing():
         pytest.skip(f"{missing} not installed: apt-get install {build.packages or missing}")
     target = folder / program

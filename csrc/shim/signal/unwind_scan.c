@@ -28,6 +28,8 @@
  * An indirect call may lead anywhere: it does not refute a candidate, and a candidate found by one is a guess
  * (GP_STACK_GUESSED). So is a stack in which a called function may have jumped on to the next.
  *
+ * leave_dead_frame() in tests/native/unwind/test_scan.c builds this stack.
+ *
  * On aarch64 a call pushes nothing. The return address may still be in its register, and its place on the stack does
  * not give the caller's sp: several are tried.
  *
