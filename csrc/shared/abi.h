@@ -87,7 +87,7 @@ enum gp_label_kind
   GP_LABEL_THREAD = 6,       /* any other thread that no element made */
   GP_LABEL_AGENT = 7,
   GP_LABEL_BEFORE = 8,    /* CPU from before the tracer existed */
-  GP_LABEL_UNSEEN = 9,    /* process CPU that no account holds: thread ends, threads that came and went unseen */
+  GP_LABEL_UNSEEN = 9,    /* process CPU that no account holds: thread ends, threads that started and ended unseen */
   GP_LABEL_OVERFLOW = 10, /* label table full */
   GP_LABEL_LOADING = 11,  /* GStreamer loading a plugin */
   GP_LABEL_KINDS
@@ -114,7 +114,7 @@ enum gp_counter
   GP_COUNTER_STACKS_LEAF_ONLY,  /* sp outside the thread's known stacks */
   GP_COUNTER_SIGNAL_TAKEN,      /* windows in which the host had replaced our handler */
   GP_COUNTER_LABELS_FULL,       /* elements labelled [too many labels], pushes that found no room */
-  GP_COUNTER_LABELS_DEAD,       /* entries whose post hook never came */
+  GP_COUNTER_LABELS_DEAD,       /* entries whose post hook did not run */
   GP_COUNTER_THREADS_FULL,      /* threads whose CPU went to the labels' overflow account */
   GP_COUNTER_THREADS_FOUND,     /* threads found by polling */
   GP_COUNTER_ACCOUNTS_FULL,
