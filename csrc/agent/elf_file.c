@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include "agent/symbolizer.h"
 
-#include <dlfcn.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -147,25 +146,4 @@ int
 gp_elf_has_dwarf (const struct gp_elf_file *elf)
 {
   return elf->dwarf != NULL;
-}
-
-char *
-gp_demangle (const char *name)
-{
-  static char *(*demangle) (const char *, char *, size_t *, int *);
-  static bool tried;
-  int status;
-  if (!tried) {
-    tried = true;
-    void *library = dlopen ("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
-    if (library != NULL)
-      *(void **) &demangle = dlsym (library, "__cxa_demangle");
-  }
-  return demangle != NULL ? demangle (name, NULL, NULL, &status) : NULL;
-}
-
-void
-gp_demangle_free (char *name)
-{
-  free (name);
 }

@@ -69,7 +69,8 @@ void gp_elf_alternate (const char *path, char hex[129]);
 /* 1 where DWARF was read for it: it then holds much memory. */
 int gp_elf_has_dwarf (const struct gp_elf_file *elf);
 
-/* Demangles "_Z…"; the result is freed by gp_demangle_free(). NULL: it is no such name, or there is no libstdc++. */
+/* Demangles a C++ or Rust name; the result is freed by gp_demangle_free(). NULL: it is no such name, or its text would
+ * have more than 50,000 bytes. */
 char *gp_demangle (const char *name);
 void gp_demangle_free (char *name);
 

@@ -81,7 +81,7 @@ def _text(pointer: Any) -> str:
 
 
 def demangle(name: str) -> str:
-    """A C++ name (`_Z…`) made readable; "" where it is none, or there is no libstdc++ to ask."""
+    """A mangled C++ or Rust name made readable; "" where it is none, or its text would be too long."""
     pointer = _lib.gp_demangle(name.encode("utf-8", "replace"))
     if pointer == _ffi.NULL:
         return ""

@@ -2,7 +2,7 @@
 """Damaged input, made by libFuzzer, for C code that reads what others have written.
 
 Unwinding reads the host's CFI, machine code and stacks; the reader the shared memory; the symbolizer ELF files.
-GP_FUZZ_RUNS is the number of inputs for each program; the seed is fixed.
+GP_FUZZ_RUNS is the number of inputs for each program (`make fuzz` raises it); the seed is fixed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 RUNS = int(os.environ.get("GP_FUZZ_RUNS", "5000"))
 DEADLINE_S = 240 + RUNS / 20  # the slowest machine makes some hundred a second
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(DEADLINE_S + 60)]
+pytestmark = [pytest.mark.native, pytest.mark.fuzz, pytest.mark.timeout(DEADLINE_S + 60)]
 
 
 def fuzz(
@@ -78,6 +78,6 @@ def test_damaged_elf_files(tmp_path: Path, flags: tuple[str, ...]) -> None:
     symbolizer = [build_shim.AGENT / "elf_file.c", *build_shim.AGENT.glob("symbolizer*.c")]
     # libdw's own leaks, if its version has some, are not ours.
     environment = {"GP_FUZZ_FILE": str(module), "ASAN_OPTIONS": "detect_leaks=0"}
-    libraries = ("-ldw", "-lelf")
+    libraries = ("-ldw", "-lelf", "-liberty")
     program = "symbolizer/fuzz_symbolizer.c"
     fuzz(tmp_path, program, symbolizer, *libraries, longest=64, environment=environment)

@@ -24,6 +24,7 @@ def test_thread_churn_without_races(sanitize: str) -> None:
     )
 
 
+@pytest.mark.sanitizers
 def test_forks_with_the_address_sanitizer() -> None:
     harness.run(
         harness.program(SOURCE, "address,undefined"), "a_forked_child_is_usable_and_not_profiled"

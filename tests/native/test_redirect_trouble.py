@@ -116,6 +116,7 @@ def test_with_sanitizers(shop: Workshop, sanitizer: str, scenario: tuple[str, ..
     assert outcome.notes["end"]["creates"] > 0
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("style", ["sysv", "gnu"])
 def test_damaged_modules_are_read_within_their_bounds(shop: Workshop, style: str) -> None:
     module = shop.module(f"libdamaged-{style}.so", f"-Wl,--hash-style={style}")

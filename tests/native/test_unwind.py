@@ -108,6 +108,7 @@ def test_on_real_stacks(build: Build, plugin: str, tmp_path: Path) -> None:
     compile_and_run(build, "test_live", tmp_path, arguments=[plugin])
 
 
+@pytest.mark.sanitizers
 def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     # TSan sees the names that the loader allocates, but not the lock of its own that
     # dl_iterate_phdr() holds while we read them.
@@ -120,5 +121,6 @@ def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     assert said.count("ok ") == 1
 
 
+@pytest.mark.sanitizers
 def test_rules_written_by_many_threads(tmp_path: Path) -> None:
     compile_and_run(RACES, "test_cfi", tmp_path, arguments=["rules_do_not_tear"])

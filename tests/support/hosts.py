@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from build_requirements import pkg_config
+from build_native.requirements import pkg_config
 from gst_pyro_shim import paths
 from gst_pyro_shim.pprof import files
 from tests.support.waiting import wait_for

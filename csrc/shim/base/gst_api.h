@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include "shim/base/segment.h"
 
+#define GP_PLUGIN_SOURCE "gst-pyro-shim" /* by which GStreamer's list of plugins that may be loaded knows ours */
+
 #define GP_GST_FUNCTIONS(X)                                                                                            \
   X (g_free)                                                                                                           \
   X (g_main_context_invoke_full)                                                                                       \

@@ -139,7 +139,7 @@ gp_agent_process_start (void)
   snprintf (pid, sizeof pid, "%d", (int) g_segment->host_pid);
   char *const arguments[] = { g_agent_python.python, "-I", "-c", script, g_agent_python.entries, fd, pid, g_agent_name,
     NULL };
-  g_segment->agent_home = GP_HOME_PROCESS;
+  gp_store (&g_segment->agent_home, GP_HOME_PROCESS); /* a thread that loads a library reads it meanwhile */
   /* Twice forked: the agent is nobody's child here, so the host's SIGCHLD and waitpid(-1) never see it. (But where the
    * host is pid 1 or a subreaper, to which orphans go.) The first fork sends no signal at its end and is waited for by
    * us alone; a single one would not do, since execve() makes SIGCHLD of it. */

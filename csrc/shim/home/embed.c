@@ -131,7 +131,7 @@ gp_embed (int memory_fd)
 {
   g_memory_fd = memory_fd;
   g_segment->agent_pid = 0;
-  g_segment->agent_home = GP_HOME_EMBEDDED;
+  gp_store (&g_segment->agent_home, GP_HOME_EMBEDDED);
   gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_agent_python.agent);
   int error = gp_own_thread_start (embedded_main, NULL, "gst-pyro-agent");
   if (error != 0)

@@ -102,14 +102,14 @@ hand_over (const char *name, size_t name_bytes, const char *word, int memory_fd,
     error = ECONNREFUSED; /* whom we look for is gone */
   } else {
     /* Before the message: who gets it may say at once that it is over. */
-    g_segment->agent_home = home;
+    gp_store (&g_segment->agent_home, home);
     g_segment->agent_pid = pid;
     error = send_message (connection, word, memory_fd);
   }
   if (connection >= 0)
     gp_syscall (SYS_close, connection);
   if (error != 0) {
-    g_segment->agent_home = 0;
+    gp_store (&g_segment->agent_home, 0);
     g_segment->agent_pid = 0;
   }
   return error;

@@ -44,7 +44,8 @@ static void
 add_ns (struct gp_tally *tally, uint64_t ns)
 {
   if (tally->account != NULL)
-    gp_store_release (&tally->account->ns, tally->account->ns + ns); /* after its estimate; pairs with look_at() */
+    gp_store_release (
+        &tally->account->ns, gp_load (&tally->account->ns) + ns); /* after its estimate; pairs with look_at() */
   else
     gp_add (&g_segment->labels[tally->label].overflow_ns, ns);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* preload.c: what LD_PRELOAD does, in every process it reaches: two environment variables that GStreamer reads.
+/* preload.c: what LD_PRELOAD does, in every process it reaches: environment variables that GStreamer reads, two or
+ * three.
  *
  * Not an interposed gst_init(): bindings that look symbols up by handle (PyGObject) never call that one.
  *
@@ -9,15 +10,19 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include "shim/base/cycle_counter.h"
 #include "shim/base/gst_api.h"
 #include "shim/start/start.h"
 
 static bool g_preloaded;
+/* Shared with the children that are forked: one word for all of them. NULL: there was no memory for it. */
+static atomic_bool *g_said;
 
 static bool
 holds (const char *list, const char *word, char separator)
@@ -64,6 +69,12 @@ on_load (void)
   gp_cycles_begin ();
   append (getenv ("GST_PLUGIN_PATH_1_0") != NULL ? "GST_PLUGIN_PATH_1_0" : "GST_PLUGIN_PATH", path, ':');
   append ("GST_TRACERS", "pyroscope", ';');
+  /* Set where GStreamer tests itself: nothing else is loaded then. Set to nothing it keeps nothing out. */
+  const char *allowed = getenv ("GST_PLUGIN_LOADING_WHITELIST");
+  if (allowed != NULL && *allowed != '\0')
+    append ("GST_PLUGIN_LOADING_WHITELIST", GP_PLUGIN_SOURCE, ':');
+  void *page = mmap (NULL, sizeof *g_said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  g_said = page != MAP_FAILED ? page : NULL;
 }
 
 /* GStreamer ran, and never made the tracer: the one silence that needs a word. */
@@ -76,12 +87,15 @@ on_unload (void)
   gboolean (*is_initialized) (void) = NULL;
   if (gstreamer != NULL)
     *(void **) &is_initialized = dlsym (gstreamer, "gst_is_initialized");
-  if (is_initialized == NULL || !is_initialized ())
+  if (is_initialized == NULL || !is_initialized () || (g_said != NULL && atomic_exchange (g_said, true)))
     return;
-  const char *update = getenv ("GST_REGISTRY_UPDATE");
-  gp_say ("no profile: GStreamer did not load the tracer. %s",
-      update != NULL && strcmp (update, "no") == 0 ? "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset "
-                                                     "it for one run, or point GST_REGISTRY to a new "
-                                                     "file"
-                                                   : "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why");
+  const char *update = getenv ("GST_REGISTRY_UPDATE"), *why;
+  if (!holds (getenv ("GST_TRACERS"), "pyroscope", ';'))
+    why = "The program has set GST_TRACERS itself, without pyroscope";
+  else if (update != NULL && strcmp (update, "no") == 0)
+    why = "GST_REGISTRY_UPDATE=no keeps it from finding new plugins: unset it for one run, or point GST_REGISTRY to a "
+          "new file";
+  else
+    why = "GST_DEBUG=GST_PLUGIN_LOADING:5,GST_REGISTRY:5 says why";
+  gp_say ("no profile: GStreamer did not load the tracer. %s", why);
 }

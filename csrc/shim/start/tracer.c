@@ -78,7 +78,7 @@ static const GstPluginDesc plugin_desc = {
   .plugin_init = plugin_init,
   .version = GP_VERSION,
   .license = "MIT/X11",
-  .source = "gst-pyro-shim",
+  .source = GP_PLUGIN_SOURCE,
   .package = "gst-pyro-shim",
   .origin = "Unknown package origin",
 };
