@@ -70,7 +70,7 @@ gp_label_make (enum gp_label_kind kind, const char *name, uint32_t factory, uint
   struct gp_label *label = row != GP_NO_ROW ? &g_segment->labels[row] : NULL;
   if (label == NULL || !set_name (label, name)) {
     if (label != NULL)
-      gp_row_give_back (GP_LABEL_TABLE (g_segment), row);
+      gp_row_free (GP_LABEL_TABLE (g_segment), row);
     gp_count (GP_COUNTER_LABELS_FULL);
     return g_fixed[GP_LABEL_OVERFLOW];
   }

@@ -122,7 +122,7 @@ stop_at (const void *context)
   /* One start of the limits, however many ways the host ends by (gst_deinit, then exit handlers, then a signal). */
   uint64_t unset = 0;
   if (atomic_compare_exchange_strong (&g_ending_ns, &unset, gp_clock_ns (CLOCK_MONOTONIC)))
-    atomic_store (&g_in_loader, dies_with_host () && gp_handler_meets (context, g_loader, g_loader_end));
+    atomic_store (&g_in_loader, dies_with_host () && gp_handler_interrupted_in (context, g_loader, g_loader_end));
   atomic_store (&g_ending, true);
   gp_segment_signal (&g_segment->poll);
   wait_for (&g_published, publish_limit_ns);

@@ -176,7 +176,7 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
   struct gp_thread *thread = index != GP_NO_ROW ? &g_threads[index] : NULL;
   if (thread == NULL || !take_block (thread)) {
     if (thread != NULL)
-      gp_row_give_back (GP_THREAD_TABLE (g_segment), index);
+      gp_row_free (GP_THREAD_TABLE (g_segment), index);
     gp_count (GP_COUNTER_THREADS_FULL);
     return NULL;
   }
