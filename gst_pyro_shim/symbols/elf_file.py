@@ -20,7 +20,7 @@ class ElfFile:
     """One ELF file that is open for lookups."""
 
     def __init__(self, pointer: Any) -> None:
-        """Wraps a `struct gp_elf *`, which it owns."""
+        """Wraps a `struct gp_elf_file *`, which it owns."""
         self._pointer = pointer
         self._symbols = _ffi.new("struct gp_symbols *")
 

@@ -35,7 +35,8 @@ ON_THREADS_OF_THE_HOST = (
     *("labels", "calls"),
     *("threads/sampler.c", "threads/sigwait.c", "threads/thread.c", "threads/thread_slots.c"),
     *("redirect/redirect_elf.c", "redirect/redirect_slot.c", "redirect/redirect_walk.c"),
-    *("names/names.c", "names/names_orc.c", "python/python_tags.c", "python/python_ids.c"),
+    *("names/names.c", "names/names_orc.c", "python/python_entry.c"),
+    *("python/python_tags.c", "python/python_ids.c"),
 )
 NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
 SKIPPED = 77
@@ -71,6 +72,7 @@ def toolchain(
         tools = build_shim.Toolchain(build_shim.OBJECTS, sanitize=sanitize)
     if sanitize is not None:
         tools.werror = []  # gcc warns of fences that TSan does not know; all that is shared is atomic besides
+        tools.flags.append("-DGP_DEBUG")  # GP_ASSERT_NOT_IN_SIGNAL()
     return tools
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/shim/redirect/ among others who write to slots and pages, threads, forks, sanitizers and damaged modules."""
+"""csrc/shim/redirect/ where others write to slots and pages; with threads, forks, sanitizers and damaged modules."""
 
 from __future__ import annotations
 

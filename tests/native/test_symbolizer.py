@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """csrc/agent/symbolizer*.c: names, starts, lines and inlined calls from every place where they can be.
 
-The same module is looked up whole, stripped, with its debug information elsewhere, and spoilt, under ASan and UBSan.
+Addresses of one module are looked up, under ASan and UBSan: in the whole file, stripped, with its debug information
+elsewhere, and damaged.
 """
 
 from __future__ import annotations

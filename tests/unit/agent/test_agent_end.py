@@ -164,7 +164,7 @@ def is_alive(pid):
 def test_an_error_of_our_own_loses_nothing_that_was_profiled_before(
     shim, environ, capfd, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("gst_pyro_shim.push.delivery._WRITE_SHARE", 1e-9)
+    monkeypatch.setattr("gst_pyro_shim.push.output_file._WRITE_SHARE", 1e-9)
     path = tmp_path / "out.pb.gz"
     # The spool is for what the server, which is not there, has not taken.
     environ(output=path, upload_interval=0.1, server_url="http://127.0.0.1:9")
