@@ -155,6 +155,14 @@ def test_files_that_a_document_names_exist(document, tree):
     assert _missing(text, tree) == []
 
 
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/tour.md"])
+def test_functions_that_a_document_names_exist(document):
+    named = set(re.findall(r"\b(?:gp|GP|g)_\w+", (ROOT / document).read_text("utf-8")))
+    code = "".join(path.read_text("utf-8") for path in ROOT.glob("csrc/**/*.[ch]"))
+    assert named
+    assert named <= set(re.findall(r"\w+", code))
+
+
 def test_a_file_that_does_not_exist_is_found(tree):
     text = (
         "hooks.c, `shim/label/hooks.c` or gone.py; unwind*.c, names*.py; `csrc/agent/`, `agents/`"
