@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`flamegraph`: a profile as one HTML file that needs no network.
 
-flamegraph.{html,css,tree.js,js} are the page; the stacks go into it as JSON. Names come from the profiled
+flamegraph.{html,css} and flamegraph.*.js are the page; the stacks go into it as JSON. Names come from the profiled
 process and are hostile until shown otherwise: they reach the page as text, never as markup, without what
 would turn the figures beside them around, and its policy lets no script run but that one, by its hash, and
 nothing be loaded.
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from gst_pyro_shim.pprof.model import Profile
     from gst_pyro_shim.views.summary import Summary
 
+_SCRIPTS: Final = ("tree", "state", "search", "draw", "events")
+"""Parts of the page's script, flamegraph.*.js, each of which uses those before it."""
 # A page of 2 MB, which a browser opens at once; the stacks beyond it are the ones with least CPU.
 MAX_NODES: Final = 40_000
 MAX_PYTHON: Final = 100
@@ -100,7 +102,7 @@ def page(profile: Profile, title: str) -> str:
     profile = settled(profile)
     summary = summarize(profile)
     line = about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
-    style, script = _part("css"), _part("tree.js") + _part("js")
+    style, script = _part("css"), "".join(_part(f"{name}.js") for name in _SCRIPTS)
     parts = {
         "title": html.escape(printable(title)),
         "about": html.escape(printable(line)),
