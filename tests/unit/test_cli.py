@@ -115,7 +115,7 @@ def test_help_says_when_the_status_is_not_the_commands(capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "--help"])
     words = " ".join(capsys.readouterr().out.split())
-    assert "its own; 3 where it ended well but its profile could not be written" in words
+    assert "The status is 3 if the command succeeded but its profile could not be written" in words
 
 
 def test_help_does_not_list_what_is_internal(capsys):
