@@ -170,7 +170,7 @@ def test_a_path_that_cannot_be_preloaded_is_shown_and_told(tmp_path, capsys, mon
     assert cli.main(["path"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{package}/plugin/libgstpyro.so\n"
-    assert f"{package}/plugin/libgstpyro.so cannot stand in LD_PRELOAD" in shown.err
+    assert f"{package}/plugin/libgstpyro.so cannot be in LD_PRELOAD" in shown.err
     assert "Use `run`" in shown.err
     # GST_PLUGIN_PATH takes a blank
     assert cli.main(["path", "--plugin-dir"]) == 0
