@@ -7,8 +7,8 @@
 
 const NAMED_FUNCTIONS = 6;
 const EMPTY = "The profile holds no CPU time.";
-const HINT = "Width is CPU time; callees stand below their callers. Click to zoom, / to search.";
-const HOT = "Width is CPU time of a function itself, hottest first; its callers stand below it.";
+const HINT = "Width is CPU time; callees are below their callers. Click to zoom, / to search.";
+const HOT = "Width is CPU time of a function itself, hottest first; its callers are below it.";
 
 // `wanted` as typed, `query` as compared; the frame of the picked element, or -1; and which of the
 // matches Enter has led to.
@@ -69,6 +69,6 @@ function statusLine() {
   const [, own] = elementTimes().find(([frame]) => frame === picked);
   const [name, , factory, place] = frames[picked];
   const where = factory && ` (${factory}, ${place})`;
-  // A tree of hot functions has no place that holds all of an element.
+  // In the tree of hot functions no place holds all of an element.
   return `${name}${where}: self ${times(own)}${tree === leaves ? "" : `; total ${times(total)}`}`;
 }
