@@ -11,6 +11,7 @@ Context: controller.
 
 from __future__ import annotations
 
+import abc
 import argparse
 import os
 import pathlib
@@ -26,15 +27,16 @@ SUBCOMMANDS: Final[dict[str, Subcommand]] = {}
 """By name, in the order of the help: that of the classes below."""
 
 
-class Subcommand:
+class Subcommand(abc.ABC):
     """Base of all subcommands; a class that is derived from it is one."""
 
     def __init_subclass__(cls) -> None:
         SUBCOMMANDS[cls.__name__.lower()] = cls()
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:  # noqa: B027 (most, not all, have some)
         """Declares the arguments; none unless overridden."""
 
+    @abc.abstractmethod
     def __call__(self, arguments: argparse.Namespace) -> int:
         """Runs the subcommand.
 
@@ -44,7 +46,6 @@ class Subcommand:
         Raises:
             GstPyroError: reported by `main`.
         """
-        raise NotImplementedError
 
 
 class Run(Subcommand):

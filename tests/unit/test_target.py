@@ -5,6 +5,7 @@ Context: test.
 """
 
 import contextlib
+import errno
 import os
 import pty
 import re
@@ -15,6 +16,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from gst_pyro_shim.run import target
 
 TARGETS = Path(__file__).parents[1] / "targets"
 ROOT = Path(__file__).parents[2]
@@ -137,6 +140,45 @@ def test_a_target_in_a_session_of_its_own_gets_the_groups_signals():
         os.killpg(process.pid, signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
     assert out in {"SIGTERM\n", ""}
+
+
+@contextlib.contextmanager
+def _witness():
+    witness = target._Witness()
+    witness.start()
+    try:
+        yield witness
+    finally:
+        witness.stop()
+
+
+def test_the_witness_knows_each_signal_once():
+    with _witness() as witness:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+            os.kill(witness._pid, number)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        assert [witness.was_hit(number) for number in numbers] == [False, True, True, True]
+        assert not any(map(witness.was_hit, numbers))
+
+
+def _refuses(*_arguments, **_options):
+    raise BlockingIOError(errno.EAGAIN, "no process")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "instead"), [("shutil.which", lambda _: None), ("os.posix_spawn", _refuses)]
+)
+def test_without_a_witness_no_signal_counts_as_the_groups(lacks, instead, monkeypatch):
+    monkeypatch.setattr(lacks, instead)
+    with _witness() as witness:
+        assert not witness.was_hit(signal.SIGINT)
+
+
+def test_a_kernel_that_shows_no_pending_signals_is_as_without_a_witness(monkeypatch):
+    with _witness() as witness:
+        os.kill(witness._pid, signal.SIGINT)
+        monkeypatch.setattr(Path, "read_text", lambda *_: "Name:\tcat\n")
+        assert not witness.was_hit(signal.SIGINT)
 
 
 def _signal_state(text):
