@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := build/stamps
 
-APT_BUILD := build-essential pkg-config libgstreamer1.0-dev libdw-dev
+APT_BUILD := build-essential pkg-config libgstreamer1.0-dev libdw-dev libiberty-dev
 ifeq ($(PYTHON),/usr/bin/python3)
 APT_BUILD += python3-dev python3-venv
 endif
@@ -35,7 +35,7 @@ $(shell mkdir -p $(STAMPS) && echo '$(PYTHON)' > $(STAMPS)/python)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-server accuracy soak lint format docs images bench clean apt-build apt-demo apt-test
+.PHONY: help build demo test test-fast sanitize fuzz test-server accuracy soak lint format docs images bench clean apt-build apt-demo apt-test
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +47,16 @@ demo: $(STAMPS)/native | apt-demo  ## profile a pipeline with x264 and libav, pr
 
 test: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## run all tests
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-fast: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## run the tests that take no pipeline, server or sanitizer
+	GP_HYPOTHESIS_PROFILE=quick $(PY) -m pytest -n auto -m 'not sanitizers and not fuzz and not slow' \
+	  tests/unit tests/contract tests/native $(PYTEST_ARGS)
+
+sanitize: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## C tests and real pipelines, built with ASan, UBSan and TSan
+	$(PY) -m pytest -m sanitizers $(PYTEST_ARGS)
+
+fuzz: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## damaged code, files and memory, RUNS=1000000 of each
+	GP_FUZZ_RUNS='$(or $(RUNS),1000000)' $(PY) -m pytest -m fuzz --timeout 0 $(PYTEST_ARGS)
 
 test-server: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## push to a real server: SERVER_URL=http://127.0.0.1:4040
 	@test -n '$(SERVER_URL)' || { echo 'make test-server needs SERVER_URL=http://HOST:4040' >&2; exit 2; }
@@ -90,7 +100,7 @@ $(STAMPS)/venv: $(STAMPS)/python | apt-build
 	@touch $@
 
 # The first build installs the package, editable; later ones compile in place.
-$(STAMPS)/native: $(STAMPS)/venv pyproject.toml $(wildcard build_*.py) $(shell find csrc -type f)
+$(STAMPS)/native: $(STAMPS)/venv pyproject.toml build_shim.py $(wildcard build_native/*.py) $(shell find csrc -type f)
 	@if $(PY) -c 'import importlib.metadata as m; m.version("gst-pyro-shim")' 2>/dev/null; \
 	  then $(PY) build_shim.py; \
 	  else PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-build-isolation --editable .; fi

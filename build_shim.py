@@ -40,8 +40,8 @@ from setuptools.build_meta import (  # noqa: F401
 )
 from setuptools.command.build_ext import build_ext
 
-from build_requirements import check_requirements, pkg_config
-from build_toolchain import CLOSED, Toolchain
+from build_native.requirements import check_requirements, pkg_config
+from build_native.toolchain import CLOSED, Toolchain
 from gst_pyro_shim import __version__, paths
 from gst_pyro_shim.errors import BuildError, GstPyroError
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
+OBJECTS = ROOT / "build" / "objects"
 PACKAGE = ROOT / "gst_pyro_shim"
 
 AGENT_MODULE = "_gstpyro_agent"
@@ -133,7 +134,8 @@ def _build_native(tools: Toolchain, target: Path) -> None:
     for header in NATIVE_HEADERS:
         ffi.cdef(_declarations(header))
     ffi.set_source("gst_pyro_shim._native", _includes(*NATIVE_HEADERS))
-    _link_cffi(tools, ffi, target, NATIVE_SOURCES, pkg_config("--libs", "libdw", "libelf") or [])
+    libraries = [*(pkg_config("--libs", "libdw", "libelf") or []), "-liberty"]
+    _link_cffi(tools, ffi, target, NATIVE_SOURCES, libraries)
 
 
 def _link_cffi(
@@ -158,6 +160,20 @@ def _declarations(header: Path) -> str:
     return "".join("\n" if line.startswith("#") else line for line in lines)
 
 
+@contextlib.contextmanager
+def _objects() -> Iterator[Path]:
+    """Where objects are kept for the next build; a folder for this one alone where the source cannot be written to."""
+    try:
+        OBJECTS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=OBJECTS):
+            pass
+    except OSError:
+        with tempfile.TemporaryDirectory(prefix="gst-pyro-build-") as work:
+            yield Path(work)
+        return
+    yield OBJECTS
+
+
 def build(out_dir: Path, *, sanitize: str | None = None, verbose: bool = False) -> Products:
     """Builds all three parts into a package directory.
 
@@ -174,8 +190,8 @@ def build(out_dir: Path, *, sanitize: str | None = None, verbose: bool = False) 
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     products = Products.under(out_dir.resolve())
     failures: list[BuildError] = []
-    with tempfile.TemporaryDirectory(prefix="gst-pyro-build-") as work:
-        tools = Toolchain(Path(work), sanitize=sanitize)
+    with _objects() as work_dir:
+        tools = Toolchain(work_dir, sanitize=sanitize)
         for part, target in (
             (_build_shim, products.shim),
             (_build_agent, products.agent),
@@ -185,6 +201,8 @@ def build(out_dir: Path, *, sanitize: str | None = None, verbose: bool = False) 
                 part(tools, target)
             except BuildError as error:
                 failures.append(error)
+        if out_dir == PACKAGE and sanitize is None:
+            tools.write_commands(ROOT / "compile_commands.json")
     if failures:
         raise BuildError("; ".join(error.message for error in failures), "see what it said above")
     return products
@@ -220,7 +238,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def get_source_files(self) -> list[str]:
         """What a source distribution needs beyond the package."""
-        extra = [*(path for path in CSRC.rglob("*") if path.is_file()), *ROOT.glob("build_*.py")]
+        native = [path for path in CSRC.rglob("*") if path.is_file()]
+        extra = [*native, ROOT / "build_shim.py", *ROOT.glob("build_native/*.py")]
         return [str(path.relative_to(ROOT)) for path in sorted(extra)]
 
 

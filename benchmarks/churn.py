@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from benchmarks.measuring import companions, progress
-from build_requirements import pkg_config
+from build_native.requirements import pkg_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

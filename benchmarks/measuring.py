@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from build_requirements import pkg_config
+from build_native.requirements import pkg_config
 from gst_pyro_shim import paths
 
 if TYPE_CHECKING:

@@ -45,9 +45,9 @@ the agent takes the virtual environment around its own file (`pyvenv.cfg`), and 
 ## Set by the profiler itself
 
 The preloaded library appends itself to `GST_PLUGIN_PATH` (or `GST_PLUGIN_PATH_1_0`, where that is set)
-and `pyroscope` to `GST_TRACERS`. `run` passes `GST_PYROSCOPE_OVERRIDE`, the names of the settings that
-were given as flags, and `GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. None of these is
-for users.
+and `pyroscope` to `GST_TRACERS`; where `GST_PLUGIN_LOADING_WHITELIST` is set, `gst-pyro-shim` to that. `run`
+passes `GST_PYROSCOPE_OVERRIDE`, the names of the settings that were given as flags, and
+`GST_PYROSCOPE_CONTROLLER`, by which the profiled processes find it. None of these is for users.
 """
 
 

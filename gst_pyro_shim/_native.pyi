@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What cffi generates has no types; native.py gives it some.
+# What cffi generates has no types; segment/abi.py and native.py give it some.
 from typing import Any
 
 lib: Any

@@ -14,11 +14,23 @@ import pytest
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.settings.load_profile(os.environ.get("GP_HYPOTHESIS_PROFILE", "untimed"))
 
 # A shell without job control starts its background commands deaf to Ctrl-C, and programs inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_sanitized(item: pytest.Item) -> bool:
+    """Whether one of its parameters is a build with a sanitizer."""
+    parameters = getattr(item, "callspec", None)
+    if parameters is None:
+        return False
+    return any(
+        (name in {"sanitize", "sanitizer"} and value is not None) or "-fsanitize" in str(value)
+        for name, value in parameters.params.items()
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,6 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     `make accuracy` counts each failure. What runs for as long as it is told to (`make soak`) is no part of `make test`.
     """
     for item in items:
+        if is_sanitized(item):
+            item.add_marker(pytest.mark.sanitizers)
         if item.get_closest_marker("measured") and "GP_ACCURACY_RUNS" not in os.environ:
             item.add_marker(pytest.mark.flaky(reruns=1))
     if "GP_SOAK_MINUTES" not in os.environ:

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* elf_file.c: opens ELF files, and puts names, starts, lines and inlined calls together.
+/* elf_file.c: opens ELF files, and looks addresses up in them: names, starts, lines and inlined calls.
  *
  * Context: agent.
  */
 #define _GNU_SOURCE
 #include "agent/symbolizer.h"
 
-#include <dlfcn.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +22,7 @@ static const Dwfl_Callbacks g_callbacks = {
   .debuginfo_path = &g_debug_path,
 };
 
-/* "" and an unreadable build id match everything: then nothing is known against the file. */
+/* Whether the file has the wanted build id; "" matches every file. */
 static bool
 is_build (Dwfl_Module *module, const char *wanted)
 {
@@ -41,7 +40,7 @@ is_build (Dwfl_Module *module, const char *wanted)
 }
 
 static uint32_t
-open_module (struct gp_elf *elf, const char *path, const char *build_id)
+open_module (struct gp_elf_file *elf, const char *path, const char *build_id)
 {
   bool vdso = strcmp (path, "[vdso]") == 0;
   int fd = vdso ? gp_files_open_vdso () : open (path, O_RDONLY | O_CLOEXEC);
@@ -54,7 +53,7 @@ open_module (struct gp_elf *elf, const char *path, const char *build_id)
     elf->module = dwfl_report_elf (elf->dwfl, elf->path, elf->path, fd, 0, true);
     dwfl_report_end (elf->dwfl, NULL, NULL);
   }
-  /* libdwfl dups or keeps it only on success. */
+  /* libdwfl takes the descriptor over only on success. */
   if (elf->module == NULL) {
     close (fd);
     return GP_ELF_BROKEN;
@@ -69,10 +68,10 @@ open_module (struct gp_elf *elf, const char *path, const char *build_id)
   return GP_ELF_OK;
 }
 
-struct gp_elf *
+struct gp_elf_file *
 gp_elf_open (const char *path, const char *build_id, uint32_t *status)
 {
-  struct gp_elf *elf = calloc (1, sizeof *elf);
+  struct gp_elf_file *elf = calloc (1, sizeof *elf);
   *status = elf != NULL ? open_module (elf, path, build_id) : GP_ELF_BROKEN;
   if (*status == GP_ELF_OK)
     return elf;
@@ -81,7 +80,7 @@ gp_elf_open (const char *path, const char *build_id, uint32_t *status)
 }
 
 void
-gp_elf_close (struct gp_elf *elf)
+gp_elf_close (struct gp_elf_file *elf)
 {
   if (elf == NULL)
     return;
@@ -95,7 +94,7 @@ gp_elf_close (struct gp_elf *elf)
 }
 
 void
-gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp_symbols *out)
+gp_elf_lookup (struct gp_elf_file *elf, uint64_t address, int symbols_only, struct gp_symbols *out)
 {
   struct gp_range range;
   out->count = 0;
@@ -108,7 +107,7 @@ gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp
     memset (&out->frames[0], 0, sizeof out->frames[0]);
   }
   struct gp_symbol *outermost = &out->frames[out->count - 1];
-  /* The symbol's name first, so that a function is called the same with and without debug files. */
+  /* A symbol's name goes before DWARF's, so that a function has the same name with and without debug files. */
   if (function != NULL)
     outermost->name = function->name;
   out->start = address;
@@ -121,7 +120,7 @@ gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp
 }
 
 int
-gp_elf_lacks_debug_file (struct gp_elf *elf)
+gp_elf_lacks_debug_file (struct gp_elf_file *elf)
 {
   const char *debug_file = NULL;
   GElf_Addr bias;
@@ -144,28 +143,7 @@ gp_elf_lacks_debug_file (struct gp_elf *elf)
 }
 
 int
-gp_elf_has_dwarf (const struct gp_elf *elf)
+gp_elf_has_dwarf (const struct gp_elf_file *elf)
 {
   return elf->dwarf != NULL;
-}
-
-char *
-gp_demangle (const char *name)
-{
-  static char *(*demangle) (const char *, char *, size_t *, int *);
-  static bool tried;
-  int status;
-  if (!tried) {
-    tried = true;
-    void *library = dlopen ("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
-    if (library != NULL)
-      *(void **) &demangle = dlsym (library, "__cxa_demangle");
-  }
-  return demangle != NULL ? demangle (name, NULL, NULL, &status) : NULL;
-}
-
-void
-gp_demangle_free (char *name)
-{
-  free (name);
 }

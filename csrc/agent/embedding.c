@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* embedding.c: an interpreter of our own in the host, isolated from whatever is set for Python there.
+/* embedding.c: an interpreter of our own in the host, isolated from the host's settings for Python.
  *
- * Not cffi's default start: it calls Py_InitializeEx(0), which ends the *host* where PYTHONHOME or PYTHONHASHSEED are
- * nonsense, changes its LC_CTYPE, and finds the base Python's packages before the virtual environment's.
+ * It is not started as cffi does by default, by Py_InitializeEx(0). That ends the *host* if PYTHONHOME or
+ * PYTHONHASHSEED are invalid, changes the host's LC_CTYPE, and finds the base Python's packages before the virtual
+ * environment's.
  *
  * Context: agent, on the thread that the shim has made for it.
  */
@@ -14,7 +15,7 @@
 #include <string.h>
 #include "agent/embedding.h"
 
-/* cffi's own; static, hence this file is part of what it generates. */
+/* cffi's own. It is static, so this file is compiled as part of cffi's generated code. */
 static int cffi_start_python (void);
 
 __attribute__ ((visibility ("default"))) int gp_agent_main (
@@ -24,8 +25,8 @@ __attribute__ ((visibility ("default"))) void gp_agent_finalize (void);
 
 static PyThreadState *g_state; /* NULL: there is no interpreter */
 
-/* What an interpreter leaves behind for the next one: how it was configured, in variables that Python 3.12 and later
- * warn of, hence by name. */
+/* Variables in which an interpreter's configuration outlives it, so that the next one would take it over. They are
+ * looked up by name: Python 3.12 and later deprecate them. */
 static const char *const g_left_names[] = { "Py_BytesWarningFlag", "Py_DebugFlag", "Py_DontWriteBytecodeFlag",
   "Py_FrozenFlag", "Py_HashRandomizationFlag", "Py_IgnoreEnvironmentFlag", "Py_InspectFlag", "Py_InteractiveFlag",
   "Py_IsolatedFlag", "Py_NoSiteFlag", "Py_NoUserSiteDirectory", "Py_OptimizeFlag", "Py_QuietFlag", "Py_UTF8Mode",
@@ -37,11 +38,11 @@ enum
 static int g_left[LEFT];
 
 static void
-keep_or_put_back (bool put_back)
+save_or_restore (bool restore)
 {
   for (int i = 0; i < LEFT; i++) {
     int *variable = dlsym (RTLD_DEFAULT, g_left_names[i]);
-    if (variable != NULL && put_back)
+    if (variable != NULL && restore)
       *variable = g_left[i];
     else if (variable != NULL)
       g_left[i] = *variable;
@@ -53,7 +54,7 @@ initialize (const char *python, char *why, unsigned long why_bytes)
 {
   PyPreConfig early;
   PyConfig config;
-  /* The pre-configuration decides on locale and allocator: isolated, UTF-8, nothing of the environment. */
+  /* The pre-configuration sets locale and allocator: isolated, UTF-8, independent of the environment. */
   PyPreConfig_InitIsolatedConfig (&early);
   early.utf8_mode = 1;
   early.configure_locale = 0;
@@ -74,7 +75,8 @@ initialize (const char *python, char *why, unsigned long why_bytes)
   return false;
 }
 
-/* Where the package is not installed in that Python (a source tree), the record says where it and its needs are. */
+/* Adds folders, separated by ":", to sys.path. A package that is not installed in that Python (a source tree) needs
+ * them: agent-python.txt records where it and its dependencies are. */
 static void
 extend_path (const char *entries)
 {
@@ -99,10 +101,10 @@ is_of_python (const struct sigaction *action)
          && dladdr ((void *) (uintptr_t) Py_IsInitialized, &python) != 0 && handler.dli_fbase == python.dli_fbase;
 }
 
-/* Takes off what Python has set, and nothing else: the host sets its own meanwhile (gst-launch does, right after the
- * tracer was made), up to the moment of the exchange. */
+/* Restores a signal's action if Python has replaced it, and only then. The host may set its own meanwhile, up to the
+ * very moment of the exchange: gst-launch does, right after the tracer was made. */
 static void
-give_back (int number, const struct sigaction *before)
+restore_action (int number, const struct sigaction *before)
 {
   struct sigaction now;
   if (sigaction (number, NULL, &now) == 0 && is_of_python (&now) && sigaction (number, before, &now) == 0
@@ -121,14 +123,14 @@ gp_agent_main (int memory_fd, const char *python, const char *entries, char *why
     snprintf (why, why_bytes, "there is a Python in this process already");
     return 0;
   }
-  keep_or_put_back (false);
+  save_or_restore (false);
   if (!initialize (python, why, why_bytes))
     return 0;
-  /* The module's own start-up takes SIGINT for Python, whoever imports it later: now, and undone. */
+  /* The module signal takes SIGINT when it is first imported. So it is imported now, and that is undone below. */
   PyRun_SimpleString ("import signal");
   for (int i = 1; i < NSIG; i++)
     if (known[i])
-      give_back (i, &before[i]);
+      restore_action (i, &before[i]);
   extend_path (entries);
   if (cffi_start_python () != 0) {
     g_state = PyEval_SaveThread ();
@@ -142,7 +144,7 @@ gp_agent_main (int memory_fd, const char *python, const char *entries, char *why
   return done != 0;
 }
 
-/* Takes the interpreter down, on the thread that has brought it up: the host wants one of its own. */
+/* Ends the interpreter, on the thread that has started it: the host wants one of its own. */
 void
 gp_agent_finalize (void)
 {
@@ -151,8 +153,8 @@ gp_agent_finalize (void)
   PyEval_RestoreThread (g_state);
   g_state = NULL;
   Py_FinalizeEx ();
-  keep_or_put_back (true);
-  /* The paths that ours was started with. No part of the API, so it may be missing. */
+  save_or_restore (true);
+  /* Also forgets the paths with which ours was started. This function is no part of the API, and may be missing. */
   void (*forget_paths) (void) = NULL;
   *(void **) &forget_paths = dlsym (RTLD_DEFAULT, "_PyPathConfig_ClearGlobal");
   if (forget_paths != NULL)

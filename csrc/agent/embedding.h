@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* embedding.h: what cffi generates for the embedded agent. Read by cffi: plain declarations only.
+/* embedding.h: the function that the embedded agent's Python defines. Read by cffi: plain declarations only.
  *
  * Context: agent.
  */
 
-/* agent.run(fd), in Python; 0 where it raised. */
+/* Runs the agent on the segment of this descriptor, in Python (embedding_init.py). 0: it raised. */
 int gp_agent_run (int fd);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* reader.c: drains the ring, reads accounts and threads. Mapping and control words: reader_control.c.
+/* reader.c: drains the ring and reads threads. Accounts and labels: reader_rows.c. Mapping and control words:
+ * reader_control.c.
  *
- * The writer may die at any instruction, so that every index and length read from the segment is checked before use.
+ * The host may die at any instruction, or overwrite the segment by mistake. So every index, length and count that is
+ * read from it is checked before use.
  *
  * Context: agent.
  */
@@ -16,7 +18,7 @@ enum
 {
   HEADER_WORDS = sizeof (struct gp_record) / 8,
   MAX_WORDS = HEADER_WORDS + UINT16_MAX + 1, /* ring.h rounds up to four */
-  GIVEN_BACK_WORDS = 32768,                  /* 256 KiB: a call of the kernel for a thousand records */
+  FREED_WORDS = 32768,                       /* 256 KiB: a system call for a thousand records */
 #if defined(__x86_64__)
   PAGE_BYTES = 4096
 #else
@@ -43,7 +45,7 @@ gp_reader_buffer_bytes (void)
   return (uint64_t) MAX_WORDS * 8;
 }
 
-/* A copy's labels with their serials: rows are used again, and a copy outlives them. */
+/* Adds serials to a copy's labels: rows are used again, and a copy may outlive the label that it names. */
 static void
 add_serials (const struct gp_segment *segment, struct gp_record *copy)
 {
@@ -55,13 +57,15 @@ add_serials (const struct gp_segment *segment, struct gp_record *copy)
     }
 }
 
-/* Gives room back to the writers, by blocks, and a block's memory to the kernel before: else all of the ring would be
- * resident before long. */
+/* Lets the writers use the room up to tail again, by blocks. Before that a block's memory goes back to the kernel: else
+ * all of the ring would be resident before long. */
 static void
-give_back (struct gp_segment *segment, uint64_t tail)
+free_room (struct gp_segment *segment, uint64_t tail)
 {
   uint64_t from = segment->released; /* only this thread writes it */
-  while (tail - from >= GIVEN_BACK_WORDS) {
+  if (tail - from > GP_RING_WORDS)   /* damaged */
+    from = tail;
+  while (tail - from >= FREED_WORDS) {
     uint64_t at = from % GP_RING_WORDS, words = tail - from;
     words = words < GP_RING_WORDS - at ? words : GP_RING_WORDS - at;
     uintptr_t start = ((uintptr_t) &segment->ring[at] + PAGE_BYTES - 1) & ~(uintptr_t) (PAGE_BYTES - 1);
@@ -70,11 +74,12 @@ give_back (struct gp_segment *segment, uint64_t tail)
       madvise ((void *) start, end - start, MADV_REMOVE);
     from += words;
   }
-  /* Pairs with the writers' acquire when they look for room. */
+  /* Pairs with the writers' acquire when they reserve. */
   __atomic_store_n (&segment->released, from, __ATOMIC_RELEASE);
 }
 
-/* Zeroed before the room is given back: a writer relies on reading EMPTY where nobody has written yet. */
+/* Moves tail over words that were read, at most all of the ring. They are zeroed before writers may use them: a writer
+ * relies on reading EMPTY where nothing was written yet. */
 static uint64_t
 release (struct gp_segment *segment, uint64_t tail, uint64_t words)
 {
@@ -86,18 +91,37 @@ release (struct gp_segment *segment, uint64_t tail, uint64_t words)
     words -= chunk;
   }
   __atomic_store_n (&segment->tail, tail, __ATOMIC_RELAXED);
-  give_back (segment, tail);
+  free_room (segment, tail);
   return tail;
 }
 
-/* Length of what was reserved and never written: up to the next record's first word, which is not 0. */
+/* Moves tail to head: no record can be made out between them. */
+static void
+discard (struct gp_segment *segment, uint64_t tail, uint64_t head, struct gp_drained *out)
+{
+  uint64_t words = head - tail < GP_RING_WORDS ? head - tail : GP_RING_WORDS;
+  out->corrupt_words += words;
+  release (segment, head - words, words);
+}
+
+/* Words that were reserved and never written: up to the next record's first word, which is not 0. */
 static uint64_t
 blank_words (const struct gp_segment *segment, uint64_t tail, uint64_t head)
 {
   uint64_t words = 0;
-  while (tail + words < head && segment->ring[(tail + words) % GP_RING_WORDS] == 0)
+  while (tail + words != head && segment->ring[(tail + words) % GP_RING_WORDS] == 0)
     words++;
   return words;
+}
+
+/* Copies a record of so many words. They, and the depth, were checked: a host that writes meanwhile changes neither. */
+static void
+copy_record (const struct gp_segment *segment, const struct gp_record *record, uint64_t words, struct gp_record *copy)
+{
+  memcpy (copy, record, words * 8);
+  copy->words = (uint32_t) words;
+  copy->depth = (uint16_t) bounded (copy->depth, (uint32_t) words - HEADER_WORDS);
+  add_serials (segment, copy);
 }
 
 void
@@ -109,6 +133,10 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
     uint64_t head = gp_load_acquire (&segment->head);
     if (head == tail)
       return;
+    if (head - tail > GP_RING_WORDS) { /* one of them is damaged */
+      discard (segment, tail, head, out);
+      return;
+    }
     uint64_t at = tail % GP_RING_WORDS;
     struct gp_record *record = (struct gp_record *) &segment->ring[at];
     uint32_t state = gp_load_acquire (&record->state); /* pairs with the commit's release */
@@ -127,8 +155,7 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
     int filler = most < HEADER_WORDS || record->thread == FILLER_THREAD;
     if (words == 0 || words > most
         || (!filler && (words < HEADER_WORDS || words > MAX_WORDS || record->depth > words - HEADER_WORDS))) {
-      out->corrupt_words += head - tail;
-      release (segment, tail, head - tail);
+      discard (segment, tail, head, out);
       return;
     }
     if (state != GP_RECORD_COMMITTED) {
@@ -136,8 +163,7 @@ gp_reader_drain (struct gp_segment *segment, void *buf, uint64_t cap_bytes, int 
     } else if (!filler) {
       if (words * 8 > cap_bytes - out->bytes)
         return;
-      memcpy ((char *) buf + out->bytes, record, words * 8);
-      add_serials (segment, (struct gp_record *) ((char *) buf + out->bytes));
+      copy_record (segment, record, words, (struct gp_record *) ((char *) buf + out->bytes));
       out->bytes += words * 8;
       out->records++;
     }
@@ -176,6 +202,6 @@ gp_reader_free_threads (struct gp_segment *segment, const uint32_t *slots, uint3
     if (slots[i] >= GP_THREADS || gp_load_acquire (&segment->threads[slots[i]].state) != GP_SLOT_ENDED)
       continue;
     __atomic_store_n (&segment->threads[slots[i]].state, GP_SLOT_FREE, __ATOMIC_RELEASE);
-    gp_row_give_back (GP_THREAD_TABLE (segment), slots[i]);
+    gp_row_free (GP_THREAD_TABLE (segment), slots[i]);
   }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* reader_control.c: maps the segment, and talks to the shim through its control words.
+/* reader_control.c: maps the segment, reads and writes its control words.
  *
  * Context: agent.
  */
@@ -22,7 +22,7 @@ enum
   CLOSE_POLL_MS = 2
 };
 
-/* Why this memory is no segment that we can read; NULL: it is one. */
+/* The reason why we cannot read this memory as a segment; NULL: we can. */
 static const char *
 check (const struct gp_segment *segment, uint64_t bytes)
 {
@@ -118,7 +118,7 @@ gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
   futex (&segment->poll, FUTEX_WAKE, INT32_MAX, NULL);
   uint64_t end_ns = gp_reader_mono_ns () + timeout_ms * UINT64_C (1000000);
   for (;;) {
-    /* Pairs with the shim's release once the closed accounts are written. Compared as a difference: counts wrap. */
+    /* Pairs with the shim's release after it has written the closed accounts. Compared as a difference: counts wrap. */
     uint32_t done = gp_load_acquire (&segment->close_done);
     if ((int32_t) (done - wanted) >= 0)
       return 1;

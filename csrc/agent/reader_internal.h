@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* reader_internal.h: what the reader's files share. The shim writes meanwhile, and no value of its is trusted.
+/* reader_internal.h: what the reader's files share. The shim writes while they read, and no value that it has written
+ * is trusted.
  *
  * Context: agent. MT-Safe
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* reader_rows.c: reads accounts and labels, and gives back those that have ended.
+/* reader_rows.c: reads accounts, labels and links, and frees the rows that have ended.
  *
- * The writer may die at any instruction, so that every index read from the segment is checked before use.
+ * The host may die at any instruction, or overwrite the segment by mistake. So every index that is read from it is
+ * checked before use.
  *
  * Context: agent.
  */
@@ -19,7 +20,8 @@ next_account (const struct gp_segment *segment, uint32_t from)
   return gp_row_next (GP_ACCOUNT_TABLE (segment), GP_ACCOUNT_WORDS, from);
 }
 
-/* Of a thread that is alive, ns runs ahead of the last close, or closed_ns holds a stretch that ns does not yet. */
+/* An account's total. While its thread is alive, either ns is ahead of the last close, or closed_ns holds time that is
+ * not in ns yet. */
 static uint64_t
 account_total (const struct gp_account *account)
 {
@@ -28,16 +30,16 @@ account_total (const struct gp_account *account)
   return gp_load_acquire (&account->state) != GP_SLOT_ENDED && closed_ns > ns ? closed_ns : ns;
 }
 
-/* False: the row is not filled yet, or damaged. */
+/* 0: the row is not filled yet, or damaged. */
 static int
 read_account (const struct gp_segment *segment, uint32_t index, struct gp_account_row *row)
 {
   const struct gp_account *account = &segment->accounts[index];
-  row->state = gp_load_acquire (&account->state); /* before its total, which is final then */
+  row->state = gp_load_acquire (&account->state); /* before the total, which is final if ENDED was read */
   row->label = gp_load_acquire (&account->label); /* 0 until the row is filled */
   if (row->state == GP_SLOT_FREE || row->label == 0 || row->label >= GP_LABELS)
     return 0;
-  row->thread = account->thread; /* only now: it is written before the label */
+  row->thread = account->thread; /* only now: the shim writes it before the label */
   row->serial = account->serial;
   row->label_serial = gp_load_acquire (&segment->labels[row->label].serial);
   row->reserved = 0;
@@ -61,7 +63,7 @@ gp_reader_accounts (const struct gp_segment *segment, struct gp_account_row *row
 }
 
 uint32_t
-gp_reader_take_accounts (struct gp_segment *segment, uint64_t *told, int ended_only, uint32_t *from,
+gp_reader_take_accounts (struct gp_segment *segment, uint64_t *emitted, int ended_only, uint32_t *from,
     struct gp_account_row *rows, uint32_t cap)
 {
   uint32_t count = 0, at = next_account (segment, *from);
@@ -70,16 +72,16 @@ gp_reader_take_accounts (struct gp_segment *segment, uint64_t *told, int ended_o
     if ((ended_only && gp_load_acquire (&segment->accounts[at].state) != GP_SLOT_ENDED)
         || !read_account (segment, at, row))
       continue;
-    /* A total may step back a little when its thread corrects an estimate: nothing is new then. */
+    /* A total may step back a little when its thread corrects an estimate: then nothing is emitted. */
     uint64_t total_ns = row->ns;
-    row->ns = total_ns > told[at] ? total_ns - told[at] : 0;
+    row->ns = total_ns > emitted[at] ? total_ns - emitted[at] : 0;
     if (row->ns != 0)
-      told[at] = total_ns;
+      emitted[at] = total_ns;
     if (row->state == GP_SLOT_ENDED) {
-      told[at] = 0;
+      emitted[at] = 0;
       __atomic_store_n (&segment->accounts[at].label, 0, __ATOMIC_RELAXED); /* before the next user can see the row */
       __atomic_store_n (&segment->accounts[at].state, GP_SLOT_FREE, __ATOMIC_RELAXED);
-      gp_row_give_back (GP_ACCOUNT_TABLE (segment), at);
+      gp_row_free (GP_ACCOUNT_TABLE (segment), at);
     } else if (row->ns == 0) {
       continue;
     }
@@ -130,7 +132,7 @@ gp_reader_free_labels (struct gp_segment *segment, const uint64_t *keys, uint32_
     if (gp_load_acquire (&label->state) != GP_SLOT_ENDED || label->serial != keys[i] >> GP_LABEL_BITS)
       continue;
     __atomic_store_n (&label->state, GP_SLOT_FREE, __ATOMIC_RELAXED);
-    gp_row_give_back (GP_LABEL_TABLE (segment), row);
+    gp_row_free (GP_LABEL_TABLE (segment), row);
   }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* symbolizer.h: functions, inlined calls and source lines of addresses in ELF files, by elfutils' libdwfl.
  *
- * One object a file, in the file's own address space (bias 0), whatever process had it loaded where: a module that
- * comes and goes, or two at one address, need no care. Nothing is asked over the network.
+ * Each file is one object in its own address space (bias 0), wherever processes have loaded it. So a module that is
+ * loaded and unloaded, or two modules at one address, need no care. No function uses the network.
  *
  * Read by the C compiler and by cffi: '#' lines and plain declarations only.
  *
@@ -13,22 +13,22 @@
 
 #include <stdint.h>
 
-struct gp_elf;
+struct gp_elf_file;
 
 enum gp_elf_status
 {
   GP_ELF_OK = 0,
   GP_ELF_GONE = 1,    /* no file there, or not readable */
   GP_ELF_CHANGED = 2, /* another build than the one that was loaded */
-  GP_ELF_BROKEN = 3   /* no ELF file that libdwfl takes */
+  GP_ELF_BROKEN = 3   /* libdwfl does not accept it as an ELF file */
 };
 
 enum
 {
-  GP_SYMBOL_FRAMES = 64 /* one function and the calls inlined into it; the outermost of more are left out */
+  GP_SYMBOL_FRAMES = 64 /* one function and the calls inlined into it; of more, the innermost are left out */
 };
 
-/* One frame. Strings belong to the gp_elf and live until the next lookup in it. */
+/* One frame. Strings belong to the gp_elf_file and live until the next lookup in it. */
 struct gp_symbol
 {
   const char *name; /* as in the file (mangled); NULL: none known */
@@ -41,35 +41,36 @@ struct gp_symbols
 {
   uint32_t count; /* innermost first; at least 1: the last one is the function itself */
   uint32_t reserved;
-  uint64_t start; /* ELF address at which the function begins; the asked one where nothing is known */
+  uint64_t start; /* ELF address at which the function begins; where that is not known, the address asked for */
   struct gp_symbol frames[64];
 };
 
-/* Opens a file. build_id: hex of what was loaded, "" where not known. "[vdso]" is the kernel's vdso, which
- * all processes share. NULL and *status where it cannot. MT-Unsafe heap */
-struct gp_elf *gp_elf_open (const char *path, const char *build_id, uint32_t *status);
-void gp_elf_close (struct gp_elf *elf);
+/* Opens a file. build_id: of the file that was loaded, in hex; "": not known. The path "[vdso]" is the kernel's vdso,
+ * which all processes share. NULL: it cannot, and *status is the reason. MT-Unsafe heap */
+struct gp_elf_file *gp_elf_open (const char *path, const char *build_id, uint32_t *status);
+void gp_elf_close (struct gp_elf_file *elf);
 
-/* Looks an ELF address up. symbols_only: do not read DWARF (it may take long the first time). MT-Unsafe heap */
-void gp_elf_lookup (struct gp_elf *elf, uint64_t address, int symbols_only, struct gp_symbols *out);
+/* Looks up an ELF address. symbols_only: without DWARF, which may take long to read the first time. MT-Unsafe heap */
+void gp_elf_lookup (struct gp_elf_file *elf, uint64_t address, int symbols_only, struct gp_symbols *out);
 
 /* 1 where neither the file nor the system has debug information for it; known after a lookup. */
-int gp_elf_lacks_debug_file (struct gp_elf *elf);
+int gp_elf_lacks_debug_file (struct gp_elf_file *elf);
 
-/* Bytes that reading its DWARF would inflate, all at once and some 250 MB a second; 0: none, or it was read. DWARF that
- * is not compressed is only mapped. */
-uint64_t gp_elf_inflates (struct gp_elf *elf);
+/* Bytes that reading its DWARF would inflate: all at once, at some 250 MB a second. 0: none, or it was read already.
+ * DWARF that is not compressed is only mapped. */
+uint64_t gp_elf_inflates (struct gp_elf_file *elf);
 
-/* Also look for debug files in this folder, as debuginfod's clients fill it: <build id>/debuginfo. */
+/* Sets another folder in which debug files are searched: that of debuginfod's clients, <build id>/debuginfo. */
 void gp_elf_use_cache (const char *folder);
 
 /* Build id (hex) of the alternate debug file (dwz) that a debug file refers to; "" where it refers to none. */
 void gp_elf_alternate (const char *path, char hex[129]);
 
 /* 1 where DWARF was read for it: it then holds much memory. */
-int gp_elf_has_dwarf (const struct gp_elf *elf);
+int gp_elf_has_dwarf (const struct gp_elf_file *elf);
 
-/* "_Z…" readable, to be freed by gp_demangle_free(); NULL: it is no such name, or there is no libstdc++ to ask. */
+/* Demangles a C++ or Rust name; the result is freed by gp_demangle_free(). NULL: it is no such name, or its text would
+ * have more than 50,000 bytes. */
 char *gp_demangle (const char *name);
 void gp_demangle_free (char *name);
 

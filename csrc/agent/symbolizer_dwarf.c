@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* symbolizer_dwarf.c: source lines and inlined calls, where a file has DWARF.
  *
- * Not dwarf_getscopes(): it does not look into namespaces, where clang and rustc put their functions. Not
- * dwfl_module_addrdie() alone: in elfutils before 0.191 it knows only units listed in .debug_aranges, which clang and
- * rustc do not write.
+ * dwarf_getscopes() is not used: it does not search namespaces, where clang and rustc put their functions.
+ * dwfl_module_addrdie() alone is not enough: in elfutils before 0.191 it finds only units that .debug_aranges lists,
+ * which clang and rustc do not write.
  *
  * Context: agent.
  */
@@ -58,7 +58,8 @@ sort_ranges (struct gp_die_ranges *ranges)
     qsort (ranges->rows, ranges->count, sizeof *ranges->rows, by_start);
 }
 
-/* The innermost DIE whose code holds the address: ranges nest or are apart, so the last one to begin before it. */
+/* The innermost DIE whose code holds the address. Ranges are nested or disjoint, so it is the last one that begins at
+ * or before the address and has not ended. */
 static bool
 find_range (const struct gp_die_ranges *ranges, uint64_t address, Dwarf_Off *die)
 {
@@ -103,7 +104,7 @@ collect_functions (struct gp_die_ranges *functions, Dwarf_Die *parent, int nesti
 }
 
 static bool
-find_unit (struct gp_elf *elf, uint64_t address, Dwarf_Die *unit)
+find_unit (struct gp_elf_file *elf, uint64_t address, Dwarf_Die *unit)
 {
   Dwarf_Addr bias;
   Dwarf_Die *found = dwfl_module_addrdie (elf->module, address + elf->dwarf_bias, &bias);
@@ -128,7 +129,7 @@ find_unit (struct gp_elf *elf, uint64_t address, Dwarf_Die *unit)
 }
 
 static struct gp_unit *
-functions_of (struct gp_elf *elf, Dwarf_Die *die)
+functions_of (struct gp_elf_file *elf, Dwarf_Die *die)
 {
   Dwarf_Off offset = dwarf_dieoffset (die);
   for (struct gp_unit *unit = elf->unit_list; unit != NULL; unit = unit->next)
@@ -158,7 +159,7 @@ die_name (Dwarf_Die *die)
   return dwarf_diename (die);
 }
 
-/* The function and the calls inlined into it around the address, outermost first. */
+/* The function, and the calls inlined into it that hold the address, outermost first. */
 static int
 inlined_chain (Dwarf_Die *function, uint64_t address, Dwarf_Die chain[GP_SYMBOL_FRAMES])
 {
@@ -199,14 +200,14 @@ call_site (Dwarf_Die *unit, Dwarf_Die *inlined, struct gp_symbol *caller)
 }
 
 uint64_t
-gp_elf_inflates (struct gp_elf *elf)
+gp_elf_inflates (struct gp_elf_file *elf)
 {
   const char *file_name = NULL;
   if (elf->dwarf_tried)
     return 0;
   if (elf->inflates_known)
     return elf->inflates;
-  /* The debug file is known once symbols were looked for. */
+  /* libdwfl finds the debug file when it reads symbols. */
   dwfl_module_getsymtab (elf->module);
   dwfl_module_info (elf->module, NULL, NULL, NULL, NULL, NULL, NULL, &file_name);
   int fd = open (file_name != NULL ? file_name : elf->path, O_RDONLY | O_CLOEXEC);
@@ -225,10 +226,10 @@ gp_elf_inflates (struct gp_elf *elf)
 }
 
 void
-gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
+gp_dwarf_lookup (struct gp_elf_file *elf, uint64_t address, struct gp_symbols *out)
 {
   if (!elf->dwarf_tried) {
-    bool fits = gp_elf_inflates (elf) <= MAX_INFLATED_BYTES; /* we are guests in somebody's process */
+    bool fits = gp_elf_inflates (elf) <= MAX_INFLATED_BYTES; /* the agent may run in the host's process */
     elf->dwarf_tried = true;
     if (fits)
       elf->dwarf = dwfl_module_getdwarf (elf->module, &elf->dwarf_bias);
@@ -262,7 +263,7 @@ gp_dwarf_lookup (struct gp_elf *elf, uint64_t address, struct gp_symbols *out)
 }
 
 void
-gp_dwarf_close (struct gp_elf *elf)
+gp_dwarf_close (struct gp_elf_file *elf)
 {
   while (elf->unit_list != NULL) {
     struct gp_unit *next = elf->unit_list->next;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* symbolizer_files.c: finds debug files by build id and by debuglink, and makes a file of the vdso.
+/* symbolizer_files.c: finds debug files by build id and by debuglink, and copies the vdso to a file.
  *
- * Not dwfl_standard_find_debuginfo(): where DEBUGINFOD_URLS is set it asks servers, and a push would wait for them.
- * What symbols/debuginfod.py has fetched from them lies in their cache.
+ * dwfl_standard_find_debuginfo() is not used: where DEBUGINFOD_URLS is set it queries servers, and a push would wait
+ * for them. symbols/debuginfod.py fetches from them into the cache, where this file finds it.
  *
  * Context: agent.
  */
@@ -62,7 +62,7 @@ crc_of (int fd, uint32_t *crc)
   return true;
 }
 
-/* Whether the file has this build id: then its checksum, which costs reading all of it, need not be computed. */
+/* Whether the file has this build id. If so its checksum, for which all of it must be read, need not be computed. */
 static bool
 has_build_id (int fd, const unsigned char *wanted, int wanted_bytes)
 {
@@ -75,7 +75,7 @@ has_build_id (int fd, const unsigned char *wanted, int wanted_bytes)
 }
 
 static int
-open_if_right (const char *path, Dwfl_Module *module, GElf_Word crc, char **name)
+open_if_matching (const char *path, Dwfl_Module *module, GElf_Word crc, char **name)
 {
   int fd = open (path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
@@ -92,7 +92,7 @@ open_if_right (const char *path, Dwfl_Module *module, GElf_Word crc, char **name
   return -1;
 }
 
-/* The places that gdb's manual names, "Separate Debug Files". */
+/* Searches the places that gdb's manual lists ("Separate Debug Files"). */
 static int
 find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debuglink, GElf_Word crc, char **name)
 {
@@ -107,7 +107,7 @@ find_by_debuglink (Dwfl_Module *module, const char *file_name, const char *debug
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf (path, sizeof path, formats[i], folder, debuglink);
 #pragma GCC diagnostic pop
-    int fd = open_if_right (path, module, crc, name);
+    int fd = open_if_matching (path, module, crc, name);
     if (fd >= 0)
       return fd;
   }
@@ -174,7 +174,7 @@ open_cached (const char *hex, char **name)
     return -1;
   snprintf (path, sizeof path, "%s/%s/debuginfo", g_cache, hex);
   int fd = open (path, O_RDONLY | O_CLOEXEC);
-  /* An empty file says that no server has it. */
+  /* An empty file records that no server has it. */
   if (fd >= 0 && (fstat (fd, &status) != 0 || status.st_size == 0)) {
     close (fd);
     return -1;

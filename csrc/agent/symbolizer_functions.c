@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* symbolizer_functions.c: a file's symbols, sorted, and the one whose code an address is in.
  *
- * Not dwfl_module_addrinfo(): it goes through all symbols at each call.
+ * dwfl_module_addrinfo() is not used: it reads all symbols at each call.
  *
  * Context: agent.
  */
@@ -15,7 +15,7 @@ underscores (const char *name)
   return strspn (name, "_");
 }
 
-/* By start; at one address the name that should be shown last: with a size, global, public-looking, short. */
+/* By start. Of several at one address the name to be shown is last: with a size, global, without underscores, short. */
 static int
 by_start_and_rank (const void *a, const void *b)
 {
@@ -40,8 +40,8 @@ by_start_and_rank (const void *a, const void *b)
   return strcmp (right->name, left->name);
 }
 
-/* Whether it names code. Labels inside hand-written functions ("foo.loop") and the marks of the ARM ABI ("$x") do not;
- * an assembler's functions may have neither type nor size. */
+/* Whether the symbol names a function. Labels inside hand-written functions ("foo.loop") and the marks of the ARM ABI
+ * ("$x") do not. A function in assembly may have neither type nor size. */
 static bool
 names_code (const GElf_Sym *symbol, const char *name, GElf_Word section)
 {
@@ -53,8 +53,8 @@ names_code (const GElf_Sym *symbol, const char *name, GElf_Word section)
   return type == STT_NOTYPE && strchr (name, '.') == NULL;
 }
 
-/* End of the executable section at the address, or the address where it is in none. Not
- * dwfl_module_address_section(): that reads the DWARF. */
+/* The end of the executable section that holds the address; the address itself if none does.
+ * dwfl_module_address_section() is not used: it reads the DWARF. */
 static uint64_t
 section_end (Elf *file, uint64_t address)
 {
@@ -68,7 +68,7 @@ section_end (Elf *file, uint64_t address)
 }
 
 static void
-read_functions (struct gp_elf *elf)
+read_functions (struct gp_elf_file *elf)
 {
   elf->functions_read = true;
   GElf_Addr bias;
@@ -105,7 +105,7 @@ read_functions (struct gp_elf *elf)
 }
 
 uint64_t
-gp_functions_start (struct gp_elf *elf, uint64_t address, uint64_t gap_start)
+gp_functions_start (struct gp_elf_file *elf, uint64_t address, uint64_t gap_start)
 {
   if (!elf->entries.is_read) {
     GElf_Addr bias;
@@ -114,11 +114,12 @@ gp_functions_start (struct gp_elf *elf, uint64_t address, uint64_t gap_start)
   return gp_entries_find (&elf->entries, address, gap_start);
 }
 
-/* The innermost symbol with a size around the address; else the nearest one before it without a size, unless a function
- * is known to begin or end in between. Without local symbols most functions are missing, and an exported routine of
- * x264's assembly would name 200 KB of others: then other signs of a function's beginning count too. */
+/* The innermost symbol with a size that holds the address. If there is none: the nearest symbol before it without a
+ * size, unless a function is known to begin or end in between. Without local symbols most functions are missing, and an
+ * exported routine of x264's assembly would name 200 KB of others. So other signs of a function's beginning count too.
+ */
 const struct gp_function *
-gp_functions_find (struct gp_elf *elf, uint64_t address, const struct gp_range *known)
+gp_functions_find (struct gp_elf_file *elf, uint64_t address, const struct gp_range *known)
 {
   if (!elf->functions_read)
     read_functions (elf);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* symbolizer_starts.c: where functions begin that have neither symbol nor CFI: hand-written assembly in stripped
+/* symbolizer_starts.c: finds the beginnings of functions without symbol and CFI: hand-written assembly in stripped
  * files.
  *
- * Such functions are reached by address: code takes it relative to the pc, or a table of pointers holds it, which the
- * loader relocates, or a call names it. Whatever of these points to an aligned place in code is taken for a beginning.
- * Without this all of x264's assembly, more than half of its CPU time, would be one function.
+ * Such a function's address occurs elsewhere: in code that takes it relative to the pc, in a call, or in a table of
+ * pointers that the loader relocates. If one of these points to an aligned place in code, a function is taken to begin
+ * there. Without this all of x264's assembly, more than half of its CPU time, would be one function.
  *
  * Context: agent.
  */
@@ -18,7 +18,7 @@ enum
   LEA = 0x8d,
   CALL = 0xe8,
   A64_ALIGNMENT = 4,  /* of functions in their asm.S for aarch64: that of an instruction */
-  A64_PAIR_WORDS = 8, /* adrp and its add are not farther apart, or do not belong together */
+  A64_PAIR_WORDS = 8, /* adrp and add that are farther apart do not belong together */
   A64_REGISTERS = 32
 };
 
@@ -38,7 +38,8 @@ add_entry (struct gp_entries *entries, uint64_t address)
   entries->rows[entries->count++] = address;
 }
 
-/* Bytes are looked at one by one, not decoded: a false hit must also be aligned and in code to count. */
+/* Instructions are not decoded: the pattern is tried at each byte. A false hit counts only if it points to an aligned
+ * place in code. */
 static void
 read_code (struct gp_entries *entries, const uint8_t *bytes, size_t length, uint64_t address)
 {
@@ -56,7 +57,7 @@ read_code (struct gp_entries *entries, const uint8_t *bytes, size_t length, uint
   }
 }
 
-/* A64: whom bl calls, and what an adrp with its add points to. Words of the file are little-endian, as we are. */
+/* A64: targets of bl, and addresses made by adrp and add. The file and this machine are both little-endian. */
 static void
 read_code_a64 (struct gp_entries *entries, const uint8_t *bytes, size_t length, uint64_t address)
 {

@@ -6,7 +6,7 @@
 #ifndef GP_ATOMICS_H
 #define GP_ATOMICS_H
 
-/* The abi names plain integers, since cffi reads it too; all access to shared fields goes through these. */
+/* abi.h declares plain integers, since cffi reads it too. All access to shared fields goes through these. */
 #define gp_load(p) __atomic_load_n ((p), __ATOMIC_RELAXED)
 #define gp_load_acquire(p) __atomic_load_n ((p), __ATOMIC_ACQUIRE)
 #define gp_store(p, v) __atomic_store_n ((p), (v), __ATOMIC_RELAXED)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* raw_syscall.h: system calls by the instruction itself.
  *
- * A preload may stand in front of any function of libc, syscall() too: libfaketime answers with other times, torsocks
- * refuses the calls that it does not know. What concerns nobody but us (clocks, ids, waits, timers, events, our own
- * descriptors) is asked of the kernel. What others must know of (memory, threads, loaded objects, signals' actions and
- * masks) goes by libc, since a sanitizer, say, keeps books of it.
+ * A preload may replace any function of libc, syscall() too: libfaketime returns other times, torsocks refuses calls
+ * that it does not know. So calls that concern only us (clocks, ids, waits, timers, events, our own descriptors) go to
+ * the kernel directly. Calls that others must see (memory, threads, loaded objects, signals' actions and masks) go
+ * through libc: a sanitizer, for example, records them.
  *
  * Context: every one; a call is as safe as the system call behind it, and never a cancellation point.
  */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* row_table.h: which rows of a table in the segment are in use. One bit a row: the shim sets it, the agent takes it
- * back.
+/* row_table.h: which rows of a table in the segment are in use. One bit a row: the shim sets it, the agent clears it.
  *
- * The lowest free row is taken, so that a table stays as small as what lives. A look for it begins at the first word
- * that may have one, whatever the table once held.
+ * The lowest free row is taken, so a table is only as large as its rows in use require. The search begins at the first
+ * word that may have a free row, however large the table once was.
  *
  * Context: hook, lifecycle (gp_row_take); agent (the others). MT-Safe | AS-Safe
  */
@@ -16,7 +15,7 @@
 
 #define GP_NO_ROW UINT32_MAX
 
-/* A row of those from word `from` on; the word it lies in, or `words`, is left in *at. */
+/* Takes a free row of the words [from, words). *at: its word, or `words` if there is none. */
 static inline uint32_t
 gp_row_take_from (uint64_t *bits, uint32_t from, uint32_t words, uint32_t *at)
 {
@@ -24,7 +23,7 @@ gp_row_take_from (uint64_t *bits, uint32_t from, uint32_t words, uint32_t *at)
     uint64_t word = __atomic_load_n (&bits[*at], __ATOMIC_RELAXED);
     while (word != UINT64_MAX) {
       uint32_t bit = (uint32_t) __builtin_ctzll (~word);
-      /* Pairs with the agent's release: what it has read of the row, it has read before. */
+      /* Pairs with the release in gp_row_free(): the agent has read the row before. */
       word = __atomic_fetch_or (&bits[*at], UINT64_C (1) << bit, __ATOMIC_ACQUIRE);
       if ((word >> bit & 1) == 0)
         return *at * 64 + bit;
@@ -33,13 +32,13 @@ gp_row_take_from (uint64_t *bits, uint32_t from, uint32_t words, uint32_t *at)
   return GP_NO_ROW;
 }
 
-/* The lowest free row of a table of `words` times 64, now in use; GP_NO_ROW: there is none. */
+/* Takes the lowest free row of a table of `words` times 64 rows; GP_NO_ROW: there is none. */
 static inline uint32_t
 gp_row_take (struct gp_taken *taken, uint64_t *bits, uint32_t words)
 {
   uint32_t first = __atomic_load_n (&taken->first_free, __ATOMIC_RELAXED), at;
   uint32_t row = gp_row_take_from (bits, first, words, &at);
-  /* A row given back at the same moment may lie before `first`. */
+  /* A row freed at the same moment may lie before `first`. */
   if (row == GP_NO_ROW && first != 0)
     row = gp_row_take_from (bits, 0, first, &at);
   else if (at != first)
@@ -52,7 +51,7 @@ gp_row_take (struct gp_taken *taken, uint64_t *bits, uint32_t words)
 }
 
 static inline void
-gp_row_give_back (struct gp_taken *taken, uint64_t *bits, uint32_t row)
+gp_row_free (struct gp_taken *taken, uint64_t *bits, uint32_t row)
 {
   uint32_t at = row / 64, first = __atomic_load_n (&taken->first_free, __ATOMIC_RELAXED);
   __atomic_fetch_and (&bits[at], ~(UINT64_C (1) << row % 64), __ATOMIC_RELEASE);
@@ -61,7 +60,7 @@ gp_row_give_back (struct gp_taken *taken, uint64_t *bits, uint32_t row)
     continue;
 }
 
-/* The next row in use, `row` itself or behind; GP_NO_ROW: none. To be asked for row 0, then for what is behind each. */
+/* The first row in use from `row` on; GP_NO_ROW: none. Called with 0, then with the row behind the last result. */
 static inline uint32_t
 gp_row_next (const struct gp_taken *taken, const uint64_t *bits, uint32_t words, uint32_t row)
 {

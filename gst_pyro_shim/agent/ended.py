@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What has ended in a window: threads, accounts, labels. It is taken at each drain, and given back to the shim.
+"""Threads, accounts and labels that have ended in a window: their rows are taken at each drain, and freed.
 
-Its CPU time is added up under what the profile will say of it, so that a window needs room for what lives and for
-distinct names. An account's last samples may still be in the ring when it is taken: they join it once all records have
-come that were written before.
+Their CPU time is added up by attribution, so that the memory of a window goes with what lives and with distinct names.
+The last samples of an account may still be in the ring when the account is taken. They are joined to its CPU time once
+all records that were written before have been drained.
 
 Context: agent.
 """
@@ -11,9 +11,11 @@ Context: agent.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from gst_pyro_shim.segment.rows import Label, Thread
+from gst_pyro_shim.agent.attribution import NO_THREAD, AccountKey, Attribution, StackWeights
+from gst_pyro_shim.segment.rows import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,160 +25,153 @@ if TYPE_CHECKING:
     from gst_pyro_shim.segment.rows import Account
     from gst_pyro_shim.segment.segment import Segment
 
-_TOLD_APART: Final = 1024
-"""Threads that ended in one window and are told apart; more are added up by name."""
-_TOLD_APART_EVER: Final = 2048
-"""The same in the life of a process: a profile of weeks is not a list of threads."""
-
-Weights = dict[tuple[int, bytes], int]
-"""Ticks by (key of the innermost label, stack)."""
+_MAX_THREADS_IN_WINDOW: Final = 1024
+"""Threads that ended in one window and have a tid in its profile; further ones are added up by name."""
+_MAX_THREADS: Final = 2048
+"""The same in the life of a process: a profile of weeks is no list of threads."""
 
 
-class Owner(NamedTuple):
-    """Whose account it is. The serial tells successive threads of one slot apart; the label is known by its key."""
+class Total:
+    """CPU time and samples of what has ended under one attribution.
 
-    slot: int
-    serial: int
-    label: int
-
-
-class Told(NamedTuple):
-    """What a profile says of an owner."""
-
-    thread: Thread
-    label: Label
-
-
-NOBODY: Final = Thread(-1, 0, 0, "")
-"""Whose CPU it is where no thread is known."""
-
-
-class Sum:
-    """CPU time and samples of owners of which the same is said."""
+    Attributes:
+        ns: CPU time.
+        weights: its samples.
+    """
 
     __slots__ = ("ns", "weights")
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Starts at nothing."""
         self.ns = 0
-        self.weights: Weights = {}
+        self.weights: StackWeights = {}
 
 
 class Ended:
-    """What has ended, and who owners are.
+    """What has ended; also knows all threads, live ones too, by slot and serial.
 
     Attributes:
-        sums: of what has ended in this window.
+        totals: what has ended in this window.
     """
 
     def __init__(self, segment: Segment, labels: Labels, names: Names) -> None:
-        """Nothing has ended yet."""
+        """Takes nothing yet."""
         self._segment = segment
         self._labels = labels
         self._names = names
-        self._alive: dict[tuple[int, int], Thread] = {}
-        self._over: dict[tuple[int, int], Thread] = {}
-        self._told_now = self._told_ever = 0
-        # Ended, and records of theirs may still be in the ring.
-        self._late_owners: list[tuple[Owner, Told]] = []
-        self._late_threads: list[Thread] = []
-        self._labels_now: list[int] = []
-        self._labels_before: list[int] = []
-        self.sums: defaultdict[Told, Sum] = defaultdict(Sum)
+        self._live_threads: dict[tuple[int, int], Thread] = {}
+        self._ended_threads: dict[tuple[int, int], Thread] = {}
+        self._threads_in_window = self._threads_ever = 0
+        # Their records may still be in the ring.
+        self._waiting_accounts: list[tuple[AccountKey, Attribution]] = []
+        self._waiting_threads: list[Thread] = []
+        self._waiting_labels: list[int] = []
+        # Found to have ended one drain before those.
+        self._labels_to_free: list[int] = []
+        self.totals: defaultdict[Attribution, Total] = defaultdict(Total)
 
-    def told(self, owner: Owner) -> Told:
-        """What is said of an owner."""
-        key = owner[:2]
-        thread = self._over.get(key) or self._alive.get(key)
-        if thread is None:  # one that this window has not met yet
-            self.meet_threads()
-            thread = self._alive.setdefault(key, NOBODY)
-        return Told(thread, self._labels.label(owner.label))
+    def attribution(self, account: AccountKey) -> Attribution:
+        """The thread and the label under which a profile shows an account."""
+        key = (account.slot, account.serial)
+        thread = self._ended_threads.get(key) or self._live_threads.get(key)
+        if thread is None:  # it was registered in this window
+            self.read_threads()
+            thread = self._live_threads.setdefault(key, NO_THREAD)
+        return Attribution(thread, self._labels.label(account.label))
 
-    def meet_threads(self) -> None:
-        """Reads who is alive, and under which name by now."""
+    def read_threads(self) -> None:
+        """Reads which threads there are, and their names, which may have changed."""
         for thread in self._segment.threads():
-            self._alive[thread.slot, thread.serial] = self._named(thread)
+            self._live_threads[thread.slot, thread.serial] = self._named(thread)
 
     def _named(self, thread: Thread) -> Thread:
         return Thread(thread.slot, thread.serial, thread.tid, self._names.thread(thread.comm))
 
-    def take(self, new_ns: dict[Owner, int]) -> None:
-        """Takes what has ended. To be called before the ring is emptied.
+    def take(self, new_ns: dict[AccountKey, int]) -> None:
+        """Takes what has ended. To be called before the ring is drained.
 
-        A label ends behind its accounts, and an account behind its records. So all accounts of the labels that are
-        found here are taken here, and all their records lie before the ring's head that is read afterwards.
+        A label ends after its accounts, and an account after its last record. So all accounts of the labels that are
+        found here are taken here, and all their records are before the ring's head that is read afterwards.
 
         Args:
-            new_ns: CPU time of this window that was taken before; what has ended is taken out of it.
+            new_ns: CPU time taken earlier in this window; that of ended accounts is moved from here to `totals`.
         """
-        # Those of the drain before are freed with this one, and are not to be freed again: their rows are others' then.
-        before = set(self._labels_before)
-        self._labels_now = [key for key in self._segment.ended_labels() if key not in before]
-        self._labels.ending(self._labels_now)
-        self._late_threads = self._segment.threads(ended_only=True)
-        for thread in self._late_threads:
+        # Labels of the drain before are freed in `release`. They must not be freed twice: their rows are others' then.
+        before = set(self._labels_to_free)
+        self._waiting_labels = [key for key in self._segment.labels.ended() if key not in before]
+        self._labels.pin(self._waiting_labels)
+        self._waiting_threads = self._segment.threads(ended_only=True)
+        for thread in self._waiting_threads:
             key = (thread.slot, thread.serial)
-            if key not in self._over:
-                named = self._named(thread)
-                is_one_of_many = (
-                    self._told_now >= _TOLD_APART or self._told_ever >= _TOLD_APART_EVER
-                )
-                self._told_now += not is_one_of_many
-                self._told_ever += not is_one_of_many
-                self._over[key] = Thread(-1, 0, 0, named.comm) if is_one_of_many else named
+            if key not in self._ended_threads:
+                self._ended_threads[key] = self._bounded(self._named(thread))
         for account in self._segment.take_accounts(ended_only=True):
-            self.end(account, new_ns)
+            self.add_account(account, new_ns)
 
-    def end(self, account: Account, new_ns: dict[Owner, int]) -> None:
-        """Takes one account that has ended."""
-        owner = Owner(account.slot, account.serial, account.label)
-        told = self.told(owner)
-        self.sums[told].ns += account.ns + new_ns.pop(owner, 0)
-        self._late_owners.append((owner, told))
+    def _bounded(self, thread: Thread) -> Thread:
+        """An ended thread, or, beyond the bounds, one that stands for all of its name."""
+        if self._threads_in_window >= _MAX_THREADS_IN_WINDOW or self._threads_ever >= _MAX_THREADS:
+            return replace(NO_THREAD, comm=thread.comm)
+        self._threads_in_window += 1
+        self._threads_ever += 1
+        return thread
 
-    def settle(self, pending: dict[Owner, Weights]) -> None:
-        """All records have come that were written before `take`: gives threads and labels back.
+    def add_account(self, account: Account, new_ns: dict[AccountKey, int]) -> None:
+        """Adds the CPU time of one account that has ended.
 
         Args:
-            pending: samples of all owners; those of ended ones are taken out of it.
+            account: as it was taken.
+            new_ns: CPU time taken earlier in this window; the account's is moved from here to `totals`.
         """
-        self.join(pending)
-        # Samples of an ended thread that had no account for them.
-        over = {(one.slot, one.serial) for one in self._late_threads}
-        for owner in [one for one in pending if one[:2] in over] if over else ():
-            self._join(self.told(owner), pending.pop(owner))
-        self._segment.free_threads(one.slot for one in self._late_threads)
-        for key in over:
-            self._over.pop(key, None)
-        self._late_threads = []
-        # A bin's label may end right behind that of an element in it, which the look for ended ones had passed by then.
-        # The bin's is needed until the next look has found the element's: so labels are freed one drain later.
-        freed, self._labels_before = self._labels_before, self._labels_now
-        self._labels_now = []
-        self._labels.freed(freed)
-        self._segment.free_labels(freed)
+        key = AccountKey(account.slot, account.serial, account.label)
+        attribution = self.attribution(key)
+        self.totals[attribution].ns += account.ns + new_ns.pop(key, 0)
+        self._waiting_accounts.append((key, attribution))
 
-    def join(self, pending: dict[Owner, Weights]) -> None:
-        """Adds the samples of accounts that have ended to these."""
-        for owner, told in self._late_owners:
-            self._join(told, pending.pop(owner, {}))
-        self._late_owners.clear()
+    def release(self, pending: dict[AccountKey, StackWeights]) -> None:
+        """Frees threads and labels: all records that were written before `take` have been drained.
 
-    def _join(self, told: Told, weights: Weights) -> None:
-        into = self.sums[told].weights
+        Args:
+            pending: samples by account; those of ended accounts are moved from here to `totals`.
+        """
+        self.join_samples(pending)
+        # Samples of an ended thread that found no account.
+        ended = {(one.slot, one.serial) for one in self._waiting_threads}
+        for key in [key for key in pending if key[:2] in ended] if ended else ():
+            self._add_samples(self.attribution(key), pending.pop(key))
+        self._segment.free_threads(one.slot for one in self._waiting_threads)
+        for thread in ended:
+            self._ended_threads.pop(thread, None)
+        self._waiting_threads = []
+        # A bin's label may end right after that of an element in it, which the search for ended labels had passed by
+        # then. The bin's is needed until the next search has found the element's: so labels are freed one drain later.
+        to_free, self._labels_to_free = self._labels_to_free, self._waiting_labels
+        self._waiting_labels = []
+        self._labels.release(to_free)
+        self._segment.labels.free(to_free)
+
+    def join_samples(self, pending: dict[AccountKey, StackWeights]) -> None:
+        """Moves the samples of accounts that have ended from `pending` to `totals`."""
+        for key, attribution in self._waiting_accounts:
+            self._add_samples(attribution, pending.pop(key, {}))
+        self._waiting_accounts.clear()
+
+    def _add_samples(self, attribution: Attribution, weights: StackWeights) -> None:
+        into = self.totals[attribution].weights
         for stack, weight in weights.items():
             into[stack] = into.get(stack, 0) + weight
 
-    def weights(self) -> Iterator[Weights]:
+    def weights(self) -> Iterator[StackWeights]:
         """Samples of what has ended in this window."""
-        return (one.weights for one in self.sums.values() if one.weights)
+        return (total.weights for total in self.totals.values() if total.weights)
 
     def end_window(self) -> None:
-        """Forgets what the next window does not need."""
-        self.sums.clear()
-        self._alive.clear()
-        self._told_now = 0
-        late = {(one.slot, one.serial) for one in self._late_threads}
-        late |= {owner[:2] for owner, _ in self._late_owners}
-        self._over = {key: thread for key, thread in self._over.items() if key in late}
+        """Discards what the next window does not need."""
+        self.totals.clear()
+        self._live_threads.clear()
+        self._threads_in_window = 0
+        waiting = {(one.slot, one.serial) for one in self._waiting_threads}
+        waiting |= {key[:2] for key, _ in self._waiting_accounts}
+        self._ended_threads = {
+            key: thread for key, thread in self._ended_threads.items() if key in waiting
+        }

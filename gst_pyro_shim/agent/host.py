@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The profiled process, as an agent outside it sees it: is it still there?
+"""Whether the profiled process still exists, from outside it.
 
 Context: agent, controller.
 """
@@ -16,54 +16,54 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """Whether the profiled process is still there.
+    """Watches the profiled process. For an embedded agent, which ends with its host, the host never has ended.
 
     Attributes:
-        home: of its agent.
+        home: where its agent runs.
     """
 
     def __init__(self, pid: int, home: Home, pidfd: int = -1) -> None:
-        """Watches it where it can end without us.
+        """Opens a pidfd where the caller has none.
 
         Args:
-            pid: of it, as it is called here.
-            home: of the agent.
-            pidfd: of it, which stays the caller's; -1 where the caller has none.
+            pid: of the host, in the agent's pid namespace.
+            home: where the agent runs.
+            pidfd: of the host; the caller closes it. -1: none.
         """
         self.home = home
         self._pid = pid
-        self._is_beside = home != "embedded"
+        self._is_outside = home != "embedded"
         self._poll: select.poll | None = None
         self._ended = False
-        self._own = -1
-        if self._is_beside and pidfd < 0:
+        self._own_pidfd = -1
+        if self._is_outside and pidfd < 0:
             try:
-                self._own = pidfd = os.pidfd_open(pid)
+                self._own_pidfd = pidfd = os.pidfd_open(pid)
             except ProcessLookupError:
                 self._ended = True
-            except OSError:  # older containers forbid what they do not know
+            except OSError:  # filters of older containers forbid system calls that they do not know
                 return
         if pidfd >= 0:
             self._poll = select.poll()
             self._poll.register(pidfd, select.POLLIN)
 
     def close(self) -> None:
-        """Gives back what was opened here."""
-        if self._own >= 0:
-            os.close(self._own)
-            self._own, self._poll = -1, None
+        """Closes what was opened here."""
+        if self._own_pidfd >= 0:
+            os.close(self._own_pidfd)
+            self._own_pidfd, self._poll = -1, None
 
     @property
     def has_ended(self) -> bool:
-        """It has exited, or was killed."""
+        """It has exited, was killed, or `has_left` was true."""
         if not self._ended and self._poll is not None:
             self._ended = bool(self._poll.poll(0))
-        elif not self._ended and self._is_beside:
+        elif not self._ended and self._is_outside:
             self._ended = not Path(f"/proc/{self._pid}").exists()
         return self._ended
 
     def has_left(self) -> bool:
-        """It runs another program now: exec() leaves the process, and takes our memory out of it."""
+        """Whether it runs another program now: exec() keeps the process and unmaps our segment. Reads its maps."""
         try:
             maps = Path(f"/proc/{self._pid}/maps").read_text("utf-8", "replace")
         except PermissionError:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The agents of several hosts in one process: in the controller, or in a process that serves one host after the other.
+"""The agents of several hosts in one process: the controller, or an agent's process.
 
-Such a process is started by a host that finds none (csrc/shim/home); later hosts of the same user in one place hand
-their segments to it. It lingers for a moment behind the last one: programs that live for some milliseconds, one after
-the other, share one start of a Python.
+A host that finds no agent's process starts one (csrc/shim/home). Later hosts of the same user in the same place hand
+their segments over to it. It waits LINGER_S for another host after the last one: short programs that run one after the
+other share one start of Python. What states an agent passes through: agent.py.
 
 Context: controller, and agent in a process of its own.
 """
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from gst_pyro_shim.agent.host import Host
 from gst_pyro_shim.agent.log import Log
-from gst_pyro_shim.agent.reception import Guest, Reception
-from gst_pyro_shim.agent.start import STACK_BYTES, prepare, refuse, without_plugins
+from gst_pyro_shim.agent.reception import Handover, Reception
+from gst_pyro_shim.agent.start import STACK_BYTES, prepare, refuse, skip_pydantic_plugins
 from gst_pyro_shim.segment.segment import AGENT_DONE, Segment
 from gst_pyro_shim.settings.model import ENV_PREFIX
 from gst_pyro_shim.symbols.debuginfod import debuginfod_of
-from gst_pyro_shim.symbols.symbolize import Files
+from gst_pyro_shim.symbols.elf_cache import ElfCache
 
 if TYPE_CHECKING:
     from gst_pyro_shim.agent.agent import Agent
@@ -33,67 +33,71 @@ if TYPE_CHECKING:
     from gst_pyro_shim.symbols.debuginfod import Debuginfod
 
 LINGER_S: Final = 5.0
-"""For the next host."""
+"""How long an agent's process waits for another host."""
 _STDERR: Final = 2
 _MAX_PROBLEMS: Final = 100
 
 
 class Agents:
-    """Serves guests, each on a thread of its own."""
+    """Runs an agent for each host, each on a thread of its own. MT-safe."""
 
     def __init__(self, home: Home, merge: Merge | None = None) -> None:
-        """Nobody is here yet.
+        """Runs none yet.
 
         Args:
-            home: what this process is.
-            merge: what `run` adds up.
+            home: "process" or "controller": which of them this process is.
+            merge: where `run` adds profiles up; None outside `run`.
         """
         self._home: Home = home
         self._merge = merge
         self._lock = threading.Lock()
-        self._working: list[Agent] = []
-        self._elf_files = Files()
+        self._running: list[Agent] = []
+        self._elf_files = ElfCache()
         self._servers: Debuginfod | None = None
         self._has_looked_for_servers = False
         self._problems: dict[str, None] = {}
         self._failed = 0
-        self._starts_cost = home == "process"
+        self._counts_start = home == "process"
         threading.stack_size(STACK_BYTES)
-        # Variables of ours are the guest's; all others are taken to be the same.
+        # Our variables come from each host. All others are assumed to be the same in all of them.
         self._environ = {
             name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)
         }
 
-    def serve(self, guest: Guest) -> None:
-        """Until the guest has ended, or all are dismissed; then the guest's memory is given back."""
-        log = Log(stderr=guest.stderr)
+    def serve(self, handover: Handover) -> None:
+        """Runs the agent of a host until it is done; then unmaps the segment. Raises nothing.
+
+        Args:
+            handover: what the host has handed over; the caller closes it.
+        """
+        log = Log(stderr=handover.stderr)
         segment: Segment | None = None
         host: Host | None = None
         try:
-            segment = Segment.from_fd(guest.memory)
+            segment = Segment.from_fd(handover.memory)
             log.segment = segment
-            host = Host(guest.pid, self._home, guest.pidfd)
+            host = Host(handover.pid, self._home, handover.pidfd)
             agent = prepare(
                 segment,
                 host,
-                self._environ | guest.environ,
+                self._environ | handover.environ,
                 log,
                 self._debuginfod(log),
                 merge=self._merge,
-                folder=guest.word if self._merge is None else "",
+                folder=handover.word if self._merge is None else "",
                 elf_files=self._elf_files,
             )
             with self._lock:
-                self._working.append(agent)
-                if self._starts_cost:
-                    agent.cpu_before_s, self._starts_cost = time.process_time(), False
+                self._running.append(agent)
+                if self._counts_start:
+                    agent.cpu_before_s, self._counts_start = time.process_time(), False
             try:
                 agent.run()
             finally:
                 with self._lock:
-                    self._working.remove(agent)
+                    self._running.remove(agent)
             segment.set_agent_state(AGENT_DONE)
-        except Exception as error:  # noqa: BLE001  the others are as good as ever
+        except Exception as error:  # noqa: BLE001  the other hosts' agents go on
             refuse(segment, log, error)
             with self._lock:
                 self._failed += 1
@@ -106,7 +110,7 @@ class Agents:
             segment.close()
 
     def _debuginfod(self, log: Log) -> Debuginfod | None:
-        """One for all; what it has to say goes to the first guest."""
+        """One client for all hosts; its log lines go to the first host."""
         with self._lock:
             if not self._has_looked_for_servers:
                 self._has_looked_for_servers = True
@@ -115,63 +119,63 @@ class Agents:
 
     @property
     def problems(self) -> list[str]:
-        """Why guests were not served, each once."""
+        """Sentences: why hosts were not profiled, or not to their end; each once."""
         with self._lock:
             return list(self._problems)
 
     @property
     def counters(self) -> dict[str, int]:
-        """How many guests were not served, or not to their end."""
+        """Number of such hosts as `failed_programs`; empty without any."""
         with self._lock:
             return {"failed_programs": self._failed} if self._failed else {}
 
     def dismiss(self) -> None:
-        """Ends all, though their hosts live on: what they have done by now is told."""
+        """Ends all agents although their hosts live on; profiles hold what the hosts have done so far."""
         with self._lock:
-            for agent in self._working:
+            for agent in self._running:
                 agent.is_dismissed = True
 
 
 def run(memory: int, pid: int, name: str) -> int:
-    """The process that a host has started: serves it, and others until none comes any more.
+    """The main function of an agent's process: profiles the host that started it, then others until none comes.
 
     Args:
-        memory: descriptor of the host's segment.
-        pid: of the host.
-        name: where to take others in.
+        memory: descriptor of the first host's segment.
+        pid: of the first host.
+        name: of the socket where others hand over theirs.
 
     Returns:
         0.
     """
-    # What the imports made is there to stay.
+    # What imports allocate stays: it need not be searched for garbage.
     gc.freeze()
-    without_plugins()
+    skip_pydantic_plugins()
     agents = Agents("process")
     reception: Reception | None = None
-    # Taken: two hosts came up at once, and the other's agent takes the next one in.
+    # An OSError where two hosts started at once: the name is taken, and the other's agent serves the next hosts.
     with contextlib.suppress(OSError, RuntimeError):
         reception = Reception(agents.serve, name)
         reception.start()
     environ = {key: text for key, text in os.environ.items() if key.startswith(ENV_PREFIX)}
-    first = Guest(pid, -1, memory, _STDERR, "", environ)
-    # Not on this stack, which is as large as the host's limit allows.
+    first = Handover(pid, -1, memory, _STDERR, "", environ)
+    # On a thread: this stack is as large as the host's limit allows, which may be too small.
     thread = threading.Thread(target=agents.serve, args=(first,), name="gst-pyro-agent")
     try:
         thread.start()
-    except RuntimeError:  # what this stack is too small for ends the process, and is said
+    except RuntimeError:  # no thread: should this stack overflow, the process ends with a message
         agents.serve(first)
     else:
         thread.join()
     if reception is not None:
-        _leave_no_trace()
+        _detach_from_first_host()
         reception.linger(LINGER_S)
         reception.close()
         reception.wait()
     return 0
 
 
-def _leave_no_trace() -> None:
-    """Who reads the first host's stderr to its end shall not wait for the others; nor who unmounts its folder."""
+def _detach_from_first_host() -> None:
+    """Closes its stderr, whose reader would wait for its end, and leaves its folder, which could not be unmounted."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, _STDERR)
     os.close(null)

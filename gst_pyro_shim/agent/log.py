@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the agent says: in GStreamer's debug log, and on the host's stderr.
+"""The agent's log: lines for GStreamer's debug log and for the host's stderr.
 
 Context: agent, any thread.
 """
@@ -20,13 +20,18 @@ _LEVELS: Final = ("error", "warning", "info", "debug")
 
 
 class Log:
-    """Lines for GStreamer's debug log, and for the host's stderr what the settings ask for. MT-safe."""
+    """Writes lines to GStreamer's debug log, and to stderr those that the settings ask for. MT-safe.
+
+    Attributes:
+        segment: takes the lines for GStreamer's log; None: they are not written there.
+        level: least important level that is written to stderr: error, warning, info or debug.
+    """
 
     def __init__(self, segment: Segment | None = None, stderr: int = 2) -> None:
-        """Errors and warnings go to stderr until `level` says otherwise.
+        """Writes errors and warnings to stderr until `level` is set.
 
         Args:
-            segment: takes lines for GStreamer's log; None: nobody does.
+            segment: of the host, where it is mapped already.
             stderr: descriptor; negative: there is none.
         """
         self._lock = threading.Lock()
@@ -35,17 +40,22 @@ class Log:
         self.level = "warning"
 
     def __call__(self, level: str, text: str) -> None:
-        """Writes one line."""
+        """Writes one line.
+
+        Args:
+            level: error, warning, info or debug.
+            text: line breaks become blanks, control characters become escapes.
+        """
         line = printable(" ".join(text.split()))
         with self._lock:
             if self.segment is not None:
                 self.segment.log(level, line)
             if self._stderr >= 0 and _LEVELS.index(level) <= _LEVELS.index(self.level):
-                # One write: threads of the host may be writing too.
+                # One write: threads of the host may write at the same time.
                 with contextlib.suppress(OSError):
                     os.write(self._stderr, f"gst-pyro: {line}\n".encode("utf-8", "replace"))
 
     def close(self) -> None:
-        """Segment and descriptor are about to go; lines that still come, from the exporter's threads, are lost."""
+        """Stops writing, before segment and descriptor are closed. Later lines of the exporter's threads are lost."""
         with self._lock:
             self.segment, self._stderr = None, -1

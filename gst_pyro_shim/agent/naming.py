@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Which names a profile says: bounded, however many elements and threads come and go.
+"""Names in profiles: bounded, however many elements and threads come and go.
 
-GStreamer numbers the elements that nobody named: `identity0`, `identity1`, … In a host whose pipelines come and go each
-would be a series of its own in a server, and a row in a table. From a limit on, a name that GStreamer made is folded
-under its factory, `identity*`; of each factory the first few keep theirs in any case. Names that people gave are kept.
-Threads are called after elements, so names of theirs that hold a number are folded likewise.
+GStreamer numbers elements that nobody named: `identity0`, `identity1`, … In a host whose pipelines come and go, each
+name would be a series of its own in a server, and a row in a table. Beyond a limit, a name that GStreamer made up is
+folded under its factory, `identity*`; the first few names of each factory are always kept. Names that people gave are
+kept. Threads are named after elements, so their names with a number in them are folded likewise.
 
-Different pipelines may have one name. Those that live at the same time are numbered: `camera`, `camera#2`, …
+Several pipelines may have one name. Those that live at the same time are numbered: `camera`, `camera#2`, …
 
 Context: agent. Pure.
 """
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from gst_pyro_shim.segment.rows import Step
 
 MAX_NAMESAKES: Final = 64
-"""Pipelines of one name at a time that are told apart; more are `camera#*`."""
+"""Pipelines of one name that have numbers at the same time; further ones are `camera#*`."""
 MAX_THREAD_NAMES: Final = 512
-"""Names of threads with a number in them that are told one by one, however high the limit."""
+"""Names of threads with a number in them that are kept, however high the limit."""
 _BINS: Final = frozenset({"state_change", "own_work"})
 _DIGITS: Final = re.compile(r"\d+")
 
 
 class Names:
-    """Decides on names, and remembers the decisions.
+    """Decides which names are kept; a name that was kept once is always kept.
 
     Attributes:
-        folded: labels whose name, or that of a bin around them, was folded.
-        example: what became of the first of these; "" without any.
+        folded: number of labels whose name, or that of a bin around them, was folded.
+        example: the first of them, "identity10 counts as identity*"; "" without any.
     """
 
     def __init__(self, limit: int, is_gone: Callable[[int], bool]) -> None:
-        """No name is taken yet.
+        """Keeps no name yet.
 
         Args:
-            limit: names with a number, of elements and bins together, and of threads, that are kept.
-            is_gone: whether the element of a label's key is no more.
+            limit: number of made-up names that are kept: of elements and bins together, and of threads.
+            is_gone: whether the element of a label, given by its key, no longer exists.
         """
         self._limit = limit
         self._is_gone = is_gone
@@ -60,10 +60,10 @@ class Names:
         self.example = ""
 
     def label(self, path: Sequence[Step]) -> Label:
-        """What is said of an element.
+        """How an element is shown.
 
         Args:
-            path: the element last, the bins around it before, outermost first; empty for a label that does not exist.
+            path: the bins around the element, outermost first, then the element; empty for a label that does not exist.
         """
         if not path:
             return UNLABELLED
@@ -86,7 +86,7 @@ class Names:
         return Label(names[-1], last.factory, "".join(f"/{name}" for name in names), pipeline)
 
     def thread(self, name: str) -> str:
-        """What is said of a thread that the kernel knows by `name`."""
+        """How a thread is shown whose name in the kernel is `name`."""
         if name in self._threads or not _DIGITS.search(name):
             return name
         if len(self._threads) < min(self._limit, MAX_THREAD_NAMES):
@@ -99,8 +99,8 @@ class Names:
             self._folded_keys.add(key)
             self.folded += 1
 
-    def freed(self, key: int) -> None:
-        """The label is another's from now on."""
+    def release(self, key: int) -> None:
+        """Forgets a label whose row is about to be freed; the number of its pipeline can be used again."""
         self._folded_keys.discard(key)
         name, number = self._numbers.pop(key, ("", 0))
         known = self._namesakes.get(name)
@@ -123,7 +123,7 @@ class Names:
         return f"{stem}*"
 
     def _number(self, pipeline: Step) -> str:
-        """What tells the pipeline from others of its name: the least number that no living one has."""
+        """What is added to a pipeline's name: the least number that no live pipeline of this name has."""
         if pipeline.key not in self._numbers:
             known = self._namesakes[pipeline.name]
             number = 1

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Where GStreamer processes hand in their segments; an agent for each, on a thread of this process.
+"""The socket at which hosts hand over their segments; starts an agent for each, on a thread of its own.
 
-handover.c is the other side: one message on a SOCK_SEQPACKET connection to a name in the abstract namespace. Its
-parts end with NUL: a word that lets the sender in, then variables `GST_PYROSCOPE_…=…`. With it come the descriptors of
-the segment and, where the sender has one, of its stderr.
+The other side is csrc/shim/home/handover.c. It connects to a name in the abstract namespace (SOCK_SEQPACKET) and sends
+one message. The message's parts end with NUL: a word (see `Handover`), then variables `GST_PYROSCOPE_…=…`. With it come
+the descriptors of the segment and, where the sender has one, of its stderr.
 
-Context: controller, and agent in a process of its own. One thread accepts, one thread a process that is profiled.
+Context: controller, and agent in a process of its own. One thread accepts; one thread for each host.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _RETRY_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """A process that has handed its segment in.
+class Handover:
+    """What a host has handed over. Descriptors are -1 where there is none.
 
     Attributes:
-        pid: as it is called here; 0 where it cannot be seen from here.
-        pidfd: of it, to be closed by who takes the guest; -1 where there is none.
-        memory: descriptor of the segment, likewise.
-        stderr: likewise.
-        word: what it was let in by.
-        environ: its variables that begin with GST_PYROSCOPE_.
+        pid: of the host, in this pid namespace; 0 where the host is in none of ours.
+        pidfd: descriptor of the host.
+        memory: descriptor of the segment.
+        stderr: descriptor of the host's stderr.
+        word: the token that `run` has given it; for an agent's process, the host's working directory.
+        environ: the host's variables that begin with GST_PYROSCOPE_.
     """
 
     pid: int
@@ -60,34 +60,34 @@ class Guest:
     environ: dict[str, str]
 
     def close(self) -> None:
-        """Gives the descriptors back."""
+        """Closes the descriptors."""
         for descriptor in (self.pidfd, self.memory, self.stderr):
             if descriptor >= 0:
                 os.close(descriptor)
 
 
 class Reception:
-    """Listens from construction on, takes guests in once started.
+    """Listens from construction on, accepts once started.
 
-    What comes before `start` waits: the target is forked while there are no threads yet.
+    Connections before `start` wait in the backlog: `run` forks its target while there are no threads yet.
     """
 
-    def __init__(self, serve: Callable[[Guest], None], name: str = "", word: str = "") -> None:
+    def __init__(self, serve: Callable[[Handover], None], name: str = "", word: str = "") -> None:
         """Listens.
 
         Args:
-            serve: the agent of one guest, until that is done; called on a thread of its own. Raises nothing.
-            name: to listen at; one that nobody can have unless given.
-            word: that lets guests of any user in; without it they must be this user's.
+            serve: runs the agent of one host until it is done; called on a thread of its own. Raises nothing.
+            name: to listen at, in the abstract namespace; "": a random one.
+            word: token that hosts of any user must send; "": any word of a host of this user is accepted.
 
         Raises:
-            OSError: no socket could be had, or the name is taken.
+            OSError: there is no socket to be had, or the name is taken.
         """
         self._serve = serve
         self._word = word
         self._name = name or f"gst-pyro-{secrets.token_hex(16)}"
         self._changed = threading.Condition()
-        self._guests: set[int] = set()
+        self._served: set[int] = set()
         self._is_closed = False
         self._idle_since = time.monotonic()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -97,24 +97,24 @@ class Reception:
         except OSError:
             self._socket.close()
             raise
-        self._thread = threading.Thread(target=self._accept, name="gst-pyro-door", daemon=True)
+        self._thread = threading.Thread(target=self._accept, name="gst-pyro-accept", daemon=True)
 
     @property
     def address(self) -> str:
-        """What csrc/shim/home/handover.c reads: name and word."""
+        """Name and word with a blank between, as csrc/shim/home/handover.c reads it."""
         return f"{self._name} {self._word}"
 
     def start(self) -> None:
-        """Takes guests in from now on.
+        """Accepts from now on.
 
         Raises:
-            RuntimeError: no thread could be had.
+            RuntimeError: there is no thread to be had.
         """
         self._thread.start()
 
     def close(self) -> None:
-        """Takes nobody in any more; who came before this is served."""
-        # Linux refuses connections from here on, and gives those that stand already to accept().
+        """Refuses new connections; those made before are still served."""
+        # From here on Linux refuses connections; accept() still returns those in the backlog.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
         if self._thread.ident is not None:
@@ -122,38 +122,38 @@ class Reception:
         self._socket.close()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Waits until nobody is being served; False where somebody still is at the end of the time."""
+        """Waits until no host is served any more; False where one still is after `timeout_s`."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._guests, timeout_s)
+            return self._changed.wait_for(lambda: not self._served, timeout_s)
 
     def linger(self, seconds: float) -> None:
-        """Waits until nobody has been served for so long."""
+        """Waits until no host has been served for `seconds`."""
         with self._changed:
-            while self._guests or (left := self._idle_since + seconds - time.monotonic()) > 0:
-                self._changed.wait(None if self._guests else left)
+            while self._served or (left := self._idle_since + seconds - time.monotonic()) > 0:
+                self._changed.wait(None if self._served else left)
 
-    def _admit(self, guest: Guest) -> None:
-        """Starts the agent of a guest; one that cannot be started is closed."""
+    def _start_agent(self, handover: Handover) -> None:
+        """Serves a host on a new thread; closes the handover where there is no thread to be had."""
         thread = threading.Thread(
-            target=self._look_after, args=(guest,), name="gst-pyro-agent", daemon=True
+            target=self._serve_and_close, args=(handover,), name="gst-pyro-agent", daemon=True
         )
         with self._changed:
-            self._guests.add(guest.memory)
+            self._served.add(handover.memory)
         try:
             thread.start()
-        except RuntimeError:  # no more threads; the shim goes on until its ring is full
-            self._farewell(guest)
+        except RuntimeError:  # the shim goes on until its ring is full
+            self._close_handover(handover)
 
-    def _look_after(self, guest: Guest) -> None:
+    def _serve_and_close(self, handover: Handover) -> None:
         try:
-            self._serve(guest)
+            self._serve(handover)
         finally:
-            self._farewell(guest)
+            self._close_handover(handover)
 
-    def _farewell(self, guest: Guest) -> None:
+    def _close_handover(self, handover: Handover) -> None:
         with self._changed:
-            guest.close()
-            self._guests.discard(guest.memory)
+            handover.close()
+            self._served.discard(handover.memory)
             self._idle_since = time.monotonic()
             self._changed.notify_all()
 
@@ -162,17 +162,17 @@ class Reception:
             try:
                 connection, _ = self._socket.accept()
             except OSError as error:
-                if error.errno == errno.EINVAL:  # nobody is waiting there, and nobody can come
+                if error.errno == errno.EINVAL:  # closed, and the backlog is empty
                     return
-                time.sleep(_RETRY_S)  # no descriptor is free
+                time.sleep(_RETRY_S)  # all descriptors are in use
                 continue
             with connection:
-                guest = self._receive(connection)
-            if guest is not None:
-                self._admit(guest)
+                handover = self._receive(connection)
+            if handover is not None:
+                self._start_agent(handover)
 
-    def _receive(self, connection: socket.socket) -> Guest | None:
-        """Reads the message; None where it is none of ours."""
+    def _receive(self, connection: socket.socket) -> Handover | None:
+        """Reads the message; None where it is no handover, or not from a host that may send one."""
         connection.settimeout(_READ_S)
         fds = array.array("i")
         try:
@@ -192,20 +192,20 @@ class Reception:
         variables = (line.partition("=") for line in lines if line.startswith(ENV_PREFIX))
         memory, stderr = [*fds, -1, -1][:_MAX_FDS]
         environ = {key: value for key, _, value in variables}
-        guest = Guest(pid, pidfd, memory, stderr, word, environ)
-        is_known = (
+        handover = Handover(pid, pidfd, memory, stderr, word, environ)
+        is_allowed = (
             hmac.compare_digest(word.encode("utf-8", "replace"), self._word.encode())
             if self._word
             else uid == os.geteuid()
         )
-        if memory < 0 or not is_known:
-            guest.close()
+        if memory < 0 or not is_allowed:
+            handover.close()
             return None
-        return guest
+        return handover
 
 
 def _pidfd(connection: socket.socket, pid: int) -> int:
-    """Of the process that sent it; -1 where it cannot be had."""
+    """Descriptor of the process `pid` at the other end; -1 where there is none to be had."""
     with contextlib.suppress(OSError):
         return connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     with contextlib.suppress(OSError):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A record's words become frames, with the elements' own frames among the functions.
+"""A record's words become frames: functions, and the elements' frames among them.
 
-Context: agent. Format of records: csrc/shared/abi.h, struct gp_record.
+The format of records is that of csrc/shared/abi.h, struct gp_record.
+
+Context: agent.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gst_pyro_shim.paths import SHIM_NAME
 from gst_pyro_shim.pprof.model import TRUNCATED, UNKNOWN, Frame
-from gst_pyro_shim.segment import native
+from gst_pyro_shim.segment.abi import constant
 from gst_pyro_shim.symbols.symbolize import is_named
 
 if TYPE_CHECKING:
@@ -23,22 +25,22 @@ if TYPE_CHECKING:
 
 _TAGGED: Final = 1 << 63
 _OPERAND: Final = (1 << 56) - 1
-_TAG_LABEL: Final = native.constant("GP_FRAME_LABEL")
-_TAG_UNKNOWN: Final = native.constant("GP_FRAME_UNKNOWN")
-_TAG_TRUNCATED: Final = native.constant("GP_FRAME_TRUNCATED")
-_TAG_EXACT: Final = native.constant("GP_FRAME_EXACT")
+_TAG_LABEL: Final = constant("GP_FRAME_LABEL")
+_TAG_UNKNOWN: Final = constant("GP_FRAME_UNKNOWN")
+_TAG_TRUNCATED: Final = constant("GP_FRAME_TRUNCATED")
+_TAG_EXACT: Final = constant("GP_FRAME_EXACT")
 _MARKERS: Final = {_TAG_UNKNOWN: UNKNOWN, _TAG_TRUNCATED: TRUNCATED}
 
 _WORD: Final = 8
 _CUT_BYTES: Final = 64 * _WORD
 _CUT_MARK: Final = struct.pack("=Q", _TAGGED | _TAG_TRUNCATED << 56)
 
-# What stands on the root side of a thread's own function: the thread's start in libc, then our function around it.
+# On the root side of a thread's own function there are libc's frames that start a thread, then our function around it.
 _LIBC: Final = ("libc.", "libc-", "libpthread", "ld-linux")
 _LIBC_ENTRY_FRAMES: Final = 2
 _SHIM: Final = "libgstpyro"
-# Functions of the shim that stand around the host's own: calls that it redirects and passes on. What they do themselves
-# stands on the leaf's side of them, in functions of other names.
+# Functions of the shim that only call the host's own: calls that it redirects. They are left out of stacks as callers.
+# What they do themselves is in functions of other names, on their leaf side, and is shown.
 _PASSING_ON: Final = frozenset(
     {
         "thread_main",
@@ -57,7 +59,7 @@ _PASSING_ON: Final = frozenset(
 )
 
 _MAX_FRAMES: Final = 1_000_000
-"""Of all remembered stacks; some 24 MB. Stacks have 30 frames as a rule, and a thousand in pipelines of hundreds."""
+"""Of all cached stacks; some 24 MB. A stack usually has 30 frames, a thousand in a pipeline of hundreds of elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ class Stack:
 
     Attributes:
         frames: leaf first.
-        identity: equal for stacks whose frames are the same objects; small, and cheap to hash, where frames are not.
-        named: its leaf has a function's name.
+        identity: equal for stacks whose frames are the same objects; small and cheap to hash, which frames are not.
+        named: the leaf has a function's name.
     """
 
     frames: tuple[Frame, ...]
@@ -80,26 +82,26 @@ class PcSource(Protocol):
 
     @property
     def version(self) -> int:
-        """Raised when it would name an address otherwise than before."""
+        """Increased when an address that was named before would be named otherwise now."""
 
     def frames(self, pc: int, generation: int) -> tuple[Frame, ...]:
-        """The function at `pc` and what was inlined there, innermost first."""
+        """The function at `pc` and the calls inlined there, innermost first."""
 
 
 class LabelSource(Protocol):
-    """Knows labels by their keys: `Labels`."""
+    """Labels by their keys: a `Labels`."""
 
     version: int
 
     def label(self, key: int) -> Label:
-        """A label; one that does not exist reads as CPU of no element."""
+        """A label; one that does not exist reads as CPU time of no element."""
 
     def frame(self, key: int) -> Frame:
-        """The frame that stands for it; the same object each time."""
+        """The frame of a label; the same object each time."""
 
 
 class Stacks:
-    """Resolves stacks and remembers them over windows, within bounds."""
+    """Resolves stacks and caches them over windows; the cache is bounded."""
 
     def __init__(self, labels: LabelSource, symbolizer: PcSource) -> None:
         """Starts empty."""
@@ -113,11 +115,11 @@ class Stacks:
         return self._symbolizer.version, self._labels.version
 
     def resolve(self, label: int, key: bytes) -> Stack:
-        """The stack of a record with this label.
+        """The stack of a record.
 
         Args:
-            label: key of the innermost label; it stands in the stack even where no tag says so.
-            key: see `stack_key`.
+            label: key of the innermost label. Its frame is in the stack even where no tag places it.
+            key: of the stack (`stack_key`).
         """
         if self._version != self._versions():
             self._version = self._versions()
@@ -133,7 +135,7 @@ class Stacks:
         return known
 
     def _make_room(self, frames: int) -> None:
-        """Forgets the oldest half where there would be too many."""
+        """Discards the oldest half of the cache where it would exceed its bound."""
         self._known_frames += frames
         if self._known_frames > _MAX_FRAMES:
             for old in list(self._known)[: len(self._known) // 2 + 1]:
@@ -144,50 +146,57 @@ class Stacks:
         look_up = self._symbolizer.frames
         frames: list[Frame] = []
         is_placed = False
-        cut = hidden = None
+        # Index after the last [truncated], and the same where an element's frame follows it.
+        after_cut = outer_cut = None
         for at, word in enumerate(words):
             if word < _TAGGED:
-                # A return address is that of the next instruction, maybe of the next function.
-                met = look_up(word if at == 0 else word - 1, generation)
-                frames += met if at == 0 else (one for one in met if not _passes_on(one))
+                # A return address is that of the next instruction, which may be in the next function.
+                found = look_up(word if at == 0 else word - 1, generation)
+                frames += found if at == 0 else (one for one in found if not _passes_on(one))
                 continue
             tag, operand = word >> 56 & 0x7F, word & _OPERAND
             if tag == _TAG_LABEL:
                 frames.append(self._labels.frame(operand))
                 is_placed |= operand == label
-                hidden = cut
+                outer_cut = after_cut
             elif tag == _TAG_EXACT:
                 frames += look_up(operand, generation)
             elif tag in _MARKERS:
                 frames.append(_MARKERS[tag])
-                cut = len(frames) if tag == _TAG_TRUNCATED else cut
+                after_cut = len(frames) if tag == _TAG_TRUNCATED else after_cut
         if not is_placed:
             is_main = self._labels.label(label).kind == "main"
             at = len(frames) if is_main else entry_index(frames)
-            # An outer one behind what `cut_key` has cut: the innermost one's tag was in there.
-            frames.insert(at if hidden is None else hidden, self._labels.frame(label))
+            # Where an outer element's frame follows a cut of `cut_key`, the innermost one's tag was in what was cut.
+            frames.insert(at if outer_cut is None else outer_cut, self._labels.frame(label))
         return frames
 
 
 def _passes_on(frame: Frame) -> bool:
-    """Whether a caller is the shim's, and no more than in between. Of a stripped shim nobody can say."""
+    """Whether a caller is a function of the shim around the host's own; always False where the shim is stripped."""
     return frame.name in _PASSING_ON and frame.module.endswith(f"/{SHIM_NAME}")
 
 
 def stack_key(data: bytes, at: int, depth: int) -> bytes:
-    """What tells the stack of the record at `at` from others: generation of the module list, and frames."""
+    """Identifies the stack of a record: generation of the module list (4 bytes), and frames (8 bytes each).
+
+    Args:
+        data: drained records.
+        at: offset of the record.
+        depth: number of its frames.
+    """
     return data[at + 24 : at + 28] + data[at + 32 : at + 32 + depth * _WORD]
 
 
 def cut_key(key: bytes) -> bytes:
-    """A key of bounded length: leaf side and root side of a deep stack, with [truncated] between."""
+    """A key of bounded length: of a deep stack leaf side and root side, with [truncated] between."""
     if len(key) <= 4 + 2 * _CUT_BYTES + _WORD:
         return key
     return key[: 4 + _CUT_BYTES] + _CUT_MARK + key[-_CUT_BYTES:]
 
 
 def entry_index(frames: Sequence[Frame]) -> int:
-    """Where the thread's own label belongs: right after the thread's entry, which is at the end (the root)."""
+    """Index for the frame of a thread's own label: before the frames that start the thread, which are at the root."""
     end = len(frames)
     if end and frames[-1] is TRUNCATED:
         return end - 1
@@ -199,5 +208,5 @@ def entry_index(frames: Sequence[Frame]) -> int:
         elif not name.startswith(_SHIM):
             break
         at -= 1
-    # A thread that has nothing else on its stack is still starting, or ending: its function is the leaf.
+    # A thread with no other frames is still starting, or is ending.
     return at if at > 0 else end

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Profiles as data: the model, pprof's encoding and decoding, sums, and what comments carry.
+"""Profiles as data: the model, pprof's encoding and decoding, sums, and the content of comments.
 
 Context: agent and controller.
 Imports: segment.

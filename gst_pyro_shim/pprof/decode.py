@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""pprof becomes profiles again: what an agent has pushed, what stands in a file, of whatever tool.
+"""Decodes pprof, of whatever tool: files, and what pyroscope-io has pushed; encode.py is the way back.
 
-Context: controller; agent, for Python's samples. No I/O. What comes in is not trusted.
+Context: controller; agent, for Python's samples. No I/O. The input is not trusted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _MAX_DECODED_BYTES: Final = 256 * 1024 * 1024
 
 
 def decode(data: bytes) -> Profile:
-    """The profile in `data`, plain or gzipped pprof of any tool that measured CPU time.
+    """Decodes a profile.
+
+    Args:
+        data: plain or gzipped pprof of any tool that measured CPU time.
 
     Raises:
         ProfileFormatError: empty, truncated, corrupt, not pprof, or without cpu/nanoseconds values.
@@ -50,10 +53,10 @@ def decode(data: bytes) -> Profile:
 
 
 def plain(data: bytes) -> bytes:
-    """A profile's bytes, gunzipped where they were not plain.
+    """A profile's bytes, decompressed where they are gzip; at most 256 MiB.
 
     Raises:
-        ProfileFormatError: empty, or damaged gzip.
+        ProfileFormatError: empty, too large, or damaged gzip.
     """
     if not data:
         what = "The profile is empty (0 bytes)."
@@ -77,7 +80,7 @@ def plain(data: bytes) -> bytes:
 
 
 class _Decoder:
-    """Reads one parsed pprof message. IndexError or KeyError: a reference leads nowhere."""
+    """Reads one parsed pprof message. Raises IndexError or KeyError where a reference leads nowhere."""
 
     def __init__(self, message: Any) -> None:
         self._message = message
@@ -96,7 +99,7 @@ class _Decoder:
         return self._strings[index]
 
     def _location(self, location: Any) -> tuple[Frame, ...]:
-        """Frames of one location, leaf first: several where functions were inlined."""
+        """Frames of one location, leaf first: several where calls were inlined."""
         number = location.mapping_id
         module, build_id = self._mappings[number] if number else ("", "")
         if not location.line:

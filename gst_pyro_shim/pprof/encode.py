@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Profiles become pprof, split below a server's limits; decode.py is the way back.
+"""Encodes profiles as pprof, split to a server's limits; decode.py is the way back.
 
 Context: agent, and controller for its file. No I/O.
 """
@@ -13,19 +13,19 @@ from typing import Any, Final
 from gst_pyro_shim.pprof.model import TRUNCATED, UNKNOWN, Frame, Profile, Sample
 from gst_pyro_shim.pprof.schema import PprofProfile
 
-# A server charges a profile's uncompressed bytes against a burst of 2 MiB and refuses what exceeds
-# it for ever; it refuses more than 16,000 samples, cuts stacks deeper than 1,000 on the leaf side,
-# and refuses a profile for one label value above 2048 bytes.
+# Pyroscope charges a profile's uncompressed bytes against a burst of 2 MiB, and refuses for ever what exceeds it. It
+# refuses more than 16,000 samples, cuts stacks deeper than 1,000 on the leaf side, and refuses a profile for one label
+# value above 2,048 bytes.
 MAX_PROFILE_BYTES: Final = 3 * 512 * 1024
 MAX_SAMPLES: Final = 16_000
 MAX_DEPTH: Final = 1_000
 _MAX_LABEL_BYTES: Final = 2_048
 _MAX_NAME_CHARS: Final = 4_096
 
-# What a server's symbolizer takes; any other build id, or none, makes its queries fail or is of no use to it.
+# Build ids that a server's symbolizer accepts. Any other makes its queries fail, or is of no use to it.
 _BUILD_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
-# Servers and pprof merge mappings of one build id and size, whatever has_functions says; those with functions have
-# size 0. Beyond any ELF file.
+# Size of mappings whose locations the server is to symbolize; beyond any ELF file. Servers and pprof merge mappings of
+# one build id and size, whatever has_functions is: those with functions have size 0.
 _UNNAMED_LIMIT: Final = 1 << 48
 
 
@@ -55,8 +55,7 @@ class _Encoder:
             mapping = self._mapping(frame, has_functions=False)
             self.message.location.add(id=number, mapping_id=mapping, address=frame.address)
             return number
-        # has_functions keeps servers from symbolizing again; then they zero the addresses, so none
-        # are sent.
+        # has_functions keeps servers from symbolizing again. They set such addresses to 0, so none are sent.
         mapping = self._mapping(frame, has_functions=True)
         location = self.message.location.add(id=number, mapping_id=mapping)
         location.line.add(function_id=self._function(frame), line=frame.line)
@@ -104,10 +103,10 @@ class _Encoder:
                 row.label.add(key=self.string(key), num=number)
 
     def _put_program_first(self, programs: list[str]) -> None:
-        """Tools take the first mapping for the program. Ids stay as they are.
+        """Sorts the mappings: tools take the first one for the program. Their ids stay as they are.
 
         Args:
-            programs: by the name they were called by, which may be that of a link.
+            programs: names by which they were started, each perhaps that of a link.
         """
         mappings, names = self.message.mapping, list(self._strings)
 
@@ -116,7 +115,7 @@ class _Encoder:
             return (name.startswith("["), ".so" in name, name not in programs)
 
         if programs and not any(rank(one)[:2] == (False, False) for one in mappings):
-            # It was in no stack, yet a profile is named after it.
+            # The program is in no stack, yet tools name the profile after it.
             mappings.add(
                 id=len(mappings) + 1, filename=self.string(programs[0]), has_functions=True
             )
@@ -135,13 +134,13 @@ class _Encoder:
 
 
 def _is_for_server(frame: Frame) -> bool:
-    """Whether a symbolizer can name what we could not. A location at address 0 would cost servers the sample."""
+    """Whether a server's symbolizer may find a name that we did not. Servers drop a sample with a location at 0."""
     has_source = frame.file or frame.line
     return bool(frame.address and not has_source and _BUILD_ID.fullmatch(frame.build_id))
 
 
 def _clean(text: str, limit: int | None = _MAX_NAME_CHARS) -> str:
-    """Text that is valid UTF-8 once encoded; the server refuses a profile for any other."""
+    """Clips a text, and replaces surrogates: the server refuses a profile that is not valid UTF-8."""
     clipped = text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
     if clipped.isascii():
         return clipped
@@ -154,18 +153,18 @@ def _clip_utf8(text: str, limit: int) -> str:
 
 
 def encode(profile: Profile, *, server_symbolizes: bool = False) -> bytes:
-    """`profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count].
+    """Encodes `profile` as plain (not gzipped) pprof of [cpu/nanoseconds, samples/count].
 
-    Python's own samples, where there are any, have two types more, python/nanoseconds and python_samples/count, and 0
-    of the others: no total holds the same second twice.
+    Python's own samples, where there are any, have two more types, python/nanoseconds and python_samples/count, and 0
+    of the others: no total counts a second twice.
 
     Args:
         profile: what to encode.
-        server_symbolizes: leave frames that have an identity for a name to the server's symbolizer: as addresses in
-            mappings of their own. Whoever does not symbolize shows stacks without them.
+        server_symbolizes: frames that have an identity in place of a name are sent as addresses, in mappings of their
+            own, for the server's symbolizer. Tools without one show the stacks without these frames.
     """
     encoder = _Encoder(server_symbolizes=server_symbolizes)
-    # These strings first: a server that drops unused ones does not renumber default_sample_type.
+    # These strings come first: a server that drops unused strings does not renumber default_sample_type.
     cpu, nanoseconds = encoder.string("cpu"), encoder.string("nanoseconds")
     message = encoder.message
     message.sample_type.add(type=cpu, unit=nanoseconds)
@@ -174,11 +173,11 @@ def encode(profile: Profile, *, server_symbolizes: bool = False) -> bytes:
         message.sample_type.add(type=encoder.string("python"), unit=nanoseconds)
         message.sample_type.add(type=encoder.string("python_samples"), unit=encoder.string("count"))
     message.default_sample_type = cpu
-    # A server meets a missing period type with status 500, or loses the profile to every query.
+    # Without a period type a server answers with status 500, or stores a profile that no query finds.
     message.period_type.type, message.period_type.unit = cpu, nanoseconds
-    of_python = (0, 0) if profile.python else ()
+    no_python = (0, 0) if profile.python else ()
     for sample in profile.samples:
-        encoder.sample(sample, (sample.cpu_ns, sample.samples, *of_python))
+        encoder.sample(sample, (sample.cpu_ns, sample.samples, *no_python))
     for sample in profile.python:
         encoder.sample(sample, (0, 0, sample.cpu_ns, sample.samples))
     return encoder.finish(profile)
@@ -192,13 +191,13 @@ def split(
     max_depth: int = MAX_DEPTH,
     server_symbolizes: bool = False,
 ) -> list[bytes]:
-    """`profile` as encoded profiles, each within the server's limits, with all of its CPU time.
+    """Encodes `profile` as one or more profiles within the server's limits, which hold all of its CPU time.
 
     Args:
-        profile: what to send; without samples it still makes one profile, for its comments.
-        max_bytes: uncompressed size of each, label bytes of the series not counted.
-        max_samples: in each.
-        max_depth: frames of a stack; of deeper ones root, leaf and elements stay, with [truncated] between.
+        profile: what to send; one without samples still makes one profile, for its comments.
+        max_bytes: of each, uncompressed; the label bytes of its series are not counted.
+        max_samples: of each.
+        max_depth: frames of a stack; of deeper ones root, leaf and elements are kept, with [truncated] between.
         server_symbolizes: as for `encode`.
     """
     shallow = [_limit_depth(sample, max_depth) for sample in profile.samples]
@@ -219,7 +218,7 @@ def split(
 
 
 def _limit_depth(sample: Sample, max_depth: int) -> Sample:
-    """Functions go first, from the middle: whose total time it is shows by the elements in the stack."""
+    """Drops frames from the middle, functions first: the elements say to which of them the total time belongs."""
     frames = sample.frames
     if len(frames) <= max_depth:
         return sample
@@ -233,7 +232,7 @@ def _limit_depth(sample: Sample, max_depth: int) -> Sample:
 
 
 def _ends(places: list[int], number: int) -> list[int]:
-    """The first and the last of them."""
+    """The first and the last of `places`, `number` in all."""
     if len(places) <= number:
         return places
     return places[: (number + 1) // 2] + places[len(places) - number // 2 :]

@@ -27,10 +27,10 @@ _STREAM_DIRS: Final = ("/dev", "/dev/fd", "/proc/self/fd")
 
 
 def read(path: Path) -> Profile:
-    """The profile in a file.
+    """Reads a profile from a file, gzipped or not, of at most 256 MiB.
 
     Raises:
-        ProfileFormatError: it is no profile; names the file.
+        ProfileFormatError: it is no profile; the message names the file.
         GstPyroError: it cannot be read.
     """
     try:
@@ -47,7 +47,7 @@ def read(path: Path) -> Profile:
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
-    """Says why `path` is not written to.
+    """Raises the reason why `path` must not be overwritten; returns only where `force` is given.
 
     Raises:
         GstPyroError: it exists, and `force` is not given, or it is no regular file.
@@ -59,24 +59,24 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether it is written into and never replaced: /dev/stdout, whatever that leads to, or /dev/null."""
+    """Whether `path` is written into and never replaced: /dev/stdout, whatever it leads to, or /dev/null."""
     folder = Path(os.path.abspath(path)).parent
-    # lexists: of a closed stream the link is there, and a file must not take its place.
+    # lexists: the link of a closed stream still exists, and a file must not replace it.
     return str(folder) in _STREAM_DIRS and os.path.lexists(path) and not path.is_block_device()
 
 
 def compressed(profile: Profile) -> bytes:
-    """As .pb.gz."""
+    """The content of a .pb.gz file."""
     return gzip.compress(encode(profile), compresslevel=6, mtime=0)
 
 
 def write(path: Path, profile: Profile, *, force: bool) -> None:
-    """Writes `profile` as .pb.gz; see `write_bytes`."""
+    """Writes `profile` as .pb.gz; raises as `write_bytes`."""
     write_bytes(path, compressed(profile), force=force)
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
-    """Writes a file that its owner alone can read, all of it or nothing; or into a stream (`is_stream`).
+    """Writes a file that only its owner can read, whole or not at all; or writes into a stream (`is_stream`).
 
     Raises:
         FileExistsError: the file exists, and `force` is not given.
@@ -88,7 +88,7 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
         return
     if force and path.exists():
         refuse_existing(path, force=True)
-    # Not named after it: that may be as long as names can be.
+    # Not named after `path`, whose name may be as long as names can be.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".gst-pyro.")
     temporary = Path(name)
     try:
@@ -105,12 +105,12 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
 def write_view(
     profile: Path, output: Path | None, suffix: str, data: bytes, *, force: bool
 ) -> None:
-    """Writes what was made of a profile and says where it is; not amidst one that goes to /dev/stdout.
+    """Writes a view of a profile, and prints its path unless the view itself goes to /dev/stdout.
 
     Args:
-        profile: the file that it was made of.
-        output: where to; beside `profile`, with `suffix` for .pb.gz, unless given.
-        suffix: of the view.
+        profile: file of the profile.
+        output: file to write; None: beside `profile`, with `suffix` in place of .pb.gz.
+        suffix: of the view's file.
         data: the view.
         force: an existing file may be replaced.
 
@@ -120,7 +120,7 @@ def write_view(
     if output is None:
         if is_stream(profile):
             raise GstPyroError(
-                f"Nothing can stand beside {profile}.", f"Name a file: -o FILE{suffix}"
+                f"No file can be written beside {profile}.", f"Name a file: -o FILE{suffix}"
             )
         output = profile.with_name(profile.name.removesuffix(unique_path.SUFFIX) + suffix)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has not been met for long, said with fewer words: room for what is met now.
+"""Folds sums that were not added to for long, which makes room for new ones.
 
 Context: agent, for its file, and controller. No I/O.
 """
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONG_NS: Final = 60_000_000_000
-"""Of windows' starts: what was last met so long before the newest one is long gone."""
+"""A sum is old when the last window that added to it began this long before the newest window."""
 ENOUGH: Final = 0.75
-"""Of the room: with less in use, nothing more is folded."""
+"""Part of the room: once no more is in use, elements are not folded."""
 
 
 class Key(NamedTuple):
-    """What tells sums apart: a stack with its labels, on a thread of a process."""
+    """Identifies a sum: a stack with its labels, on a thread of a process."""
 
     frames: tuple[Frame, ...]
     labels: tuple[tuple[str, str], ...]
@@ -29,20 +29,20 @@ class Key(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A sum, and the start of the last window that added to it, ns."""
+    """A sum, and the start of the last window that added to it, ns since 1970."""
 
     cpu_ns: int
     samples: int
-    met_ns: int
+    seen_ns: int
 
 
 def fold(values: dict[Key, Value], now_ns: int, enough: int) -> int:
-    """Folds keys that are long gone, in place: first threads become one, then elements of one factory.
+    """Folds old sums in place: first all threads into one, then elements into their factory.
 
     Args:
-        values: sums.
-        now_ns: start of the newest window.
-        enough: number of keys with which the second step is not needed.
+        values: sums; those that are not old stay as they are.
+        now_ns: start of the newest window, ns since 1970.
+        enough: number of sums; where the first step leaves no more, the second is not made.
 
     Returns:
         How many elements lost their names.
@@ -56,13 +56,13 @@ def fold(values: dict[Key, Value], now_ns: int, enough: int) -> int:
 
 
 def _fold(values: dict[Key, Value], now_ns: int, folded: Callable[[Key], Key]) -> None:
-    old = [key for key, value in values.items() if value.met_ns < now_ns - LONG_NS]
+    old = [key for key, value in values.items() if value.seen_ns < now_ns - LONG_NS]
     for key in old:
-        cpu_ns, samples, met_ns = values.pop(key)
+        cpu_ns, samples, seen_ns = values.pop(key)
         into = folded(key)
         known = values.get(into, Value(0, 0, 0))
         values[into] = Value(
-            known.cpu_ns + cpu_ns, known.samples + samples, max(known.met_ns, met_ns)
+            known.cpu_ns + cpu_ns, known.samples + samples, max(known.seen_ns, seen_ns)
         )
 
 
@@ -85,5 +85,5 @@ def _frame(frame: Frame) -> Frame:
 
 
 def _state_change(name: str) -> str:
-    """CPU of no element has few names but for the state changes of bins, of which each has one."""
+    """Name of CPU time of no element, the same for the state changes of all bins: each bin has a name of its own."""
     return "[state change of *]" if name.startswith("[state change of ") else name

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Adds profiles up: windows of one process, and those of several, in bounded memory.
+"""Adds profiles up, windows of one process or of several, in bounded memory.
 
-Context: agent, for its file, and controller. The collector's threads add, the controller reads; one lock. No I/O.
+Context: agent, for its file, and controller. Agents' threads add, the controller reads; one lock. No I/O.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from gst_pyro_shim.pprof.run_statistics import RunStats, latest
 from gst_pyro_shim.segment.rows import FIXED_NAMES
 
 MAX_STACKS: Final = 100_000
-"""Some 70 MB of stacks of usual depth."""
+"""Some 70 MB with stacks of usual depth."""
 MAX_FRAMES: Final = 8_000_000
-"""Of all stacks: 64 MB. A stack may have thousands."""
+"""Of all stacks together: 64 MB. One stack may have thousands."""
 
 MAX_COMMENTS: Final = 10_000
-"""Further ones, of links between elements that come and go, are left out."""
+"""Further ones are left out: links between elements that come and go."""
 
 _CUT_KIND: Final = "gst-pyro-cut"
 _OF_ELEMENTS: Final = frozenset({"element", "factory", "pipeline", "path"})
-"""Labels that a stack keeps when it is cut. Threads' names are without number."""
+"""Labels that a stack keeps when it is cut. The thread's is dropped: there may be any number of threads."""
 
 _OVERFLOW: Final = FIXED_NAMES["overflow"]
 _BEYOND: Final = Key((TRUNCATED, element_frame(_OVERFLOW)), (("element", _OVERFLOW),), 0, 0)
@@ -34,12 +34,12 @@ _BEYOND: Final = Key((TRUNCATED, element_frame(_OVERFLOW)), (("element", _OVERFL
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What was told of stacks that were not kept. Travels as a comment of the profile, `gst-pyro-cut {json}`.
+    """What lost detail for lack of room. The profile carries it in a comment, `gst-pyro-cut {json}`.
 
     Attributes:
-        cpu_ns: CPU time; it is told by element.
-        samples: ticks behind it.
-        elements: that were long gone, and are told by factory.
+        cpu_ns: CPU time of stacks that were cut to their elements, ns.
+        samples: their ticks.
+        elements: number of elements, not seen for long, that were folded into their factories.
     """
 
     cpu_ns: int = 0
@@ -48,13 +48,13 @@ class Cut:
 
     @classmethod
     def from_comment(cls, comment: str) -> Cut | None:
-        """What a comment says; None where it is another one."""
+        """The content of `comment`; None where it is another comment, damaged, or of another version."""
         given = comments.read(_CUT_KIND, comment)
         if given is None or not all(map(comments.is_integer, given.values())):
             return None
         try:
             return cls(**given)
-        except TypeError:  # of another version
+        except TypeError:  # keys of another version
             return None
 
     def to_comment(self) -> str:
@@ -65,12 +65,14 @@ class Cut:
 class _Sums:
     """Sums by stack, labels and thread.
 
-    Once there are too many stacks, what is long gone is folded (folding.py). Where that does not help, a stack that was
-    not met before keeps only its elements, and whether it runs Python; its thread counts as one with all such. Once
-    there are too many of these as well, all that is left is the time.
+    Three steps keep them bounded:
+
+    1. Once there are too many stacks, those that were not seen for long are folded (folding.py).
+    2. Where that does not make room, a new stack keeps only its elements and whether it runs Python, without a thread.
+    3. Once there are too many of these as well, a new stack keeps only its time, under one label for all.
 
     Attributes:
-        cut: of these.
+        cut: what lost detail in these steps.
     """
 
     def __init__(self, max_stacks: int, max_frames: int, *, of_python: bool) -> None:
@@ -78,8 +80,8 @@ class _Sums:
 
         Args:
             max_stacks: distinct (stack, labels, thread) kept whole, and that many again without functions.
-            max_frames: of those kept whole, and of the others.
-            of_python: they are Python's own samples.
+            max_frames: frames of those kept whole; again as many of the others.
+            of_python: the samples are Python's own.
         """
         self._max_stacks = max_stacks
         self._max_frames = max_frames
@@ -90,7 +92,13 @@ class _Sums:
         self.cut = Cut()
 
     def add(self, sample: Sample, pid: int, now_ns: int) -> None:
-        """Adds one sample, of the process `pid`, of a window that began at `now_ns`."""
+        """Adds one sample.
+
+        Args:
+            sample: what to add.
+            pid: of its process.
+            now_ns: start of its window, ns since 1970.
+        """
         key = Key(sample.frames, sample.labels, sample.tid, pid)
         known = self._values.get(key)
         if known is None and not self._has_room(1):
@@ -107,13 +115,13 @@ class _Sums:
             known = self._values.get(key)
         if known is None:
             self._frames += len(key.frames)
-        cpu_ns, samples, met_ns = known or (0, 0, 0)
+        cpu_ns, samples, seen_ns = known or (0, 0, 0)
         self._values[key] = Value(
-            cpu_ns + sample.cpu_ns, samples + sample.samples, max(met_ns, now_ns)
+            cpu_ns + sample.cpu_ns, samples + sample.samples, max(seen_ns, now_ns)
         )
 
     def _fold(self, now_ns: int) -> None:
-        """Once a window: a look at all there is must have brought something before the next one."""
+        """Folds at most once a window: each time all sums are visited."""
         if self._folded_ns >= now_ns:
             return
         self._folded_ns = now_ns
@@ -127,7 +135,7 @@ class _Sums:
 
     def _without_functions(self, sample: Sample, pid: int) -> Key:
         labels = tuple(one for one in sample.labels if one[0] in _OF_ELEMENTS)
-        if self._of_python:  # an element's functions by what they did themselves
+        if self._of_python:  # the leaf stays: a function's own time under its element
             leaf = tuple(replace(frame, line=0) for frame in sample.frames[:1])
             return Key((*leaf, TRUNCATED), labels, 0, pid)
         elements = (frame for frame in sample.frames if frame.kind == "element")
@@ -136,7 +144,7 @@ class _Sums:
         return Key((TRUNCATED, *python, *elements), labels, 0, pid)
 
     def samples(self) -> list[Sample]:
-        """What was added."""
+        """All sums."""
         return [
             Sample(frames, cpu_ns, samples, labels, tid, pid)
             for (frames, labels, tid, pid), (cpu_ns, samples, _) in self._values.items()
@@ -151,7 +159,7 @@ class Merge:
 
         Args:
             max_stacks: distinct (stack, labels, thread) kept whole; of Python's own as many.
-            max_frames: of all of these together.
+            max_frames: of all of these together; of Python's own as many.
         """
         self._lock = threading.Lock()
         self._native = _Sums(max_stacks, max_frames, of_python=False)
@@ -163,7 +171,7 @@ class Merge:
         self._period_ns = 0
 
     def add(self, profile: Profile) -> None:
-        """Adds one profile. A window that was split comes as several."""
+        """Adds one profile: a window, or a part of one that was split."""
         stats = profile.stats()
         pid = stats[0].pid if len(stats) == 1 else 0
         with self._lock:
@@ -186,12 +194,12 @@ class Merge:
         self._period_ns = self._period_ns or profile.period_ns
 
     def stats(self) -> list[RunStats]:
-        """Newest totals of each process, in order of start."""
+        """Newest totals of each process, in the order in which the processes started."""
         with self._lock:
             return latest(self._stats.values())
 
     def profile(self) -> Profile:
-        """What was added so far, with each process's newest totals in the comments."""
+        """The sum of what was added so far, with each process's newest totals in the comments."""
         with self._lock:
             cut = self._native.cut
             return Profile(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The model of a profile: frames, samples, windows.
 
-Context: agent and controller. Pure data, no I/O.
+A stack holds frames of elements among those of functions. pprof has no field for that: the file name of an element's
+frame is `gst-element:<factory>:<path>`.
 
-Element frames stand in the stack among the functions. pprof has no field for that: what tells them
-apart is their function's file name, `gst-element:<factory>:<path>`.
+Context: agent and controller. Pure data, no I/O.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ELEMENT_FILE: Final = "gst-element:"
 FrameKind = Literal["native", "element", "marker"]
 _IDENTITY: Final = re.compile(r"\+0x[0-9a-f]{1,16}\Z")
 _NAMELESS_LOOP: Final = re.compile(r"(lib)?python3\.(1[4-9]|[2-9]\d)t?(\.so[.\d]*)?\+0x")
-"""From 3.14 on Python may be built so that each opcode is a local function: stripped, none of them has a name."""
+"""From 3.14 on Python may be built with a local function for each opcode: once stripped, none of them has a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Frame:
     Attributes:
         name: function, element or marker; never empty in a profile that we write.
         module: path of the ELF object, "" where there is none.
-        build_id: of that module, hex.
-        file: source file; of an element frame `gst-element:<factory>:<path>`.
+        build_id: of that module, hex, "" where unknown.
+        file: source file, "" where unknown; of an element frame `gst-element:<factory>:<path>`.
         line: in that file, 0 where unknown.
         kind: "native", "element", or "marker": [unknown], [truncated], [no sample], [orc] and [jit].
     """
@@ -45,17 +45,17 @@ class Frame:
 
     @property
     def factory(self) -> str:
-        """Factory of an element frame; "" for CPU of no element."""
+        """Factory of an element frame; "" for CPU time of no element."""
         return self.file.split(":", 2)[1] if self.kind == "element" else ""
 
     @property
     def path(self) -> str:
-        """Path of an element frame, `/pipeline0/x264enc0`; "" for CPU of no element."""
+        """Path of an element frame, `/pipeline0/x264enc0`; "" for CPU time of no element."""
         return self.file.split(":", 2)[2] if self.kind == "element" else ""
 
     @property
     def address(self) -> int | None:
-        """ELF address that an identity stands for; None where there is a name."""
+        """ELF address of the function where the name is an identity; None where it is a function's name."""
         if self.kind != "native" or not (found := _IDENTITY.search(self.name)):
             return None
         address = int(found[0][1:], 16)
@@ -63,17 +63,17 @@ class Frame:
 
 
 def identity(module: str, address: int) -> str:
-    """What stands for the name of a function without one.
+    """The name of a frame whose function has no name.
 
     Args:
         module: path of the ELF object.
-        address: where in it, as an ELF address, the function begins.
+        address: ELF address at which the function starts.
     """
     return f"{module.rpartition('/')[2]}+{address:#x}"
 
 
 def element_frame(name: str, factory: str = "", path: str = "") -> Frame:
-    """The frame of an element in a stack; without factory, of CPU that belongs to no element."""
+    """The frame of an element in a stack; without `factory`, of CPU time of no element."""
     return Frame(name, file=f"{ELEMENT_FILE}{factory}:{path}", kind="element")
 
 
@@ -83,9 +83,9 @@ NO_SAMPLE: Final = Frame("[no sample]", kind="marker")
 ORC: Final = Frame("[orc]", kind="marker")
 JIT: Final = Frame("[jit]", kind="marker")
 PYTHON: Final = "[python]"
-"""Name of a native frame that runs Python code; pyroscope-io's samples say which."""
+"""Name of a native frame that runs Python code; pyroscope-io's samples have the Python functions."""
 NOT_SAMPLED: Final = Frame("[python, not sampled]", kind="marker")
-"""In place of Python functions, where pyroscope-io has no sample of an element's Python time."""
+"""In place of Python functions, where pyroscope-io took no sample of an element's Python time."""
 MARKERS: Final = frozenset(
     one.name for one in (UNKNOWN, TRUNCATED, NO_SAMPLE, ORC, JIT, NOT_SAMPLED)
 )
@@ -99,10 +99,10 @@ class Sample:
     Attributes:
         frames: leaf first.
         cpu_ns: CPU time, ns.
-        samples: how many ticks stand behind it; 0 for an account that no tick met.
-        labels: string labels; servers make series of them.
+        samples: number of ticks; 0 for CPU time during which no tick fell.
+        labels: string labels, (key, value); servers make series of them.
         tid: kernel's id of the thread, 0 where unknown. A numeric label, which servers drop.
-        pid: of its process, 0 where the profile is of one process alone; likewise.
+        pid: of its process, 0 where the profile is of one process only; likewise.
     """
 
     frames: tuple[Frame, ...]
@@ -114,9 +114,9 @@ class Sample:
 
     @property
     def python(self) -> Frame | None:
-        """What runs Python code on the leaf's side of the innermost element: it runs there, or called what does.
+        """The frame that runs Python code between the leaf and the innermost element; None where there is none.
 
-        None for our own agent: its Python is not the program's.
+        Always None for our own agent: its Python is not the program's.
         """
         if _AGENT in self.labels:
             return None
@@ -130,16 +130,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One window, or several merged.
+    """One window, or the sum of several.
 
     Attributes:
-        start_ns: wall clock, ns since 1970.
-        duration_ns: length of the window.
-        period_ns: CPU time between two ticks, 0 without a sampling clock.
+        start_ns: ns since 1970.
+        duration_ns: length of the window, ns.
+        period_ns: CPU time between two ticks, ns; 0 without a sampling clock.
         samples: in no particular order.
-        comments: free text; one `gst-pyro {json}` for each process (`stats.RunStats`).
-        python: `samples`' time in Python code once more, by Python functions: how much by the accounts, where in it by
-            pyroscope-io. Labelled as `samples` are, but for the thread; of its ticks. Never to be added to theirs.
+        comments: free text; one `gst-pyro {json}` for each process (`RunStats`).
+        python: the Python part of `samples`' time, by Python functions. The accounts say how much, pyroscope-io where.
+            It has the labels of `samples` but for the thread, and pyroscope-io's ticks. `samples` hold this time as
+            well: never add the two.
     """
 
     start_ns: int

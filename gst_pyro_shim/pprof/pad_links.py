@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Which elements are linked, as a profile's comments tell it; pprof has no field for that.
+"""Which elements are linked, in a profile's comments: pprof has no field for that.
+
+A link is written once, in the first window that ends after it was found, as `gst-pyro-links {json}`: `elements` as
+[name, factory, path], `links` as pairs of their indices, upstream first.
 
 Context: agent (writes) and controller (reads). Pure data, no I/O.
-
-A link travels once, in the first window that ends after it was met, as `gst-pyro-links {json}`: `elements` as
-[name, factory, path], `links` as pairs of their indices, upstream first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIELDS: Final = 3
 
 
 def to_comment(links: Iterable[tuple[Label, Label]]) -> str | None:
-    """The comment that tells `links`; None without any."""
+    """The comment for `links`, pairs of labels, upstream first; None where there are none."""
     elements: dict[tuple[str, str, str], int] = {}
     pairs = [
         [elements.setdefault((one.name, one.factory, one.path), len(elements)) for one in link]
@@ -38,16 +38,16 @@ def to_comment(links: Iterable[tuple[Label, Label]]) -> str | None:
 
 
 def from_comments(texts: Iterable[str]) -> set[Link]:
-    """All links that are told in a profile's comments; what is damaged is passed over."""
+    """All links in a profile's comments; other and damaged comments are skipped."""
     found = (comments.read(_KIND, text) for text in texts)
-    return {link for told in found if told for link in _links(told)}
+    return {link for content in found if content for link in _links(content)}
 
 
-def _links(told: dict[str, Any]) -> list[Link]:
+def _links(content: dict[str, Any]) -> list[Link]:
     try:
-        elements = [_element(one) for one in told["elements"]]
+        elements = [_element(one) for one in content["elements"]]
         return [
-            (elements[_index(source)], elements[_index(sink)]) for source, sink in told["links"]
+            (elements[_index(source)], elements[_index(sink)]) for source, sink in content["links"]
         ]
     except (ValueError, TypeError, LookupError):
         return []

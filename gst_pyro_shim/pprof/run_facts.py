@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What `run` saw of a target from outside: enough to say why nothing was sampled.
+"""What `run` observed of a target from outside: enough to explain why nothing was sampled.
 
-Context: controller. It travels in the file as a comment, `gst-pyro-run {json}`, so that `report`
-can say it again.
+The file carries it as a comment, `gst-pyro-run {json}`, so that `report` can repeat the explanation.
+
+Context: controller.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class RunFacts:
     Attributes:
         program: name of the command, without folders and without its arguments (URLs hold secrets).
         end: how it ended, "ended with status 0".
-        registry_update_off: GST_REGISTRY_UPDATE=no stood in its environment.
-        registry_written: GStreamer wrote its plugin registry meanwhile, so it was initialized.
-        registry_has_tracer: that registry knows our plugin.
+        registry_update_off: GST_REGISTRY_UPDATE=no was in its environment.
+        registry_written: GStreamer wrote its plugin registry during the run, so it was initialized.
+        registry_has_tracer: that registry lists our plugin.
         preload_ignored: why the loader ignores LD_PRELOAD for this program; "" where it does not.
-        problems: what went wrong on the way.
-        counters: what `run` itself did not take or lost, by wire name.
+        problems: sentences on what went wrong in `run` itself.
+        counters: what `run` itself refused or lost, by wire name.
     """
 
     program: str
@@ -59,13 +60,12 @@ class RunFacts:
 
     @classmethod
     def from_comment(cls, comment: str) -> RunFacts | None:
-        """The facts in `comment`; None where it is another comment. Unknown keys are left out."""
-        given = comments.read(_KIND, comment)
+        """The facts in `comment`; None where it is another comment, or damaged. Unknown keys are left out."""
+        given = comments.read_fields(_KIND, comment, cls)
         if given is None:
             return None
-        known = {one.name for one in fields(cls)}
         try:
-            facts = cls(**{name: value for name, value in given.items() if name in known})
+            facts = cls(**given)
         except TypeError:  # one is missing
             return None
         return facts if facts._has_right_types() else None
@@ -78,7 +78,7 @@ class RunFacts:
         )
 
     def why_nothing_came(self) -> list[str]:
-        """Sentences: why no agent reported, and what to do about it."""
+        """Two sentences: why no agent reported, and what to do about it."""
         name = self.program
         if self.preload_ignored:
             why = f"{name} {self.preload_ignored}: the loader ignores LD_PRELOAD for it."
@@ -88,7 +88,7 @@ class RunFacts:
                 else "Profile a copy of it without these rights, as the user that it becomes."
             )
         elif self.registry_has_tracer:
-            # Where the registry knew the tracer before, it says nothing of this program.
+            # A registry that listed the tracer before this run does not show that this program loaded it.
             why = (
                 f"No agent reported: the tracer refused its settings or could not start, or {name}"
                 f" {self.end} before it was up"
@@ -101,7 +101,7 @@ class RunFacts:
                     " containers, sandboxes)."
                 )
             )
-            do = "What the tracer refused it says above; GST_DEBUG=GST_TRACER:5,pyroscope:5 shows more."
+            do = "What the tracer refused is printed above; GST_DEBUG=GST_TRACER:5,pyroscope:5 shows more."
         elif self.registry_update_off:
             why = "GST_REGISTRY_UPDATE=no keeps GStreamer from finding the tracer."
             do = "Run once without GST_REGISTRY_UPDATE."
@@ -119,7 +119,11 @@ class RunFacts:
 
 
 def why_preload_is_ignored(program: Path) -> str:
-    """Reason, as the rest of a sentence that begins with the program's name; "" where it works."""
+    """Why the loader ignores LD_PRELOAD for a program.
+
+    Returns:
+        The rest of a sentence that begins with the program's name; "" where LD_PRELOAD works, or cannot be judged.
+    """
     try:
         status = program.stat()
         with program.open("rb") as file:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What a profiled process says about itself, for what pprof has no field for.
+"""Totals of a profiled process, for which pprof has no fields.
+
+Each profile carries them in one comment, `gst-pyro {json}`. They are cumulative since the process's tracer started: the
+last comment that arrives describes the whole run, however many before it were lost.
 
 Context: agent (writes) and controller (reads). Pure data, no I/O.
-
-It travels as one comment of each profile, `gst-pyro {json}`, cumulative since the process's tracer
-came up: the last one that arrived describes the whole run, however many before it were lost.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from gst_pyro_shim.pprof import comments
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _KIND: Final = "gst-pyro"
-_MOST_S: Final = 1e12
-"""Nor is anything that JSON cannot say, NaN or infinity, a time."""
+_MAX_S: Final = 1e12
+"""Times that are read from a comment are less than this; NaN and infinity are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,21 +29,19 @@ class RunStats:
 
     Attributes:
         pid: of the profiled process.
-        start_ns: wall clock (ns since 1970) when its tracer came up; with `pid` it names the
-            process.
+        start_ns: when its tracer started, ns since 1970; with `pid` it identifies the process.
         program: its executable, without folders.
-        duration_s: from `start_ns` to the last close of a window.
-        process_cpu_s: user + system CPU of the process from its birth to that close.
+        duration_s: from `start_ns` to the last close of a window, s.
+        process_cpu_s: user and system CPU time of the process from its birth to that close, s.
         sample_clock: what paces the samples.
-        sample_rate: asked for, in Hz.
+        sample_rate: as set, Hz.
         counters: abi.h's `enum gp_counter` and the exporter's, by wire name.
-        named_weight: weight of samples whose leaf frame has a function's name.
-        total_weight: weight of all samples.
+        named_weight: ticks of samples whose leaf frame has a function's name.
+        total_weight: ticks of all samples.
         agent_home: "embedded", "process" or "controller".
-        agent_cpu_s: CPU of an agent outside the process; 0 where it is embedded (then it has a row
-            of its own).
+        agent_cpu_s: CPU time of an agent outside the process, s; 0 where it is embedded, which has a label of its own.
         notes: sentences for the user, e.g. why nothing was sampled.
-        final: nothing more comes from this process.
+        final: no further profile comes from this process.
     """
 
     pid: int
@@ -63,12 +61,12 @@ class RunStats:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Names the process among all that pushed; a pid alone is reused."""
+        """Identifies the process among all that push; a pid alone is reused."""
         return (self.pid, self.start_ns)
 
     @property
     def age(self) -> tuple[bool, float, int]:
-        """Orders what one process said: all of it only grows."""
+        """Orders the totals of one process, newest last: each of these only grows."""
         return (self.final, self.duration_s, sum(self.counters.values()))
 
     def to_comment(self) -> str:
@@ -77,17 +75,13 @@ class RunStats:
 
     @classmethod
     def from_comment(cls, comment: str) -> RunStats | None:
-        """The totals in `comment`; None where it is another comment. Unknown keys are left out."""
-        given = comments.read(_KIND, comment)
+        """The totals in `comment`; None where it is another comment, or damaged. Unknown keys are left out."""
+        given = comments.read_fields(_KIND, comment, cls)
         if given is None:
             return None
-        known = {item.name for item in fields(cls)}
-        kept = {name: value for name, value in given.items() if name in known}
-        if kept.get("sample_clock") not in get_args(SampleClock):
-            kept["sample_clock"] = ""
-        if not _has_right_types(kept):
-            return None
-        return cls(**kept)
+        if given.get("sample_clock") not in get_args(SampleClock):
+            given["sample_clock"] = ""
+        return cls(**given) if _has_right_types(given) else None
 
 
 def _has_right_types(given: dict[str, Any]) -> bool:
@@ -99,7 +93,7 @@ def _has_right_types(given: dict[str, Any]) -> bool:
         {"pid", "start_ns"} <= given.keys()
         and all(comments.is_integer(given.get(name, 0)) for name in integers)
         and all(
-            type(number := given.get(name, 0)) in (int, float) and abs(number) < _MOST_S
+            type(number := given.get(name, 0)) in (int, float) and abs(number) < _MAX_S
             for name in numbers
         )
         and all(isinstance(given.get(name, ""), str) for name in ("program", "agent_home"))
@@ -112,7 +106,7 @@ def _has_right_types(given: dict[str, Any]) -> bool:
 
 
 def latest(stats: Iterable[RunStats]) -> list[RunStats]:
-    """The newest totals of each process, in order of start."""
+    """The newest totals of each process, in the order in which the processes started."""
     newest: dict[tuple[int, int], RunStats] = {}
     for one in stats:
         known = newest.get(one.key)

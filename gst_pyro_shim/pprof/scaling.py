@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Time divided among samples.
+"""Divides time among samples.
 
 Context: agent. Pure.
 """
@@ -13,17 +13,24 @@ if TYPE_CHECKING:
 
 
 def scale(weights: Sequence[int], total: int) -> list[int]:
-    """Parts of `total` in proportion to `weights`, whole numbers whose sum is exactly `total`.
+    """Divides `total` in proportion to `weights`, into integers whose sum is exactly `total`.
 
     Args:
         weights: none negative, at least one positive.
         total: not negative.
+
+    Returns:
+        One part for each weight, in their order.
+
+    Raises:
+        ZeroDivisionError: no weight is positive.
     """
     whole = sum(weights)
-    parts, passed, given = [], 0, 0
+    parts = []
+    weight_so_far = assigned = 0
     for weight in weights:
-        passed += weight
-        upto = total * passed // whole
-        parts.append(upto - given)
-        given = upto
+        weight_so_far += weight
+        end = total * weight_so_far // whole
+        parts.append(end - assigned)
+        assigned = end
     return parts

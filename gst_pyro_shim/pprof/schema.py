@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Wire formats: pprof's profile.proto and Pyroscope's push.v1, as message classes built at import.
+"""Wire formats: pprof's profile.proto and Pyroscope's push.v1, as message classes that are built at import.
+
+No protoc is needed to build the package: each message is a list of `(name, number, type)` below. The field numbers are
+those of pprof's `proto/profile.proto` and of Pyroscope's `push/v1/push.proto` and `types/v1/types.proto`. The messages
+have a descriptor pool of their own, so that another library's copy of the same protos cannot collide with these.
 
 Context: agent and controller. Pure data, no I/O.
-
-No protoc at build time: each message is one row of `(name, number, type)` below. The field numbers
-are those of pprof's `proto/profile.proto` and of Pyroscope's `push/v1/push.proto` and
-`types/v1/types.proto`. The messages live in a descriptor pool of their own, so that another
-library's copy of the same protos cannot collide with these.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ _SCALARS: Final = {
     "bytes": FieldDescriptorProto.TYPE_BYTES,
 }
 
-# Types that are no scalar name a message of the same table; a trailing "*" means repeated (packed
-# where scalar).
+# A type that is no scalar is a message of the same table; a trailing "*" means repeated (packed where scalar).
 _PPROF: Final[dict[str, tuple[_Field, ...]]] = {
     "Profile": (
         ("sample_type", 1, "ValueType*"),
@@ -124,7 +122,7 @@ def _message(full_name: str) -> Any:
     return GetMessageClass(_POOL.FindMessageTypeByName(full_name))
 
 
-# Typed Any: generated at run time, mypy cannot see their fields.
+# Typed Any: the classes are made at run time, and mypy cannot see their fields.
 PprofProfile: Final[Any] = _message("perftools.profiles.Profile")
 PushRequest: Final[Any] = _message("push.v1.PushRequest")
 PushResponse: Final[Any] = _message("push.v1.PushResponse")

@@ -22,14 +22,14 @@ _MESSAGE_CHARS: Final = 300
 
 
 class Fate(enum.Enum):
-    """What became of a pushed profile."""
+    """What an attempt means for the profile."""
 
     STORED = "stored"
-    REFUSED = "refused"  # this profile never succeeds here
+    REFUSED = "refused"  # this server never takes this profile
     RETRY = "retry"  # not stored; the server's trouble, not the profile's
-    SERVER_ERROR = "server_error"  # not stored; whose fault cannot be told: a few times only
+    SERVER_ERROR = "server_error"  # not stored; unknown whose fault: retried a few times only
     UNCONFIRMED = "unconfirmed"  # sent, no answer: most likely stored; nobody removes duplicates
-    PAUSE = "pause"  # credentials are wrong: nothing succeeds until somebody changes them
+    PAUSE = "pause"  # wrong credentials: no push succeeds until somebody changes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Answer:
 
     Attributes:
         fate: what to do with the profile.
-        reason: word for counters and for "said once"; also the suffix of `dropped_<reason>`.
-        text: what happened, for people; never holds a secret.
-        wait_s: the server's own word on when to come back; 0 where it gave none.
+        reason: one word: the suffix of `dropped_<reason>`, and the kind of message that is logged once.
+        text: what happened, for people; holds no secret.
+        wait_s: how long the server asks to wait, in seconds; 0 where it does not.
     """
 
     fate: Fate
@@ -49,9 +49,9 @@ class Answer:
     wait_s: float = 0.0
 
 
-# Source: the server's error paths, and its answers. What gateways answer while the server behind them restarts, or is
-# away for long, is no word on the profile: Traefik's 404 is the server's own to the letter, and a page for maintenance
-# knows no POST (405) or is elsewhere (302). Such a profile waits as for a server that does not answer at all.
+# Sources: the server's error paths, and its answers. A gateway answers by itself while the server behind it restarts or
+# is away. Such an answer says nothing of the profile, which then waits as for a server that does not answer at all.
+# Traefik's 404 equals the server's own to the letter; a maintenance page refuses POST (405) or is elsewhere (302).
 _BY_STATUS: Final[dict[int, tuple[Fate, str]]] = {
     302: (Fate.RETRY, "redirect"),
     303: (Fate.RETRY, "redirect"),
@@ -74,7 +74,7 @@ _BY_STATUS: Final[dict[int, tuple[Fate, str]]] = {
     504: (Fate.UNCONFIRMED, "unconfirmed"),
 }
 _HINTS: Final = {
-    "forbidden": "the credentials allow no pushes, or a gateway allows nobody in",
+    "forbidden": "the credentials allow no pushes, or a gateway lets nobody in",
     "not_found": "a gateway whose server is away, or a URL that leads elsewhere",
     "redirect": "redirects are not followed",
     "ahead": "this host's clock is ahead of the server's",
@@ -85,7 +85,7 @@ _WINDOW: Final = re.compile(
     r"outside of ingestion window \(profile timestamp: ([0-9 :.-]+) \+0000.* ends at ([0-9 :.-]+) \+0000"
 )
 _MOST_AHEAD_S: Final = 3600.0
-"""Who is ahead by more would wait longer than a profile is kept."""
+"""A host whose clock is ahead by more would wait longer than a profile is kept."""
 
 
 def classify(
@@ -95,12 +95,12 @@ def classify(
 
     Args:
         status: of HTTP.
-        headers: names lowered.
-        body: as far as it came.
-        hidden: takes secrets out of a text.
+        headers: by name in lower case.
+        body: possibly cut off.
+        hidden: masks secrets in a text.
     """
     if status == 200:
-        # A captive portal or a web server answers 200 too, with a page.
+        # A captive portal or a web server answers 200 as well, with a page.
         if (
             body
             and "json" not in headers.get("content-type", "")
@@ -113,7 +113,7 @@ def classify(
     text = f"HTTP {status}: {_message(body, hidden)}".rstrip(": ")
     if status == 429:
         return _throttled(body, text)
-    # Above 504: proxies' own, such as Cloudflare's 520 to 530 for a server that is down.
+    # Proxies have codes of their own above 504, such as Cloudflare's 520 to 530 for a server that is down.
     other = _BY_STATUS[500] if status > 504 else (Fate.REFUSED, "refused")
     if 300 <= status < 400:
         other = (Fate.REFUSED, "redirect")
@@ -124,13 +124,13 @@ def classify(
         if wait_s:
             fate, reason = Fate.RETRY, "ahead"
         elif not _is_connect(body):
-            fate = Fate.SERVER_ERROR  # of somebody in between, and no word on this profile
+            fate = Fate.SERVER_ERROR  # from a gateway: it says nothing of this profile
     hint = _HINTS.get(reason, "")
     return Answer(fate, reason, f"{text} ({hint})" if hint else text, wait_s)
 
 
 def _is_connect(body: bytes) -> bool:
-    """Whether an error is told as Pyroscope tells all of its own."""
+    """Whether an error has the form of all of Pyroscope's own."""
     with contextlib.suppress(ValueError, RecursionError):
         error = json.loads(body)
         return isinstance(error, dict) and isinstance(error.get("code"), str)
@@ -138,7 +138,7 @@ def _is_connect(body: bytes) -> bool:
 
 
 def _ahead_s(body: bytes) -> float:
-    """How long until the server takes a profile that began after its own time; 0 where it is refused for good."""
+    """Seconds until the server takes a profile that began after the server's own time; 0 where it never will."""
     found = _WINDOW.search(body.decode("utf-8", "replace"))
     if found is None:
         return 0.0
@@ -159,12 +159,12 @@ def _throttled(body: bytes, text: str) -> Answer:
         with contextlib.suppress(ValueError):
             wait_s = datetime.fromisoformat(found[1]).timestamp() - time.time()
             return Answer(Fate.RETRY, "throttled", text, max(wait_s, 1.0))
-    # Of a profile above the burst this would come for ever: hence bounded, like an error.
+    # A profile larger than the allowed burst gets this answer every time: so it is limited, like an error.
     return Answer(Fate.SERVER_ERROR, "throttled", text)
 
 
 def _message(body: bytes, hidden: Callable[[str], str]) -> str:
-    """The server's words: Connect's `{"code": …, "message": …}`, or the first line of anything else."""
+    """The server's message: of Connect's `{"code": …, "message": …}`, or the first line of anything else."""
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
         error = json.loads(text)
@@ -172,7 +172,7 @@ def _message(body: bytes, hidden: Callable[[str], str]) -> str:
             code = error.get("code")
             text = f"{error['message']} ({code})" if isinstance(code, str) else error["message"]
     lines = text.strip().splitlines() or [""]
-    # Before it is cut: half a secret is not known as one.
+    # Masked before it is cut: half a secret would not be found.
     line = hidden(lines[0])
     line = "".join(character if character.isprintable() else "?" for character in line)
     return line if len(line) <= _MESSAGE_CHARS else line[:_MESSAGE_CHARS] + "…"

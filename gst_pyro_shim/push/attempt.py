@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One push to one Pyroscope server; answer.py says what its answer means.
+"""One push to one Pyroscope server; answer.py decides what the answer means.
 
 `ssl` is imported for https only.
 
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from gst_pyro_shim.push.endpoint import Endpoint
 
 HANG_UP_S: Final = 0.1
-"""Who closes this soon after the request, with not one byte of an answer, has stored nothing.
+"""A connection that is closed sooner than this after the request, without one byte of an answer, has stored nothing.
 
-It is a proxy or a tunnel in front of a server that is away. A server writes what it takes in twice a second and answers
-then, so even one that crashes this soon has kept nothing. Taken for "most likely stored", a profile would be dropped at
-its second try, while the server merely starts again. Should somebody store it and hang up all the same, each try stores
-it again: hence it counts as an error, of which a profile meets few, and not as a server that is unreachable. Time is
-only ever measured too long, on the side of "most likely stored".
+- What closes it is a proxy or a tunnel whose server is away. A server that takes a profile writes it within half a
+  second and answers after that. So even a server that crashes this soon has kept nothing.
+- The push therefore counts as an error, not as unanswered. An unanswered profile is pushed only once more and then
+  dropped, which would lose it while its server merely restarts.
+- It counts as an error, of which a profile may have MAX_ERRORS, and not as "unreachable", which has no limit. So a peer
+  that stores a profile and then closes the connection at once gets a bounded number of duplicates.
+- On a busy machine the measured time can only be too long. The push then counts as unanswered, which is the safe side:
+  no duplicates.
 """
 
 
@@ -39,7 +42,7 @@ def encode_push(labels: Mapping[str, str], profile: bytes) -> bytes:
     """The gzipped body of a push of one profile.
 
     Args:
-        labels: of the series; empty values are left out, since the server does so.
+        labels: of the series; those with an empty value are left out, as the server would.
         profile: plain pprof.
     """
     from gst_pyro_shim.pprof.schema import PushRequest
@@ -50,16 +53,16 @@ def encode_push(labels: Mapping[str, str], profile: bytes) -> bytes:
         if value:
             series.labels.add(name=name, value=value)
     series.samples.add(raw_profile=profile)
-    # Level 1: pprof's repetitions are found at any level, and this CPU is taken from the profiled machine.
-    squeeze = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return squeeze.compress(request.SerializeToString()) + squeeze.flush()
+    # Level 1 finds pprof's repetitions too, and the CPU time for it is taken from the profiled machine.
+    compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return compressor.compress(request.SerializeToString()) + compressor.flush()
 
 
 class Attempt:
-    """A push under way, as the thread sees it that may have to end it.
+    """A handle on a push that is under way, by which another thread can end it.
 
     Attributes:
-        is_sent: some of the body may be with the server; stays as it is once aborted.
+        is_sent: part of the body may have reached the server. Does not change after `abort`.
     """
 
     __slots__ = ("_aborted", "_connection", "_lock", "is_sent")
@@ -71,20 +74,20 @@ class Attempt:
         self._connection: socket.socket | None = None
 
     def opened(self, connection: socket.socket) -> None:
-        """It waits on this socket from now on.
+        """Notes the socket on which the push waits from now on.
 
         Raises:
-            OSError: it was aborted.
+            OSError: the push was aborted.
         """
         with self._lock:
             self._check()
             self._connection = connection
 
     def begin_send(self) -> None:
-        """The next that goes out is the body.
+        """Notes that the body is sent next.
 
         Raises:
-            OSError: it was aborted, and nothing may go out.
+            OSError: the push was aborted; nothing may be sent.
         """
         with self._lock:
             self._check()
@@ -95,12 +98,12 @@ class Attempt:
             raise OSError("the end came first")
 
     def abort(self) -> None:
-        """Makes whatever waits on the socket return; no other is waited on, and no sending begins."""
+        """Ends the push: what waits on its socket returns; it opens no other socket, and begins to send nothing."""
         with self._lock:
             self._aborted = True
             if self._connection is not None:
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket's own: it takes the encryption off first, and what is sent then goes out in clear.
+                    # Not SSLSocket.shutdown: it removes the encryption first, and what is sent then is in clear.
                     socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
 
 
@@ -114,8 +117,8 @@ class Pusher:
     def warm_up(self) -> None:
         """Imports ssl and reads the system's certificates, where https is spoken.
 
-        An exit handler that pushes must be registered after this: OpenSSL registers one that takes it down.
-        SSL_CERT_FILE and SSL_CERT_DIR name other certificates.
+        Register an exit handler that pushes after this call: OpenSSL registers one that frees what a push needs, and
+        exit handlers run last first. SSL_CERT_FILE and SSL_CERT_DIR name other certificates.
         """
         if self.endpoint.https and self._context is None:
             import ssl
@@ -123,16 +126,16 @@ class Pusher:
             self._context = ssl.create_default_context()
 
     def push(self, body: bytes, timeout_s: float, attempt: Attempt) -> Answer:
-        """One attempt, over within `timeout_s` (name look-up excepted: the C library's cannot be interrupted).
+        """One attempt, which ends within `timeout_s`, but for the C library's name look-up: nothing interrupts that.
 
         Args:
             body: from `encode_push`.
             timeout_s: for everything together.
-            attempt: a new one; lets another thread end this.
+            attempt: a new one, by which another thread can end the push.
         """
         deadline = time.monotonic() + timeout_s
         host, port = self.endpoint.host, self.endpoint.port
-        sent_at = 0.0  # when sending began, once all is out
+        sent_at = 0.0  # when sending began; stays 0 unless the whole request was sent
         try:
             self.warm_up()
             with contextlib.closing(
@@ -145,13 +148,14 @@ class Pusher:
                     sent_at = begin
                 status, headers, answer = receive(connection, deadline)
         except GarbledError as error:
-            return Answer(Fate.RETRY, "no_http", f"what answers is no HTTP server ({error})")
+            return Answer(Fate.RETRY, "no_http", f"what answers there is no HTTP server ({error})")
         except OSError as error:
             text = _plain(error)
             if sent_at:
                 took_s = time.monotonic() - sent_at
                 if isinstance(error, HungUpError) and took_s < HANG_UP_S:
-                    return Answer(Fate.SERVER_ERROR, "server_error", "it hangs up at once")
+                    text = "it closes the connection at once, without an answer"
+                    return Answer(Fate.SERVER_ERROR, "server_error", text)
                 return Answer(Fate.UNCONFIRMED, "unconfirmed", f"sent, but no answer: {text}")
             return Answer(Fate.RETRY, _trouble(error), text)
         return classify(status, headers, answer, self.endpoint.hidden)
@@ -165,7 +169,7 @@ class Pusher:
 def _trouble(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "timeout"
-    # By name: the class is there only once ssl has been imported.
+    # By name: the class exists only after an import of ssl.
     return "tls" if "SSL" in type(error).__name__ else "unreachable"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""When to try a server again that did not take a profile.
+"""When to ask a server again that did not take a profile.
 
 Context: agent (the exporter's threads, under its lock).
 """
@@ -18,10 +18,10 @@ MOST_S: Final = 60.0
 
 
 class Backoff:
-    """Knows how the last attempts ended.
+    """Waits for longer after each failed attempt in a row.
 
     Attributes:
-        is_silent: the last one ended in silence, so that another would cost its whole timeout.
+        is_silent: the last attempt got no answer, so the next would most likely take its whole timeout.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class Backoff:
 
     @property
     def remaining_s(self) -> float:
-        """How long to leave the server alone; not positive: not at all."""
+        """Seconds for which no attempt is made; zero or less: one may be made now."""
         return self._resume_at - time.monotonic()
 
     def note(self, answer: Answer) -> bool:
-        """Learns from an answer.
+        """Notes how an attempt ended.
 
         Returns:
-            Whether the server has just come back.
+            Whether this is the first success after failures.
         """
         if answer.fate in {Fate.STORED, Fate.REFUSED}:
             came_back = self._failures > 0 and answer.fate is Fate.STORED
@@ -47,7 +47,7 @@ class Backoff:
         self._failures += 1
         self.is_silent = answer.reason in {"timeout", "unconfirmed"}
         most_s = min(MOST_S, FIRST_S * 2 ** min(self._failures, 16))
-        # Full jitter: a fleet that lost its server must not come back as one.
+        # Full jitter: the many hosts of one server must not come back at the same moment.
         wait_s = most_s * int.from_bytes(os.urandom(4), "big") / 2**32
         if answer.fate is Fate.PAUSE:
             wait_s = MOST_S

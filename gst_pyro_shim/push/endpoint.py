@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 SPY_NAME: Final = "gst-pyro-shim"
 _SECRET_CHARS: Final = 4
-"""What is shorter may stand in any text."""
+"""A shorter secret would be found in any text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to push, with what credentials. Its repr and its texts hold no secret.
+    """Where to push, and with what credentials. Neither its repr nor `url` and `identity` hold a secret.
 
     Attributes:
-        url: as shown to people: no user, no password, no trailing "/".
-        identity: url, tenant, and a digest of what else may name an account there. A spool is kept apart by it:
-            profiles of one identity are never sent to another.
+        url: for people: no user, no password, no trailing "/".
+        identity: url, tenant, and a digest of what else names an account there. Each identity has a spool of its own:
+            profiles for one are never sent to another.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, settings: Settings) -> Endpoint:
-        """Reads the settings, which settings/model.py has let through: nothing in them can break a request."""
+        """The endpoint of settings. settings/model.py has checked them: nothing in them can break a request."""
         parts = urlsplit(settings.server_url)
         https = parts.scheme == "https"
         host = ascii_host(parts.hostname or "")
@@ -75,7 +75,7 @@ class Endpoint:
         )
 
     def hidden(self, text: str) -> str:
-        """What somebody at the other end said, without our secrets: there are servers that repeat a request."""
+        """A text from the other end with our secrets masked: some servers repeat the request in an answer."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
@@ -84,7 +84,7 @@ class Endpoint:
 def _secrets(
     settings: Settings, headers: list[tuple[str, str]], password: str | None
 ) -> tuple[str, ...]:
-    """Of the headers the whole, and the last word: what follows "Bearer". The longest first: one may hold another."""
+    """Texts to mask, the longest first, since one may contain another. Of a header: the value, and its last word."""
     found = [unquote(password or "")]
     if settings.basic_auth_password is not None:
         found.append(settings.basic_auth_password.get_secret_value())
@@ -95,7 +95,7 @@ def _secrets(
 
 
 def _account(settings: Settings, user: str | None) -> str:
-    """A digest of the user, else of token and headers; a password may change. "" where there is nothing of these."""
+    """A digest of user, token and headers, with a space before it; "" without any. Not of a password: it may change."""
     user = settings.basic_auth_user or unquote(user or "")
     token = settings.bearer_token.get_secret_value() if settings.bearer_token else ""
     headers = sorted(
@@ -103,7 +103,7 @@ def _account(settings: Settings, user: str | None) -> str:
     )
     if not (user or token or headers):
         return ""
-    # Imported here: it loads OpenSSL, which plain HTTP has no need of.
+    # Imported here: it loads OpenSSL, which plain HTTP does not need.
     import hashlib
 
     return " " + hashlib.sha256(repr((user, token, headers)).encode()).hexdigest()[:16]
@@ -112,7 +112,7 @@ def _account(settings: Settings, user: str | None) -> str:
 def _authorization(
     settings: Settings, user: str | None, password: str | None
 ) -> list[tuple[str, str]]:
-    """The settings hold one way at most; a user may also be in the URL, which is quoted there."""
+    """The header of the one way to authenticate that the settings allow. A user in the URL is percent-encoded."""
     if settings.bearer_token is not None:
         return [("Authorization", f"Bearer {settings.bearer_token.get_secret_value()}")]
     if settings.basic_auth_user is not None:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """One HTTP/1.1 exchange over a plain or TLS socket, under one deadline for everything.
 
-http.client always loads OpenSSL, takes 30 ms to import, and its timeouts are per read, so that a server that drips
-bytes holds the caller for ever. Redirects are not followed, proxy variables are not read, compressed answers are
-understood (the server compresses them unasked).
+Why not http.client: it always loads OpenSSL, takes 30 ms to import, and its timeouts hold for each read, so that a
+server that sends single bytes holds the caller for ever.
+
+Redirects are not followed and proxy variables are not read. Compressed answers are understood: the server compresses
+them unasked.
 
 Context: agent (the exporter's threads).
 """
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _ANSWER_BYTES: Final = 65536
 _NO_WAY: Final = {errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
-"""This host has no way to such an address, as to IPv6's: that says less than what became of another."""
+"""This host cannot reach addresses of that kind, such as IPv6's. The failure of another address says more."""
 
 
 class GarbledError(Exception):
@@ -32,7 +34,7 @@ class GarbledError(Exception):
 
 
 class HungUpError(OSError):
-    """The peer closed the connection before it said anything."""
+    """The peer closed the connection without a byte of an answer."""
 
 
 def connect(
@@ -42,20 +44,20 @@ def connect(
     deadline: float,
     opened: Callable[[socket.socket], None],
 ) -> socket.socket:
-    """A connection, the TLS handshake done.
+    """Connects to the first of a host's addresses that answers, TLS handshake included.
 
     Args:
         host: name, in ASCII, or address.
         port: number.
         tls: None for plain HTTP.
-        deadline: monotonic; the C library's name look-up alone cannot be bound by it.
-        opened: told of each socket before anything is waited for, so that another thread can shut it down; its OSError
-            ends the attempt on that address.
+        deadline: of time.monotonic(). The C library's name look-up alone may exceed it.
+        opened: called with each socket before anything waits on it, so that another thread can shut it down. An OSError
+            from it ends the attempt on that address.
 
     Raises:
-        OSError: none of the host's addresses answers, or its certificate does not hold.
+        OSError: none of the host's addresses answers, or its certificate is not valid.
     """
-    # As bytes: of a str Python would load its IDNA tables.
+    # As bytes: for a str Python would load its IDNA tables.
     places = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     failure: OSError | None = None
     for at, (family, kind, protocol, _, address) in enumerate(places):
@@ -63,7 +65,7 @@ def connect(
         try:
             connection = socket.socket(family, kind, protocol)
             opened(connection)
-            # An address that swallows packets leaves the others their share of the time.
+            # Each address has its share of the time: one that never answers leaves the others theirs.
             connection.settimeout(_remaining(deadline) / (len(places) - at))
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -87,7 +89,7 @@ def connect(
 
 
 def _weight(error: OSError) -> int:
-    """Which of several addresses' failures tells the most: a silent one has cost time, and will again."""
+    """Which of several addresses' failures is reported: a silent one first, since it will cost time again."""
     if error.errno in _NO_WAY:
         return 0
     return 2 if isinstance(error, TimeoutError) else 1
@@ -101,7 +103,7 @@ def _remaining(deadline: float) -> float:
 
 
 def send(connection: socket.socket, data: bytes, deadline: float) -> bool:
-    """Whether all went out; not all where the server closed early, whose answer may say why."""
+    """Sends data; False where the server closed early, in which case its answer may say why."""
     view = memoryview(data)
     while view:
         connection.settimeout(_remaining(deadline))
@@ -113,7 +115,7 @@ def send(connection: socket.socket, data: bytes, deadline: float) -> bool:
 
 
 class _Incoming:
-    """What has come of an answer, and is not read yet."""
+    """Bytes of an answer that were received and not read yet."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self.data = b""
@@ -122,10 +124,10 @@ class _Incoming:
         self._is_silent = True
 
     def more(self) -> bool:
-        """Waits for more; False where there is none, or none is wanted.
+        """Waits for more bytes; False at the end of the answer, or of what is read of one.
 
         Raises:
-            HungUpError: nothing ever came.
+            HungUpError: the connection ended without a byte.
             OSError: the connection broke, or the time is over.
         """
         self._connection.settimeout(_remaining(self._deadline))
@@ -159,12 +161,12 @@ class _Incoming:
 
 
 def receive(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (names lowered) and body of the answer; a body that is cut off is given as far as it came.
+    """Status, headers (names in lower case) and body of the answer; of a body that is cut off, what was received.
 
     Raises:
-        GarbledError: what came is no HTTP.
-        HungUpError: nothing came at all.
-        OSError: the connection broke, or the time was over, before the status was there.
+        GarbledError: what was received is not HTTP.
+        HungUpError: nothing was received.
+        OSError: the connection broke, or the time was over, before the status was received.
     """
     incoming = _Incoming(connection, deadline)
     status, lines = incoming.head()
@@ -175,7 +177,7 @@ def receive(connection: socket.socket, deadline: float) -> tuple[int, dict[str, 
     length = headers.get("content-length", "")
     chunked = "chunked" in headers.get("transfer-encoding", "")
     wanted = int(length) if re.fullmatch(r"[0-9]{1,9}", length) else _ANSWER_BYTES
-    # The status has decided already: a body that never ends loses its text, no more.
+    # The status decides. Of a body that never ends only the text for people is lost.
     with contextlib.suppress(OSError):
         while not (
             incoming.data.endswith(b"0\r\n\r\n") if chunked else len(incoming.data) >= wanted

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where a profile goes that its own place does not take: the disk is full, or gone, or read-only by now.
+"""Another folder for a profile whose own folder does not take it: the disk is full, gone, or read-only by now.
 
 Context: agent and controller.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _NAME_BYTES: Final = 150
-"""Of the name that it should have had: the whole may be as long as a name can be."""
+"""Bytes kept of the file's intended name: mkstemp adds to it, and the limit of a name is 255."""
 
 
 def folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Folders that take files of any user, or of this one; some lie in memory, which a full disk does not concern."""
+    """Folders for files of any user, or of this one. Some are in memory, so a full disk does not affect them."""
     places = [environ.get("TMPDIR", ""), "/tmp", "/var/tmp"]  # noqa: S108  the file's name is random
     places += [environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", environ.get("HOME", "")]  # noqa: S108
     yield from (Path(one) for one in dict.fromkeys(places) if one.startswith("/"))
@@ -31,14 +31,14 @@ def write(name: str, data: bytes, environ: Mapping[str, str] = os.environ) -> Pa
     """Writes a profile into the first folder that takes it, for its owner alone.
 
     Args:
-        name: of the file where it should have stood; the new one begins with it.
-        data: .pb.gz.
-        environ: names folders.
+        name: the file's intended name; the new name begins with it.
+        data: of a .pb.gz file.
+        environ: names some of the folders.
 
     Returns:
         The new file; None where no folder took it.
     """
-    import tempfile  # dear to import, and hardly ever needed
+    import tempfile  # slow to import, and hardly ever needed
 
     stem = os.fsdecode(os.fsencode(name.removesuffix(SUFFIX))[:_NAME_BYTES])
     for folder in folders(environ):

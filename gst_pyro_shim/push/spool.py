@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Profiles that wait on disk for their server: bounded, oldest dropped first, shared by concurrent processes.
 
-    <spool_dir>/<host>_<port>-<crc32>/        one directory a server and account, mode 0700
+    <spool_dir>/<host>_<port>-<crc32>/        one directory for each server and account, mode 0700
         <start_ns>-u<0|1>-e<errors>-<run>-<n>.push   one profile, mode 0600
 
-A file holds a line with the format, one with the identity of its server, one with length and crc32 of the body, then
-the body of the push as it goes on the wire: no credential is in it, and whoever delivers it needs nothing else. The
-name carries what is known of it: start of the window (its age), whether it may have been stored already, and how many
-errors it met. A file is claimed by flock, which ends with its holder; it is renamed and removed under that lock, but
-for those that are too old for any server.
+A file is three lines and the body of a push. The lines are: the format; the identity of the server; length and crc32
+of the body. The body is as it goes on the wire. So a file holds no credential, and any process can deliver it.
+
+A file's name holds the facts that change: start of the window, whether the server may have stored it already, number
+of errors, and a key of its writer that stays the same.
+
+A process claims a file by flock, which ends with the process at the latest. A file is renamed and removed by the holder
+of its lock alone, except for files that are too old for any server.
 
 Context: agent (the exporter's threads). All calls may block on the disk.
 """
@@ -42,14 +45,14 @@ _FORMAT: Final = b"gst-pyro-spool 1\n"
 
 @dataclass(slots=True)
 class Claim:
-    """An entry that this process alone may deliver, until `Spool.remove`, `Spool.release` or the process's end.
+    """A file of the spool that this process alone may deliver, until `Spool.remove`, `Spool.release` or its own end.
 
     Attributes:
-        entry: its name.
+        entry: the file's name, parsed.
         body: of the push.
-        lock: descriptor of its file.
-        spool: that holds it.
-        waited_s: how long the file has lain in the spool, by the file system's clock.
+        lock: descriptor of the file, locked.
+        spool: the spool that the file is in.
+        waited_s: how long the file has been in the spool, in seconds, by the file system's clock.
     """
 
     entry: Entry
@@ -73,28 +76,28 @@ class Spool:
     """
 
     def __init__(self, directory: str, identity: str, *, max_bytes: int = SPOOL_BYTES) -> None:
-        """Makes the directories where they are missing, and tries there what a spool needs. May block on the disk.
+        """Makes missing directories, and tries out there what a spool needs. May block on the disk.
 
         Args:
             directory: the setting, an absolute path.
             identity: of the server and account, `Endpoint.identity`; holds no secret.
-            max_bytes: of all files together. Processes that write at the same instant may exceed it by one file each.
+            max_bytes: of all files together. Processes that write at the same moment may exceed it by one file each.
 
         Raises:
-            SpoolError: it cannot be used.
+            SpoolError: the spool cannot be used.
         """
         self._identity = identity.encode()
         self._root = os.path.abspath(directory)
         self.path = path_of(directory, identity)
         self._max_bytes = max_bytes
-        # Not the pid: in containers that share a spool it is the same in all.
+        # Not the pid, which can be the same in containers that share a spool.
         self._run = int.from_bytes(os.urandom(6), "big")
         self._serial = 0
         self._mutex = threading.Lock()
         try:
             Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
             make_private(Path(self.path))
-            # What a crash amidst this leaves is removed by `sweep`.
+            # `sweep` removes what a crash during the trial leaves.
             names = (f".{self._run}-0.part", f".{self._run}-0.1.part")
             self._ahead_s = try_out(Path(self.path), *names)
         except OSError as error:
@@ -106,13 +109,13 @@ class Spool:
     def add(
         self, body: bytes, start_ns: int, *, unconfirmed: bool = False, errors: int = 0
     ) -> tuple[Claim, int]:
-        """Writes a profile so that it is there as a whole or not at all, and makes room for it first.
+        """Makes room for a profile, and writes it: a reader finds the whole file or none.
 
         Returns:
-            The entry, claimed by the caller, and how many older ones had to go for it.
+            The claim on the new file, and how many older ones were removed to make room.
 
         Raises:
-            SpoolError: full disk, directory gone, or a body larger than the whole spool.
+            SpoolError: the disk is full, the directory is gone, or the body is larger than the whole spool.
         """
         head = b"%s%s\n%d %08x\n" % (_FORMAT, self._identity, len(body), zlib.crc32(body))
         with self._mutex:
@@ -166,22 +169,22 @@ class Spool:
         return True
 
     def entries(self) -> list[Entry]:
-        """All there are, whoever wrote them, oldest first; empty where the directory cannot be read."""
+        """All entries, by any writer, oldest first; empty where the directory cannot be read."""
         try:
-            names = os.listdir(self.path)  # noqa: PTH208  names are all that is wanted
+            names = os.listdir(self.path)  # noqa: PTH208  no more than names is needed
         except OSError:
             return []
         found = (Entry.parse(name) for name in names)
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.name)
 
     def claim(self, entry: Entry) -> Claim | None:
-        """The profile, for this caller alone.
+        """Claims an entry for the caller.
 
         Returns:
-            None where another process or thread has it, it is gone, or it cannot be read at the moment.
+            None where another thread or process holds the file, it is gone, or it cannot be read at the moment.
 
         Raises:
-            ValueError: it is damaged or belongs to another server; the file has been removed.
+            ValueError: the file was damaged or of another server; it has been removed.
         """
         lock = lock_file(self._at(entry.name))
         if lock is None:
@@ -211,7 +214,7 @@ class Spool:
         return body
 
     def remove(self, claim: Claim) -> None:
-        """Takes a claimed entry away: delivered, or given up."""
+        """Removes a claimed file, and ends the claim."""
         with contextlib.suppress(OSError):
             try:
                 self._at(claim.entry.name).unlink()
@@ -220,12 +223,12 @@ class Spool:
         unlock(claim.lock)
 
     def _name_now(self, entry: Entry) -> str:
-        """What another host has called a file meanwhile that this one has claimed under its former name."""
+        """A claimed file's name by now: on NFS another host's rename before the claim may be seen only later."""
         names = (one.name for one in self.entries() if one.key == entry.key)
         return next(names, entry.name)
 
     def release(self, claim: Claim, *, unconfirmed: bool, errors: int) -> Entry:
-        """Puts a claimed entry back under a name that tells what happened."""
+        """Renames a claimed file by the new facts, and ends the claim. Returns the entry under which it is now."""
         old = claim.entry
         entry = Entry(old.start_ns, unconfirmed, errors, old.key)
         try:
@@ -240,14 +243,14 @@ class Spool:
         return entry
 
     def wrote(self, entry: Entry) -> bool:
-        """Whether the entry is this very object's."""
+        """Whether this object wrote the entry."""
         return entry.key.startswith(f"{self._run}-")
 
     def sweep(self) -> tuple[int, int]:
-        """Removes what no server takes any more, of all servers: profiles too old, and halves left by a crash.
+        """Removes, for all servers, profiles that are too old for any, and files that a crash left half written.
 
         Returns:
-            How many profiles were too old, and how many were halves.
+            How many profiles were too old, and how many were half written.
         """
         found: list[tuple[int, int]] = []
         now_s = time.time() + self._ahead_s

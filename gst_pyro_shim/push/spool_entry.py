@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Names of files in the spool, and what they say; spool.py has the files themselves.
+"""The names of files in the spool; spool.py has the files themselves.
 
 Context: agent (the exporter's threads).
 """
@@ -18,19 +18,22 @@ MAX_AGE_S: Final = 55 * 60.0
 
 _NAME: Final = re.compile(r"(\d{20})-u([01])-e(\d+)-(\d+)-(\d+)\.push")
 _REST: Final = re.compile(r"\.\d+-[\d.]+\.part|\.nfs[0-9a-f]+")
-"""A half, or a file that a host of NFS had open when it was removed. That host removes it, unless it crashes."""
+"""A file half written; or one that NFS renamed because a host had it open when it was removed.
+
+That host removes it, unless it crashes.
+"""
 _REST_AGE_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file in the spool, as its name tells it.
+    """The name of a file in the spool, parsed.
 
     Attributes:
         start_ns: wall clock at the start of the profile's window.
-        unconfirmed: it was sent once without an answer, so it may have been stored.
+        unconfirmed: the profile was sent once without an answer, so the server may have stored it.
         errors: answers that left open whose fault it was.
-        key: random number of its writer, and serial: the same through all renames.
+        key: random number of the writer, and a serial number; no rename changes it.
     """
 
     start_ns: int
@@ -40,12 +43,17 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """Of the file; the order of names is the order of age."""
+        """The file's name; names sort by age, the oldest first."""
         return f"{self.start_ns:020d}-u{int(self.unconfirmed)}-e{self.errors}-{self.key}.push"
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """As `PushJob.rank`."""
+        return (self.errors + self.unconfirmed, self.start_ns)
 
     @classmethod
     def parse(cls, name: str) -> Entry | None:
-        """The entry of that name; None where the file is none of ours."""
+        """The entry of a name; None where the file is not ours."""
         found = _NAME.fullmatch(name)
         if found is None:
             return None
@@ -53,14 +61,14 @@ class Entry:
 
 
 def sweep_directory(path: str, now_s: float) -> tuple[int, int]:
-    """Removes profiles that have lain there too long, and what crashes left.
+    """Removes profiles that have been in a folder for too long, and what crashes left there.
 
     Args:
         path: of the folder.
-        now_s: by the file system's clock. A profile's own start is by the clock of the host that wrote it.
+        now_s: by the file system's clock, as the files' times. The start in a name is by its writer's clock.
 
     Returns:
-        How many profiles were too old, and how many a crash has left half written.
+        How many profiles were too old, and how many were half written.
     """
     old = halves = 0
     with contextlib.suppress(OSError):

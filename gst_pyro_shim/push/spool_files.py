@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Files of the spool, and what they need of their file system: private folders, locks, renames.
+"""The spool's system calls: private folders, locks, writes.
 
-The folder may lie on a network file system, and be shared by hosts:
+The folder may be on a network file system, and shared by hosts:
 - NFS and CIFS grant an exclusive lock to a writable descriptor only.
 - They may report at close() that the server could not store what was written.
 - Another host's rename may be seen late: the former name still leads to the file.
@@ -27,19 +27,19 @@ _LOCK: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 class SpoolError(Exception):
-    """The spool cannot be used, or could not take a profile; the text says why."""
+    """The spool cannot be used, or did not take a profile; the text says why."""
 
 
 def make_private(path: Path) -> None:
-    """Makes a folder that its owner alone can enter, or sees that it is one.
+    """Makes a folder that only its owner can enter, or closes an existing one to others.
 
     Raises:
-        SpoolError: it is another user's, or stays open to others.
-        OSError: it cannot be made, or is none.
+        SpoolError: the folder is another user's, or others can still enter it.
+        OSError: it cannot be made, or is not a folder.
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    # No descriptor is kept: hosts that close all they do not know would close it, and open another there.
+    # No descriptor is kept: a host that closes all descriptors it does not know would close it, and reuse its number.
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -52,14 +52,19 @@ def make_private(path: Path) -> None:
 
 
 def try_out(folder: Path, first: str, second: str) -> float:
-    """Does once, with an empty file of these names, what a spool does with each profile.
+    """Locks and renames an empty file in a folder, as the spool will do with each profile.
+
+    Args:
+        folder: of the spool.
+        first: name of the file.
+        second: its name after the rename.
 
     Returns:
         How far the file system's clock is ahead of this host's, in seconds.
 
     Raises:
-        SpoolError: locks do not keep others out, or files do not keep their numbers.
-        OSError: something is refused.
+        SpoolError: locks do not exclude others, or a file's inode number changes.
+        OSError: a call fails.
     """
     made, renamed = folder / first, folder / second
     lock = write_locked(made, b"")
@@ -68,13 +73,13 @@ def try_out(folder: Path, first: str, second: str) -> float:
         try:
             with contextlib.suppress(OSError):
                 fcntl.flock(rival, _LOCK)
-                raise SpoolError(f"{folder}: locks keep nobody out on its file system")
+                raise SpoolError(f"{folder}: locks exclude nobody on its file system")
         finally:
             os.close(rival)
         made.rename(renamed)
         status = os.fstat(lock)
         if status.st_ino != renamed.lstat().st_ino:
-            raise SpoolError(f"{folder}: its file system gives a file several numbers")
+            raise SpoolError(f"{folder}: inode numbers change on its file system")
         return status.st_mtime - time.time()
     finally:
         for path in (made, renamed):
@@ -84,10 +89,13 @@ def try_out(folder: Path, first: str, second: str) -> float:
 
 
 def write_locked(path: Path, data: bytes) -> int:
-    """The descriptor of a new file, locked before anybody can see it under its final name.
+    """Writes a new file, and locks it before it has a name under which others look for it.
+
+    Returns:
+        Its descriptor, locked.
 
     Raises:
-        OSError: it cannot be written as a whole; then there is none.
+        OSError: the file could not be written as a whole, and has been removed.
     """
     lock = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -95,8 +103,8 @@ def write_locked(path: Path, data: bytes) -> int:
         view = memoryview(data)
         while view:
             view = view[os.write(lock, view) :]
-        # Not synced: a crash of the process loses nothing, and what a power cut halves is known by its crc. But where a
-        # server keeps the file, only a close() sends what was written, waits, and says that there is no room.
+        # No fsync: a crash of the process loses nothing, and the crc reveals what a power cut damaged. But on a network
+        # file system only a close() sends what was written, waits for the server, and reports that it has no room.
         os.close(os.dup(lock))
     except OSError:
         with contextlib.suppress(OSError):
@@ -107,14 +115,14 @@ def write_locked(path: Path, data: bytes) -> int:
 
 
 def lock_file(path: Path) -> int | None:
-    """A locked descriptor of the file that has this name; None where somebody else holds it or it is gone."""
+    """A locked descriptor of the file of this name; None where another holds its lock, or it is gone."""
     try:
         lock = os.open(path, _OPEN)
     except OSError:
         return None
     try:
         fcntl.flock(lock, _LOCK)
-        # Between open and flock its holder may have removed or renamed it.
+        # Between open and flock the file's holder may have removed or renamed it.
         if os.fstat(lock).st_ino == path.lstat().st_ino:
             return lock
     except OSError:
@@ -124,8 +132,12 @@ def lock_file(path: Path) -> int | None:
 
 
 def unlock(lock: int) -> None:
-    """Not by closing alone: a child that the host has forked meanwhile holds what is locked as long as it lives."""
-    # A host that closes all it does not know has closed it already.
+    """Releases a lock, and closes its descriptor.
+
+    To close the descriptor is not enough: a child that the host has forked meanwhile has a copy, and while the child
+    lives the copy would keep the lock.
+    """
+    # A host that closes all descriptors it does not know has closed this one already.
     with contextlib.suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)

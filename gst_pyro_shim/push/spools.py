@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Where profiles wait on disk: in the folder that the settings name, and while it takes none in a temporary one.
+"""Where profiles wait on disk: in the folder that the settings name, or, while that takes none, in a temporary one.
 
-What an earlier run left in either is delivered.
+What an earlier run left in either of them is delivered.
 
 Context: agent (the exporter's threads). All calls may block on the disk.
 """
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
     from gst_pyro_shim.push.spool_entry import Entry
 
 SPOOL_REST_S: Final = 60.0
-"""How long a disk that failed is left alone."""
+"""Seconds for which a folder that failed is not used."""
 
 
 def spare_folder() -> str:
-    """Where profiles wait that the folder of the settings does not take."""
-    return f"{os.environ.get('TMPDIR') or '/tmp'}/gst-pyro-shim-{os.geteuid()}"  # noqa: S108  it is looked at
+    """The folder for profiles that the folder of the settings does not take."""
+    # In /tmp another user may have made it: `make_private` checks that.
+    return f"{os.environ.get('TMPDIR') or '/tmp'}/gst-pyro-shim-{os.geteuid()}"  # noqa: S108
 
 
 class _Place:
-    """One folder, opened when first asked for: who makes the exporter must not wait for a home that is away.
+    """One folder, opened at first use: whoever makes the exporter must not wait for a home that does not answer.
 
     Attributes:
-        failure: why it takes nothing at the moment.
+        failure: why the folder was not used last.
     """
 
     def __init__(self, directory: str, identity: str, *, is_spare: bool) -> None:
@@ -56,14 +57,14 @@ class _Place:
         self.failure, self._rest_until = failure, time.monotonic() + SPOOL_REST_S
 
     def opened(self, *, make: bool) -> Spool | None:
-        """The spool; None where it cannot be used for now, or nobody made it and `make` is not given."""
+        """The spool; None where it cannot be used for now, or does not exist and `make` is False."""
         with self._opening:
             if self.rests:
                 return None
             path = path_of(self._directory, self._identity)
             if self._spool is None and (make or os.path.lexists(path)):
                 try:
-                    if self._is_spare:  # others may write beside it
+                    if self._is_spare:  # others can write in the folder around it
                         make_private(Path(self._directory))
                     self._spool = Spool(self._directory, self._identity)
                 except SpoolError as error:
@@ -90,17 +91,17 @@ class Spools:
 
     @property
     def can_take(self) -> bool:
-        """Whether there is a folder that did not fail lately. Does not block."""
+        """Whether a folder is left that did not fail in the last minute. Does not block."""
         return any(not place.rests for place in self._places)
 
     @property
     def failure(self) -> SpoolError | None:
-        """Why the folder of the settings takes nothing, if so."""
+        """Why the folder of the settings takes nothing at the moment; None where it does."""
         return self._places[0].failure if self._places and self._places[0].rests else None
 
     @property
     def path(self) -> str:
-        """Where the next profile would go; "" where none takes it."""
+        """The folder for the next profile; "" where none can be used."""
         return next((spool.path for _, spool in self._opened(make=True)), "")
 
     def _opened(self, *, make: bool) -> Iterator[tuple[_Place, Spool]]:
@@ -112,7 +113,7 @@ class Spools:
     def add(
         self, body: bytes, start_ns: int, *, unconfirmed: bool, errors: int
     ) -> tuple[Claim, int] | None:
-        """As `Spool.add`, into the first folder that takes it; None where none does."""
+        """As `Spool.add`, in the first folder that takes the profile; None where none does."""
         for place, spool in self._opened(make=True):
             try:
                 return spool.add(body, start_ns, unconfirmed=unconfirmed, errors=errors)
@@ -121,12 +122,12 @@ class Spools:
         return None
 
     def entries(self) -> list[tuple[Spool, Entry]]:
-        """All that wait, whoever wrote them."""
+        """All entries of both folders, by any writer."""
         return [
             (spool, entry) for _, spool in self._opened(make=False) for entry in spool.entries()
         ]
 
     def sweep(self) -> tuple[int, int]:
-        """As `Spool.sweep`, of both."""
+        """As `Spool.sweep`, for both folders."""
         found = [spool.sweep() for _, spool in self._opened(make=False)]
         return sum(old for old, _ in found), sum(halves for _, halves in found)

@@ -5,9 +5,9 @@
                                                   ├──> functions with ns of the accounts
     pyroscope-io's samples of the same stretch ───┘
 
-pyroscope-io samples by the wall clock whoever could run: on a busy machine its sums are a multiple of the CPU time. So
-the accounts say how much, under each element, and its samples no more than where in it. What no sample of the window
-stands for is [python, not sampled].
+pyroscope-io samples by the wall clock, and threads too that wait for a processor: on a busy machine its sums are a
+multiple of the CPU time. So the accounts decide how much time an element spent in Python, and pyroscope-io's samples
+only divide that time among functions. Time for which the window has no sample is [python, not sampled].
 
 Context: agent. Pure.
 """
@@ -36,14 +36,14 @@ _MAIN: Final[_Labels] = (("element", FIXED_NAMES["main"]),)
 
 
 def python_profile(window: Profile, seen: Profile | None) -> Profile:
-    """Who used the window's Python time.
+    """Divides the window's Python time among Python functions.
 
     Args:
         window: native samples, scaled to the accounts.
-        seen: pyroscope-io's samples of the same stretch, tags for labels; None where it told nothing of it.
+        seen: pyroscope-io's samples of the same time, with tags as labels; None where it pushed none.
 
     Returns:
-        By labels without the thread the same time as `window` has in Python code: neither more nor less.
+        For each set of labels (the thread left out) exactly the ns that `window` has in Python code.
     """
     used: Counter[_Labels] = Counter()
     for sample in window.samples:
@@ -67,7 +67,7 @@ def python_profile(window: Profile, seen: Profile | None) -> Profile:
 
 
 def _stacks(seen: list[Sample], known: set[_Labels]) -> dict[_Labels, Counter[tuple[Frame, ...]]]:
-    """Ticks by labels and stack. What stands under labels without CPU time is left out: it waited for a processor."""
+    """Ticks by labels and stack. Samples under labels without CPU time are left out: they waited for a processor."""
     ordered: defaultdict[_Labels, list[_Labels]] = defaultdict(list)
     for labels in known:
         ordered[_as_tagged(labels)].append(labels)
@@ -76,12 +76,12 @@ def _stacks(seen: list[Sample], known: set[_Labels]) -> dict[_Labels, Counter[tu
     for sample in seen:
         found = ordered.get(tuple(sorted(sample.labels)) or _OTHERS)
         if found is None and sample.labels in {(), _OTHERS}:
-            # A thread without tags runs since before pyroscope-io was up. The main one tags itself, but not while it is
-            # within one call of C.
+            # A thread without tags has run since before pyroscope-io was up. The main thread sets its tags itself, but
+            # not while it is inside one C call.
             found = ordered.get(_MAIN)
         if found is None and has_folded:
             found = next(filter(None, map(ordered.get, _folded(dict(sample.labels)))), None)
-        # Namesakes have the same tags: each has its own time, and the functions of all of them.
+        # Namesakes have the same tags: each keeps its own time, divided among the functions of all of them.
         for labels in found or () if sample.samples else ():
             stacks[labels][sample.frames] += sample.samples
     return stacks
@@ -103,7 +103,7 @@ def _as_tagged(labels: _Labels) -> _Labels:
 
 
 def _folded(tags: dict[str, str]) -> Iterator[_Labels]:
-    """Labels that an element's tags may stand under where names were folded (agent/naming.py): tags are not folded."""
+    """Labels that an element's tags may belong to where names were folded (agent/naming.py); tags never are."""
     if "factory" not in tags or not _NUMBER.search(tags.get("element", "")):
         return
     name = f"{tags['factory']}*"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What of ours runs in the interpreter of a host: it brings pyroscope-io up, and down again within a second.
+"""Runs in the host's interpreter: starts pyroscope-io, and stops it within a second.
 
-Executed by pyroscope_io.c from its file, in a namespace of its own: nothing but the standard library here, and
-nothing that a host could notice beyond pyroscope-io itself. sys.path stays as it is.
+pyroscope_io.c executes this file in a namespace of its own. It imports nothing but the standard library, leaves
+sys.path as it is, and changes nothing that a host could notice, beyond pyroscope-io itself.
 
 Context: the host's interpreter, on a thread of ours; `_at_exit` on the host's main thread.
 """
@@ -40,30 +40,30 @@ def start(  # noqa: PLR0917  called from C
     rate: int,
     stop_fd: int,
 ) -> tuple[Any, Any, bool] | str:
-    """Starts pyroscope-io, unless the host has it in use itself: then it is only asked for tags.
+    """Starts pyroscope-io; if the host uses it already, only looks up its functions for tags.
 
     Args:
-        obstacle: a sentence, where pyroscope-io must not be started; else "".
+        obstacle: why pyroscope-io must not be started, as a sentence; "" where it may be.
         url: of the agent's collector, on this machine.
-        token: that the collector wants to see.
-        package: folder of the agent's own pyroscope-io, "" where it has none.
-        interval: s between two pushes.
+        token: for the collector.
+        package: folder of the agent's own pyroscope-io; "" where it has none.
+        interval: seconds between two pushes.
         memory: "" for CPU alone; else allocations too.
         rate: Hz.
-        stop_fd: eventfd that says when to stop.
+        stop_fd: eventfd to write to when pyroscope-io is to be stopped.
 
     Returns:
-        Functions (key, value) that set and take off a tag of the calling thread, and whether it was started here; a
-        sentence where that cannot be.
+        Two functions (key, value), which set and remove a tag of the calling thread, and whether pyroscope-io was
+        started here. Where none of that is possible: why, as a sentence.
     """
     global _stop_fd
     _stop_fd = stop_fd
-    # First of all: a program that ends now waits until pyroscope-io has come up and gone again, or threads would be
-    # torn out of it.
+    # Before anything else: a program that ends now has to wait until pyroscope-io has started and stopped again. Else
+    # its threads would run while the interpreter is taken down.
     _done.acquire()
     atexit.register(_at_exit)
     try:
-        # python.c learns from it which threads run Python.
+        # The shim sees this thread start, and then knows by its start routine the threads that Python itself makes.
         _thread.start_new_thread(_thread.get_ident, ())
         settings = {
             "server_address": url,
@@ -98,12 +98,12 @@ def _take(obstacle: str, package: str, settings: dict[str, Any]) -> tuple[Any, A
                 f" `{python} -m pip install pyroscope-io` adds it. The rest of the profile goes on."
             )
         _configure(module, settings)
-    # Its builtins: a Python function would run the host's signal handlers at any callback.
+    # Builtins: a Python function that C calls would run the host's signal handlers.
     return module.lib.add_thread_tag, module.lib.remove_thread_tag, ours
 
 
 def finish() -> None:
-    """Pushes what is left. The collector answers at once."""
+    """Has pyroscope-io push what is left. The collector answers at once."""
     try:
         if _shutdown is not None:
             _shutdown()
@@ -112,7 +112,7 @@ def finish() -> None:
 
 
 def _at_exit() -> None:
-    """Before the interpreter goes, with no more than half a second for it."""
+    """Has pyroscope-io stopped before the interpreter is taken down; waits for half a second at most."""
     if os.getpid() != _pid:
         return
     os.write(_stop_fd, (1).to_bytes(8, sys.byteorder))
@@ -120,7 +120,7 @@ def _at_exit() -> None:
 
 
 def _import(package: str) -> Any:
-    """The host's pyroscope-io, else the agent's where it fits this interpreter, else None."""
+    """The host's pyroscope-io; else the agent's, if it is for this interpreter; else None."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is not None and _holds_native(spec.submodule_search_locations):
         return importlib.import_module(_PACKAGE)
@@ -130,7 +130,7 @@ def _import(package: str) -> Any:
     spec = importlib.util.spec_from_file_location(
         _PACKAGE, file, submodule_search_locations=[package]
     )
-    # Under the lock that a host's own import of it would wait for. sys.path stays as it is.
+    # _load holds the lock for which an import by the host would wait. sys.path stays as it is.
     return importlib._bootstrap._load(spec)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
@@ -145,14 +145,14 @@ def _holds_native(folders: Sequence[str] | None) -> bool:
 
 def _configure(pyroscope: Any, settings: dict[str, Any]) -> None:
     global _shutdown
-    # Without the lock as well: numpy gives it away.
+    # gil_only=False samples threads without the GIL as well: numpy releases it while it computes.
     pyroscope.configure(application_name="python", oncpu=True, gil_only=False, **settings)
     native = pyroscope.lib
     real = native.initialize_agent
     _shutdown = native.drop_agent
 
     def make_way(*args: Any, **kwargs: Any) -> Any:
-        """The host configures pyroscope-io itself after all: it gets it."""
+        """The host configures pyroscope-io itself after all: ends ours first."""
         global _shutdown
         native.initialize_agent = real
         _shutdown = None

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Python's own samples: a collector for the host's pyroscope-io, whose profiles go the way of ours.
+"""Python's own samples: a collector for the host's pyroscope-io, whose profiles are then delivered as ours are.
 
-pyroscope-io knows no deadline, no second try and no spool, and cannot stop while a server is silent. It pushes to this
-process, which answers at once; what it brings goes out under a name of its own, since Python CPU is native CPU too.
+pyroscope-io has no deadline, no retries and no spool, and cannot stop while a server does not answer. So it pushes to
+this process, which answers at once. Its profiles are delivered under a name of their own, because Python's CPU time is
+part of the native CPU time.
 
 Context: agent, outside the host. The collector's threads receive, the agent's thread takes.
 """
@@ -25,7 +26,7 @@ from gst_pyro_shim.python.collector import Collector
 if TYPE_CHECKING:
     from gst_pyro_shim.pprof.model import Profile, Sample
     from gst_pyro_shim.push.delivery import Delivery
-    from gst_pyro_shim.push.outbox import Log
+    from gst_pyro_shim.push.notices import Log
     from gst_pyro_shim.segment.segment import Segment
     from gst_pyro_shim.settings.model import Settings
 
@@ -36,25 +37,24 @@ _LEAST_INTERVAL_S: Final = 1.0
 
 
 class PythonSamples:
-    """Offers the host a collector and gathers what comes.
+    """Offers the host a collector, and gathers what is pushed to it.
 
     pyroscope-io pushes after each of its intervals, whether it has samples or not. A window of ours ends with each
-    push: so both tell of the same stretch.
-
+    push, so that both cover the same time.
     """
 
     def __init__(self, segment: Segment, settings: Settings, delivery: Delivery, log: Log) -> None:
-        """Listens, and tells the host where.
+        """Listens, and writes the collector's address into the segment.
 
         Args:
             segment: of the host.
             settings: the user's.
-            delivery: where it all goes.
+            delivery: takes the profiles.
             log: takes a level and a line.
 
         Raises:
-            OSError: no socket could be had.
-            RuntimeError: no thread could be had.
+            OSError: no socket can be made.
+            RuntimeError: no thread can be started.
         """
         self._log = log
         self._segment = segment
@@ -84,7 +84,7 @@ class PythonSamples:
         log("info", f"the host runs Python; its samples are taken at {self._collector.url}")
 
     def _take(self, name: str, raw: bytes) -> None:
-        """The collector's threads: keeps a profile until `deliver`; the oldest goes where there is no room."""
+        """Keeps a profile until `look`; where there is no room the oldest is dropped. On the collector's threads."""
         if name in {PROFILE_NAME, MEMORY_NAME}:
             with self._lock:
                 self._waiting.append((name, raw))
@@ -93,17 +93,17 @@ class PythonSamples:
                     self._overflowed += 1
 
     def look(self) -> bool:
-        """Takes what has come since the last call, unless it is void; allocations are passed on.
+        """Reads the profiles since the last call, unless they are void; those of allocations are delivered.
 
         Returns:
-            Whether a window is to end now: pyroscope-io has come up, or has told of another stretch.
+            Whether a window is to end now: pyroscope-io has started, or has pushed the samples of one more interval.
         """
         with self._lock:
             taken, self._waiting = self._waiting, deque()
             overflowed, self._overflowed = self._overflowed, 0
-        refused = self._collector.counters.get("refused_pushes", 0)
+        refused = self._collector.problems.counters.get("refused_pushes", 0)
         if refused > self._refused:
-            text = f"of pyroscope-io: {'; '.join(self._collector.problems)}"
+            text = f"of pyroscope-io: {'; '.join(self._collector.problems.texts)}"
             self._delivery.drop("refused_push", text, refused - self._refused)
             self._refused = refused
         if not self._segment.has_entered_python:
@@ -111,7 +111,7 @@ class PythonSamples:
             self._seen = None
             return False
         if overflowed:
-            text = "Python's profiles come faster than the agent takes them"
+            text = "Python's profiles come faster than the agent reads them"
             self._delivery.drop("queue_full", text, overflowed)
         for name, raw in taken:
             try:
@@ -127,23 +127,23 @@ class PythonSamples:
         return self._begins or self._seen is not None
 
     def _add(self, profile: Profile) -> None:
-        """One more push of the same window, where the agent was late."""
+        """Adds a push to the window's samples: where the agent is late, several belong to one window."""
         before = self._seen.samples if self._seen is not None else []
         self._seen = replace(profile, samples=before + _counted(profile))
 
     def take(self) -> Profile | None:
-        """What it told of the window that has ended, its ticks in `samples`; None: nothing."""
+        """pyroscope-io's samples of the window that has ended, with their ticks; None where it pushed none."""
         seen, self._seen = self._seen, None
         self._is_awaited, self._begins = self._begins or seen is not None, False
         return seen
 
     @property
     def patience_s(self) -> float:
-        """How long the next push is waited for, s; 0 where none will come."""
+        """Seconds for which the next push is waited for; 0 where none is expected."""
         return 2 * self._interval_s if self._is_awaited else 0.0
 
     def close(self) -> None:
-        """The last look: the host has pushed all it had, but it may not be read yet."""
+        """Looks for the last time: the host has pushed all it had, but that may not be read yet."""
         end = time.monotonic() + _SETTLE_S
         while self._collector.is_busy and time.monotonic() < end:
             time.sleep(0.002)
@@ -151,7 +151,7 @@ class PythonSamples:
         self._collector.close()
 
     def counters(self) -> dict[str, int]:
-        """What did not come before the end, by wire name."""
+        """Counts of what was not pushed before the end, by wire name."""
         has_begun = self._segment.python_was_sampled
         return {
             "python_end_lost": int(has_begun and not self._segment.python_was_pushed),
@@ -162,26 +162,26 @@ class PythonSamples:
 def offer(
     segment: Segment, settings: Settings, delivery: Delivery, log: Log
 ) -> PythonSamples | None:
-    """As PythonSamples; None where nothing can listen for them, which is said."""
+    """Makes PythonSamples; None where no collector can listen, which is logged."""
     try:
         return PythonSamples(segment, settings, delivery, log)
     except (OSError, RuntimeError) as error:
         log(
             "warning",
             f"Python functions are not profiled: the agent cannot listen for them ({error})."
-            " See that there is a loopback interface, and room for descriptors and threads",
+            " It needs a loopback interface, and room for a descriptor and some threads",
         )
         return None
 
 
 def _counted(profile: Profile) -> list[Sample]:
-    """Samples with their ticks."""
+    """A profile's samples, with the ticks that their CPU time stands for."""
     period = max(1, profile.period_ns)
     return [replace(one, samples=one.cpu_ns // period) for one in profile.samples if one.frames]
 
 
 def _package() -> str:
-    """Folder of this environment's pyroscope-io, for hosts that have none; "" where there is none."""
+    """Folder of this environment's pyroscope-io, for hosts without one of their own; "" where there is none."""
     spec = importlib.util.find_spec("pyroscope")
     folders = spec.submodule_search_locations if spec is not None else None
     return next(iter(folders or ()), "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The shared memory as the agent reads it.
+"""The shared memory, from the agent's side: records, rows, and what agent and shim ask of each other.
 
 Context: agent.
 Imports: nothing.

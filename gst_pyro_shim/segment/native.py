@@ -1,121 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""The typed face of the extension `_native`: with symbols/elf_file.py the only module that sees what cffi returns.
+"""Reads and writes a mapped segment by the extension `_native`, with types.
 
-Each call releases the GIL. Layouts and meanings are those of csrc/shared/abi.h and reader.h.
+With abi.py and symbols/elf_file.py these are the only modules that handle what cffi returns. Each call releases the
+GIL. Layouts and meanings are those of csrc/shared/abi.h and csrc/agent/reader.h.
 
-Context: agent. Needs nothing but the extension: importing it costs a millisecond.
+Context: agent.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gst_pyro_shim import _native
+from gst_pyro_shim.segment.abi import constant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gst_pyro_shim.segment.abi import CSegment
+
 _lib: Any = _native.lib
 _ffi: Any = _native.ffi
 
-
-class CEnum(Protocol):
-    """An enum type as cffi describes it."""
-
-    @property
-    def elements(self) -> dict[int, str]:
-        """Name by value."""
-
-
-def enum_names(name: str, prefix: str) -> dict[int, str]:
-    """Wire names of an enum of abi.h: value -> enumerator, lowered, without its prefix."""
-    kind = cast("CEnum", _ffi.typeof(f"enum {name}"))
-    return {
-        value: text.removeprefix(prefix).lower()
-        for value, text in kind.elements.items()
-        if text.startswith(prefix)
-    }
-
-
-def constant(name: str) -> int:
-    """Value of an enumerator."""
-    return int(getattr(_lib, name))
-
-
-def mono_ns() -> int:
-    """CLOCK_MONOTONIC as the kernel tells it, ns; `time` may be told another (libfaketime)."""
-    return int(_lib.gp_reader_mono_ns())
-
-
-def real_ns() -> int:
-    """Time since 1970 as the kernel tells it, ns."""
-    return int(_lib.gp_reader_real_ns())
-
-
-class CLabel(Protocol):
-    """struct gp_label."""
-
-    state: int
-    serial: int
-    kind: int
-    name: int
-    factory: int
-    parent: int
-    auto_named: int
-    gone: int
-    is_own_work: int
-
-
-class CModule(Protocol):
-    """struct gp_module."""
-
-    start: int
-    end: int
-    bias: int
-    path: int
-    build_id: int
-    added: int
-    removed: int
-
-
-class CName(Protocol):
-    """struct gp_name."""
-
-    address: int
-    bytes: int
-    text: int
-    generation: int
-
-
-class CSegment(Protocol):
-    """struct gp_segment: what is read from Python."""
-
-    host_pid: int
-    sample_rate_hz: int
-    start_mono_ns: int
-    start_real_ns: int
-    agent_home: int
-    stop_on_dispose: int
-    host_state: int
-    agent_state: int
-    wake: int
-    clock: int
-    close_mono_ns: int
-    process_cpu_ns: int
-    labels_moved: int
-    module_count: int
-    generation: int
-    strings_used: int
-    threads_seen: int
-    python_state: int
-    counters: list[int]
-    labels: list[CLabel]
-    modules: list[CModule]
-    names: list[CName]
-
-
+# struct gp_account_row, gp_thread_row, gp_label_row, gp_link_row of reader.h.
 _ACCOUNT_ROW: Final = struct.Struct("=IIIIIIQ")
 _THREAD_ROW: Final = struct.Struct("=IIIi16s")
 _LABEL_ROW: Final = struct.Struct("=IIQ")
@@ -137,11 +46,11 @@ class Reader:
         self._pointer = pointer
         self._buffer = _ffi.new("char[]", max(1 << 20, _lib.gp_reader_buffer_bytes()))
         self._drained = _ffi.new("struct gp_drained *")
-        # What was told of each account. Mapped, not allocated: pages that no account needs cost nothing.
-        self._told = _ffi.from_buffer(
+        # Of each account, the ns that were reported. Mapped, not allocated: pages without an account cost nothing.
+        self._reported_ns = _ffi.from_buffer(
             "uint64_t[]", mmap.mmap(-1, 8 * constant("GP_ACCOUNTS")), require_writable=True
         )
-        self._rows_at_once = {
+        self._row_buffers = {
             kind: _ffi.new(f"{kind}[]", _ROWS_AT_ONCE)
             for kind in (
                 "struct gp_account_row",
@@ -153,7 +62,7 @@ class Reader:
 
     @classmethod
     def from_fd(cls, fd: int) -> Reader | str:
-        """Maps the segment of a descriptor; a sentence where that cannot be."""
+        """Maps the segment of a descriptor; returns the reason, as a part of a sentence, where it cannot be mapped."""
         error = _ffi.new("const char **")
         pointer = _lib.gp_reader_map(fd, error)
         if pointer == _ffi.NULL:
@@ -161,12 +70,12 @@ class Reader:
         return cls(pointer)
 
     def close(self) -> None:
-        """Unmaps it. Nothing else may be called afterwards."""
+        """Unmaps it. No other method may be called afterwards."""
         _lib.gp_reader_unmap(self._pointer)
         self._pointer = _ffi.NULL
 
     def text(self, offset: int) -> str:
-        """The interned string at an offset, "" for one that is out of bounds."""
+        """The interned string at an offset, "" for an offset that is out of bounds."""
         size = constant("GP_STRINGS")
         if not 0 < offset < size:
             return ""
@@ -183,91 +92,103 @@ class Reader:
         return bytes(_ffi.buffer(self._pointer.params))
 
     def names(self) -> int:
-        """Names published so far."""
+        """Number of names published so far."""
         return int(_lib.gp_reader_names(self._pointer))
 
     def head(self) -> int:
-        """Words reserved by writers so far."""
+        """Words of the ring that writers have reserved so far."""
         return int(_lib.gp_reader_head(self._pointer))
 
     def tail(self) -> int:
-        """Words drained so far."""
+        """Words of the ring drained so far."""
         return int(self._pointer.tail)
 
     def drain(self, *, final: bool) -> tuple[bytes, int, int]:
-        """The next records, up to a MiB: bytes, unfinished ones, corrupt words."""
+        """The next records, up to a MiB.
+
+        Args:
+            final: no writer is alive any more: unfinished records are skipped.
+
+        Returns:
+            Whole records (struct gp_record), number of unfinished records skipped, number of corrupt words discarded.
+        """
         out = self._drained
         _lib.gp_reader_drain(self._pointer, self._buffer, len(self._buffer), final, out)
         data = bytes(_ffi.buffer(self._buffer, out.bytes)) if out.bytes else b""
         return data, out.unfinished, out.corrupt_words
 
-    def _rows(self, call: Any, kind: str, *arguments: object) -> memoryview:
-        cap = 256
-        while True:
-            rows = _ffi.new(f"{kind}[]", cap)
-            count: int = call(self._pointer, *arguments, rows, cap)
-            if count <= cap:
-                return memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
-            cap = count + count // 4
-
     def threads(self, *, ended_only: bool) -> Iterator[tuple[int, int, int, int, bytes]]:
-        """Slots in use: (slot, state, serial, tid, comm)."""
-        rows = self._rows(_lib.gp_reader_threads, "struct gp_thread_row", ended_only)
-        return cast("Iterator[tuple[int, int, int, int, bytes]]", _THREAD_ROW.iter_unpack(rows))
+        """Slots in use: (slot, state, serial, tid, comm).
+
+        Args:
+            ended_only: slots of live threads are left out.
+        """
+        kind, capacity = "struct gp_thread_row", 256
+        while True:
+            rows = _ffi.new(f"{kind}[]", capacity)
+            count: int = _lib.gp_reader_threads(self._pointer, ended_only, rows, capacity)
+            if count <= capacity:
+                break
+            capacity = count + count // 4
+        data = memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
+        return cast("Iterator[tuple[int, int, int, int, bytes]]", _THREAD_ROW.iter_unpack(data))
 
     def _batches(self, call: Any, kind: str, *arguments: object) -> Iterator[memoryview]:
-        """Rows of a call that writes as many as there is room for, and says where the next one goes on."""
-        rows = self._rows_at_once[kind]
+        """Rows of a call that fills the buffer and sets the row at which the next call continues."""
+        rows = self._row_buffers[kind]
         at = _ffi.new("uint32_t *")
         while at[0] != _NO_ROW:
             count: int = call(self._pointer, *arguments, at, rows, _ROWS_AT_ONCE)
             yield memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
 
     def _until_none(self, call: Any, kind: str) -> Iterator[memoryview]:
-        """Rows of a call that takes what it tells, until there is no more."""
-        rows = self._rows_at_once[kind]
+        """Rows of a call that removes what it returns, until none is left."""
+        rows = self._row_buffers[kind]
         while count := call(self._pointer, rows, _ROWS_AT_ONCE):
             yield memoryview(_ffi.buffer(rows, count * _ffi.sizeof(kind)))
 
     def take_accounts(
         self, *, ended_only: bool
     ) -> Iterator[tuple[int, int, int, int, int, int, int]]:
-        """Accounts with CPU that is new, and ended ones, whose rows are given back.
+        """Accounts with new CPU time, and accounts that have ended, whose rows are freed.
+
+        Args:
+            ended_only: live accounts are left for a later call.
 
         Yields:
-            (state, label, the label's serial, slot, the slot's serial, 0, new ns).
+            (state, label, the label's serial, thread's slot, the slot's serial, 0, new ns).
         """
         for batch in self._batches(
-            _lib.gp_reader_take_accounts, "struct gp_account_row", self._told, ended_only
+            _lib.gp_reader_take_accounts, "struct gp_account_row", self._reported_ns, ended_only
         ):
             rows = _ACCOUNT_ROW.iter_unpack(bytes(batch))
             yield from cast("Iterator[tuple[int, int, int, int, int, int, int]]", rows)
 
     def take_overflows(self) -> Iterator[tuple[int, int, int]]:
-        """CPU that no account holds and that is new: (label, its serial, ns)."""
+        """New CPU time that no account holds: (label, its serial, ns)."""
         for batch in self._until_none(_lib.gp_reader_take_overflows, "struct gp_label_row"):
             rows = _LABEL_ROW.iter_unpack(bytes(batch))
             yield from cast("Iterator[tuple[int, int, int]]", rows)
 
     def take_links(self) -> Iterator[tuple[int, int, int, int]]:
-        """Links met since the last call: (source label, its serial, sink label, its serial)."""
+        """Links found since the last call: (source label, its serial, sink label, its serial)."""
         for batch in self._until_none(_lib.gp_reader_take_links, "struct gp_link_row"):
             rows = _LINK_ROW.iter_unpack(bytes(batch))
             yield from cast("Iterator[tuple[int, int, int, int]]", rows)
 
     def ended_labels(self) -> list[int]:
-        """Labels that have ended and were not freed yet."""
+        """Row numbers of labels that have ended and are not freed yet."""
         found: list[int] = []
         for batch in self._batches(_lib.gp_reader_ended_labels, "uint32_t"):
             found += batch.cast("B").cast("I")
         return found
 
     def free_labels(self, keys: list[int]) -> None:
-        """Gives labels that have ended back to the shim."""
+        """Frees the rows of labels that have ended; other labels are left alone."""
         _lib.gp_reader_free_labels(self._pointer, keys, len(keys))
 
     def free_threads(self, slots: list[int]) -> None:
-        """Gives slots of ended threads back to the shim."""
+        """Frees slots of ended threads."""
         _lib.gp_reader_free_threads(self._pointer, slots, len(slots))
 
     def wait(self, seen: int, timeout_ms: int) -> int:
@@ -275,7 +196,7 @@ class Reader:
         return int(_lib.gp_reader_wait(self._pointer, seen, timeout_ms))
 
     def request_close(self, timeout_ms: int) -> bool:
-        """Asks the shim to close all accounts; False where it did not within the time."""
+        """Has the shim close all accounts; False where it did not within the time."""
         return bool(_lib.gp_reader_request_close(self._pointer, timeout_ms))
 
     def host_state(self) -> int:
@@ -283,14 +204,14 @@ class Reader:
         return int(_lib.gp_reader_host_state(self._pointer))
 
     def set_agent_state(self, state: int) -> None:
-        """Sets it and wakes who waits for it."""
+        """Sets one of enum gp_agent_state and wakes the shim where it waits for it."""
         _lib.gp_reader_set_agent_state(self._pointer, state)
 
     def offer_python(self, config: bytes) -> None:
-        """Says where Python's samples go."""
+        """Publishes the configuration of host_python.py: key NUL value NUL, again and again."""
         _lib.gp_reader_offer_python(self._pointer, config, len(config))
 
     def log(self, level: int, text: str) -> None:
-        """A line for GStreamer's debug log. MT-safe."""
+        """Writes a line for GStreamer's debug log, with GStreamer's number for the level. MT-safe."""
         clean = text.encode("utf-8", "replace").replace(b"\0", b" ")
         _lib.gp_reader_log(self._pointer, level, clean)

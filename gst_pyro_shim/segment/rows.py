@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the segment tells, as plain data: labels, threads, accounts, modules, names, drained records.
+"""Rows of the segment as plain data: labels, threads, accounts, modules, names, drained records.
 
 Context: agent. Pure.
 """
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 SampleClock = Literal["", "none", "perf", "timer"]
-"""What paces the samples (abi.h, enum gp_clock, lowered); "" where nobody said."""
+"""What paces the samples (abi.h, enum gp_clock, in lower case); "" where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Who was running.
+    """What was running: an element, or one of the kinds of CPU time of no element.
 
     Attributes:
-        name: as shown: the element's name, or words in brackets for CPU of no element.
-        factory: "" for CPU of no element.
-        path: "/pipeline0/bin0/x264enc0"; "" for CPU of no element.
+        name: as shown: the element's name, or words in brackets for CPU time of no element.
+        factory: "" for CPU time of no element.
+        path: "/pipeline0/bin0/x264enc0"; "" for CPU time of no element.
         pipeline: name of the topmost bin; "" where there is none.
-        kind: enum gp_label_kind, lowered: element, state_change, main, pool, task, thread, agent, before, unseen,
+        kind: enum gp_label_kind in lower case: element, state_change, main, pool, task, thread, agent, before, unseen,
             overflow, loading.
     """
 
@@ -49,14 +49,14 @@ UNLABELLED: Final = Label(FIXED_NAMES["thread"], kind="thread")
 
 
 class Step(NamedTuple):
-    """An element, or one of the bins around it, as the segment has it.
+    """An element, or one of the bins around it, as its label's row describes it.
 
     Attributes:
-        key: its label and the label's serial as one number.
-        kind: as in `Label`; of a bin "state_change", or "own_work" for what it does itself.
+        key: of its label (`abi.label_key`).
+        kind: as in `Label`; of a bin "state_change", or "own_work" for the bin's own work.
         name: of the element.
         factory: "" where it has none.
-        auto_named: GStreamer made the name.
+        auto_named: GStreamer made up the name.
     """
 
     key: int
@@ -68,7 +68,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread of the host. `slot` and `serial` name it; a kernel's `tid` is reused."""
+    """A thread of the host, identified by `slot` and `serial`: a `tid` is reused.
+
+    Attributes:
+        slot: its row in the segment.
+        serial: of the slot; tells successive threads of one slot apart.
+        tid: the kernel's id, 0 where unknown.
+        comm: the kernel's name of the thread.
+    """
 
     slot: int
     serial: int
@@ -78,14 +85,14 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """CPU time of one thread under one label that was not told before.
+    """CPU time of one thread under one label that was not reported before.
 
     Attributes:
         slot: of the thread.
         serial: of the slot.
-        label: its key (see `segment.label_key`).
+        label: its key (`abi.label_key`).
         ns: CPU time.
-        has_ended: this was the last of it: the thread has ended, or the element is gone.
+        has_ended: nothing more will come: the thread has ended, or the element no longer exists.
     """
 
     slot: int
@@ -97,16 +104,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """An ELF object, where it was loaded and in which generations of the module list.
+    """An ELF object: where it was loaded, and in which generations of the module list.
 
     Attributes:
         start: first run-time address of its code.
-        end: first address behind it.
+        end: first address after it.
         bias: run-time address minus ELF address.
         path: of its file.
         build_id: hex, "" where it has none.
-        added: generation in which it came.
-        removed: generation in which it went; 0: still there.
+        added: generation in which it was loaded.
+        removed: generation in which it was unloaded; 0: it is still loaded.
     """
 
     start: int
@@ -119,17 +126,17 @@ class Module:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells files apart: path and build id."""
+        """Identifies its file: path and build id."""
         return self.path, self.build_id
 
 
 @dataclass(frozen=True, slots=True)
 class HostName:
-    """A function's name that the host has and no file.
+    """A function's name that the host knows and no file contains.
 
     Attributes:
         address: run-time address at which the function, or the range, begins.
-        bytes: of code in no file; 0: a function in a module.
+        bytes: length of a range of code that is in no file; 0: a function in a module.
         text: its name.
         generation: of the module list, when it was named.
     """
@@ -142,12 +149,12 @@ class HostName:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What left the ring.
+    """What one call drained from the ring.
 
     Attributes:
-        data: whole records (struct gp_record), one behind the other.
-        unfinished: records skipped because nobody will ever finish them.
-        corrupt_words: thrown away.
+        data: whole records (struct gp_record), one after the other.
+        unfinished: number of records skipped because their writer is dead.
+        corrupt_words: number of words discarded.
     """
 
     data: bytes

@@ -13,35 +13,26 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gst_pyro_shim.errors import ConfigError
 from gst_pyro_shim.protocol import CONTROLLER_ENV
-from gst_pyro_shim.settings import address, values
+from gst_pyro_shim.settings import address, messages, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.config import JsonDict
-    from pydantic_core import ErrorDetails
 
 ENV_PREFIX = "GST_PYROSCOPE_"
 OVERRIDE_ENV = "GST_PYROSCOPE_OVERRIDE"
-"""Names, comma-separated, of the fields whose environment variable stands for a command line flag."""
-# Between our own parts, not for users.
+"""Names, comma-separated, of the fields whose environment variable carries a flag of the command line."""
+# Between parts of ours, not for users.
 _INTERNAL_ENV = frozenset({OVERRIDE_ENV, CONTROLLER_ENV})
 
-# GStreamer's own parameter of tracers; GST_TRACERS='pyroscope(flags=element)' is as good as 'pyroscope'.
+# GStreamer's own parameter of all tracers: GST_TRACERS='pyroscope(flags=element)' means the same as 'pyroscope'.
 _IGNORED_PARAMETERS = frozenset({"flags"})
-# Set to nothing, these say something; every other variable is then as good as not set.
+# An empty variable is a value for these; every other setting counts as not set then.
 _EMPTY_COUNTS = frozenset({"spool_dir", "tags", "http_headers"})
 
 SAMPLE_RATE_MIN = 1
@@ -50,9 +41,9 @@ UPLOAD_INTERVAL_MIN_S = 0.1
 UPLOAD_INTERVAL_MAX_S = 600.0
 AUTO_NAMES_MAX = 1_000_000
 FIRST_OF_FACTORY = 4
-"""Names made by GStreamer that each factory keeps, however few `auto_names` are kept."""
+"""Names made by GStreamer that each factory keeps, even with a smaller `auto_names`."""
 NAMES_IN_A_FILE = 2048
-"""A file has no series: a pipeline with some thousand elements is shown whole."""
+"""A file has no limit of series, so a pipeline with some thousand elements is shown whole."""
 
 
 def _setting(
@@ -63,102 +54,96 @@ def _setting(
 
 
 class Settings(BaseModel):
-    """What the user wants. Immutable; made by `load`, or directly in tests."""
+    """The user's settings. Immutable; made by `load`, in tests directly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
-    server_url: Annotated[str, BeforeValidator(values.server_url)] = _setting(
+    server_url: values.ServerUrl = _setting(
         "http://localhost:4040",
         "Pyroscope server to push to.",
-        "an http:// or https:// URL without query; user:password@ in it means basic auth",
+        "an http:// or https:// URL without query or white space; user:password@ in it means basic auth",
     )
-    tracer_name: Annotated[str, BeforeValidator(values.label_value)] = _setting(
+    tracer_name: values.LabelValue = _setting(
         "gstreamer",
         "Application name in Pyroscope (the label `service_name`).",
         "1 to 2048 bytes of text without control characters",
     )
-    sample_rate: Annotated[
-        int, BeforeValidator(values.whole_number), Field(ge=SAMPLE_RATE_MIN, le=SAMPLE_RATE_MAX)
-    ] = _setting(
-        100,
-        "Stacks sampled per second of CPU time of a thread, in Hz. Times by element are exact at any rate.",
-        f"a whole number from {SAMPLE_RATE_MIN} to {SAMPLE_RATE_MAX}",
+    sample_rate: Annotated[values.WholeNumber, Field(ge=SAMPLE_RATE_MIN, le=SAMPLE_RATE_MAX)] = (
+        _setting(
+            100,
+            "Stacks sampled per second of CPU time of a thread, in Hz. Times by element are exact at any rate.",
+            f"a whole number from {SAMPLE_RATE_MIN} to {SAMPLE_RATE_MAX}",
+        )
     )
-    stop_agent_on_dispose: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
+    stop_agent_on_dispose: bool = _setting(
         True,
         "Stop the agent when the tracer is disposed (`gst_deinit`); `false` leaves it to the end of the process.",
         "true or false (also 1 or 0, yes or no, on or off)",
     )
-    tags: Annotated[dict[str, str], BeforeValidator(values.tags)] = _setting(
+    tags: values.Tags = _setting(
         {},
         "Static labels of everything that is pushed, for example `host=cam3,site=north`.",
         "k1=v1,k2=v2: up to 20 names of letters, digits and _, none of Pyroscope's or of ours",
         shown_default="none",
     )
-    basic_auth_user: Annotated[str | None, BeforeValidator(values.basic_auth_user)] = _setting(
+    basic_auth_user: values.AuthUser | None = _setting(
         None, "User for HTTP basic authentication.", "text on one line, without colon"
     )
-    basic_auth_password: Annotated[SecretStr | None, BeforeValidator(values.header_text)] = (
-        _setting(None, "Password for HTTP basic authentication.", "text on one line")
+    basic_auth_password: values.HeaderText | None = _setting(
+        None, "Password for HTTP basic authentication.", "text on one line"
     )
-    bearer_token: Annotated[SecretStr | None, BeforeValidator(values.header_text)] = _setting(
+    bearer_token: values.HeaderText | None = _setting(
         None, "Token for `Authorization: Bearer`.", "text on one line"
     )
-    tenant_id: Annotated[str | None, BeforeValidator(values.tenant_id)] = _setting(
+    tenant_id: values.TenantId | None = _setting(
         None,
         "Tenant of a Pyroscope server with multitenancy (`X-Scope-OrgID`).",
         "1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )",
     )
-    http_headers: Annotated[dict[str, SecretStr], BeforeValidator(values.http_headers)] = _setting(
+    http_headers: values.Headers = _setting(
         {},
         "Further headers of each push.",
         "name=value,name=value or name: value; none of those that make up the request",
         shown_default="none",
     )
-    upload_interval: Annotated[
-        float,
-        BeforeValidator(values.decimal_number),
-        Field(ge=UPLOAD_INTERVAL_MIN_S, le=UPLOAD_INTERVAL_MAX_S),
-    ] = _setting(
-        10.0,
-        "Length of the window that one profile covers, in seconds.",
-        f"a number from {UPLOAD_INTERVAL_MIN_S:g} to {UPLOAD_INTERVAL_MAX_S:g}",
+    upload_interval: Annotated[float, Field(ge=UPLOAD_INTERVAL_MIN_S, le=UPLOAD_INTERVAL_MAX_S)] = (
+        _setting(
+            10.0,
+            "Length of the window that one profile covers, in seconds.",
+            f"a number from {UPLOAD_INTERVAL_MIN_S:g} to {UPLOAD_INTERVAL_MAX_S:g}",
+        )
     )
-    log_level: Annotated[
-        Literal["error", "warning", "info", "debug"], BeforeValidator(values.lowered)
-    ] = _setting(
+    log_level: Annotated[Literal["error", "warning", "info", "debug"], values.Lowered] = _setting(
         "warning",
         "What the agent says on stderr. GStreamer's own log (`GST_DEBUG=pyroscope:5`) has all of it.",
         "error, warning, info or debug",
     )
-    output: Annotated[str | None, BeforeValidator(values.output)] = _setting(
+    output: values.OutputFile | None = _setting(
         None,
         "File for the profile of the whole run; `%p` in it becomes the process id. "
         "Nothing is pushed then, unless a server is named too.",
         "a path that ends in .pb.gz",
     )
-    spool_dir: Annotated[str | None, BeforeValidator(values.spool_dir)] = _setting(
+    spool_dir: values.SpoolDir | None = _setting(
         None,
         "Directory for profiles that wait for a server that is away.",
         "an absolute path; empty: profiles wait in memory only",
         shown_default="`$XDG_STATE_HOME/gst-pyro-shim/spool`, where not set `~/.local/state/gst-pyro-shim/spool`",
     )
-    auto_names: Annotated[
-        int, BeforeValidator(values.whole_number), Field(ge=0, le=AUTO_NAMES_MAX)
-    ] = _setting(
+    auto_names: Annotated[values.WholeNumber, Field(ge=0, le=AUTO_NAMES_MAX)] = _setting(
         200,
-        "Names made by GStreamer (`identity4711`) that are told one by one, in the life of a process. "
+        "Names made by GStreamer (`identity4711`) that are kept apart, in the life of a process. "
         f"Further ones count under their factory, `identity*`, but for the first {FIRST_OF_FACTORY} of each. "
         f"Names that people gave are kept. At least {NAMES_IN_A_FILE} where no server is pushed to.",
         f"a whole number from 0 to {AUTO_NAMES_MAX}",
     )
-    server_symbolizes: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
+    server_symbolizes: bool = _setting(
         False,
         "Leave functions without a name to the server's symbolizer. It must be on there (`-symbolizer.enabled=true`): "
         "a server without it shows stacks without these functions.",
         "true or false (also 1 or 0, yes or no, on or off)",
     )
-    python_memory: Annotated[bool, BeforeValidator(values.boolean)] = _setting(
+    python_memory: bool = _setting(
         False,
         "Have pyroscope-io sample the allocations of a Python program too; they go to the server, as `memory`.",
         "true or false (also 1 or 0, yes or no, on or off)",
@@ -169,7 +154,7 @@ class Settings(BaseModel):
         "Under `run` it is `run` itself, whatever this says.",
         "auto, embedded or process",
     )
-    python: Annotated[str | None, BeforeValidator(values.absolute_path)] = _setting(
+    python: values.AbsolutePath | None = _setting(
         None,
         "Python executable of the environment that holds gst-pyro-shim; `run` and `env` set it.",
         "an absolute path",
@@ -195,7 +180,7 @@ class Settings(BaseModel):
 
     @property
     def server_is_set(self) -> bool:
-        """Somebody named a server, be it the default one."""
+        """Whether the user named a server, be it the default one."""
         return "server_url" in self.model_fields_set
 
     @classmethod
@@ -229,18 +214,23 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
-            raise _config_error(error.errors(include_url=False)[0], origin) from None
+            details = error.errors(include_url=False)[0]
+            if not details["loc"]:
+                raise messages.refusal_of_combination(details, ENV_PREFIX) from None
+            name = str(details["loc"][0])
+            info = cls.model_fields[name]
+            raise messages.refusal_of_value(details, given[name], origin[name], info) from None
         if spool_is_set:
             return settings
         return settings.model_copy(update={"spool_dir": default_spool_dir(environ)})
 
     def masked(self) -> dict[str, str]:
-        """Every setting as text for a log, by field name; what is secret as `***`, what is not set as ""."""
-        texts = {name: values.masked(getattr(self, name)) for name in type(self).model_fields}
+        """Every setting as text for a log, by field name: a secret as `***`, one that is not set as ""."""
+        texts = {name: messages.as_text(getattr(self, name)) for name in type(self).model_fields}
         return texts | {"server_url": address.without_user(self.server_url)}
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
-        """What repr() shows, tracebacks and logs of others included: no secret either."""
+        """What repr() shows, and so tracebacks and others' logs: no secret."""
         return iter(self.masked().items())
 
 
@@ -256,22 +246,12 @@ def kebab(field: str) -> str:
 
 def allowed(field: str) -> str:
     """What values a field takes, in words."""
-    return str(_extra(field)["allowed"])
+    return messages.allowed(Settings.model_fields[field])
 
 
 def shown_default(field: str) -> str:
     """The default of a field, in words; "not set" where there is none."""
-    words = _extra(field)["shown_default"]
-    if words is not None:
-        return str(words)
-    default = Settings.model_fields[field].default
-    return "not set" if default is None else values.as_text(default)
-
-
-def _extra(field: str) -> dict[str, Any]:
-    extra = Settings.model_fields[field].json_schema_extra
-    assert isinstance(extra, dict)  # every field is made by _setting()
-    return extra
+    return messages.shown_default(Settings.model_fields[field])
 
 
 def default_spool_dir(environ: Mapping[str, str]) -> str:
@@ -298,27 +278,3 @@ def _refuse_unknown_parameters(params: Mapping[str, str]) -> None:
             raise ConfigError(
                 f"tracer parameter {name} is not known", f"There are: {', '.join(known)}."
             )
-
-
-def _config_error(details: ErrorDetails, origin: Mapping[str, str]) -> ConfigError:
-    if not details["loc"]:  # fields that contradict each other
-        return ConfigError(
-            f"settings contradict each other: {details['ctx']['error']}",
-            f"Each stands for {ENV_PREFIX}..., for the tracer parameter or for the flag of that name. Take one away.",
-        )
-    field = str(details["loc"][0])
-    given = details["input"]
-    if field == "server_url":
-        given = address.without_user(given)
-    value = values.shown(given, secret=is_secret(field))
-    reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else ""
-    because = f" ({reason})" if reason else ""
-    return ConfigError(
-        f"{origin[field]}={value} is not allowed{because}: it must be {allowed(field)}",
-        f"Correct it, or leave it out for the default ({shown_default(field)}).",
-    )
-
-
-def is_secret(field: str) -> bool:
-    """Whether a field's value may never be shown."""
-    return "SecretStr" in str(Settings.model_fields[field].annotation)

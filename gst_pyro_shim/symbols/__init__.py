@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Names of functions: ELF files, demangling, run-time code, debuginfod.
+"""Names of functions: ELF files, demangling, code compiled at run time, debuginfod.
 
 Context: agent.
 Imports: pprof, segment.

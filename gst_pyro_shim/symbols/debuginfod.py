@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Debug files from debuginfod servers, in the background, into the cache that elfutils' own client uses.
 
-Nothing waits for a server: what is wanted is noted, one thread fetches what is wanted most, and what has arrived is
-asked for from time to time. Variables, cache and limits are as in debuginfod-find(1): DEBUGINFOD_URLS,
+Nothing waits for a server. `want` counts requests, one thread fetches the file with the most requests, and `arrived`
+lists what was fetched. Variables, cache and limits are as in debuginfod-find(1): DEBUGINFOD_URLS,
 DEBUGINFOD_CACHE_PATH, DEBUGINFOD_TIMEOUT, DEBUGINFOD_MAXTIME, DEBUGINFOD_MAXSIZE.
 
-Context: agent; the fetching on a thread of its own, which is abandoned at the end.
+Context: agent; files are fetched on a daemon thread, which is abandoned at the end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Debuginfod:
     """Fetches debug files by build id.
 
     Attributes:
-        cache: folder in which a file is `<build id>/debuginfo`; empty for one that no server has.
+        cache: folder of `<build id>/debuginfo`; the file is empty where no server has it.
     """
 
     def __init__(self, environ: Mapping[str, str], log: Callable[[str, str], None]) -> None:
@@ -67,7 +67,7 @@ class Debuginfod:
         self._thread: threading.Thread | None = None
 
     def want(self, build_id: str) -> None:
-        """Notes that a file is wanted, once more: the one wanted most often comes first."""
+        """Counts one more request for a file: the one with the most requests is fetched first."""
         with self._changed:
             if build_id in self._asked or not _BUILD_ID.fullmatch(build_id):
                 return
@@ -80,7 +80,7 @@ class Debuginfod:
             self._changed.notify()
 
     def arrived(self, first: int) -> list[str]:
-        """Build ids whose files have come, from the `first`th on, in the order in which they came."""
+        """Build ids of fetched files, from index `first` on, in the order in which they were fetched."""
         with self._changed:
             return self._arrived[first:]
 
@@ -93,16 +93,19 @@ class Debuginfod:
                 del self._wanted[build_id]
                 self._asked.add(build_id)
             try:
-                has_come = self._get(build_id)
+                is_here = self._get(build_id)
             except OSError as error:
                 self._log("warning", f"debuginfod: the cache {self.cache} cannot be used: {error}")
                 return
-            if has_come:
+            if is_here:
                 with self._changed:
                     self._arrived.append(build_id)
 
     def _get(self, build_id: str) -> bool:
-        """Has the file in the cache, and the alternate one (dwz) that it refers to.
+        """Fetches a file, and the alternate one (dwz) that it refers to, unless the cache has them.
+
+        Returns:
+            Whether the file is in the cache now.
 
         Raises:
             OSError: the cache cannot be written to.
@@ -153,13 +156,13 @@ class Debuginfod:
         return False
 
     def _download(self, url: str, part: Path) -> bool:
-        """Whether the server has it.
+        """Writes what a server has into `part`; False where it has none.
 
         Raises:
-            OSError: it does not answer, or not in time.
-            ValueError: the file is too big, or the address is none.
+            OSError: no answer, or none in time.
+            ValueError: the file is too big, or `url` is no HTTP address.
         """
-        # Here and not at the top: 50 ms that nobody waits for on this thread.
+        # Imported here: it takes 50 ms, and on this thread nobody waits for it.
         from http.client import HTTPException
         from urllib.error import HTTPError
         from urllib.request import urlopen
@@ -181,7 +184,7 @@ class Debuginfod:
                         raise TimeoutError("the download takes too long")
                     out.write(chunk)
         except HTTPError as error:
-            with error:  # an answer as well
+            with error:  # it is also the answer, to be closed
                 if error.code == 404:
                     return False
                 raise
@@ -191,7 +194,12 @@ class Debuginfod:
 
 
 def debuginfod_of(environ: Mapping[str, str], log: Callable[[str, str], None]) -> Debuginfod | None:
-    """A client, where the environment names servers; what it fetches is found from now on."""
+    """A client where DEBUGINFOD_URLS names servers, else None. ELF files opened from now on find what it fetches.
+
+    Args:
+        environ: the host's.
+        log: takes level and text.
+    """
     if not environ.get(_URLS, "").split():
         return None
     client = Debuginfod(environ, log)
@@ -207,7 +215,7 @@ def _cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:
-    """A positive number; as with elfutils, anything else is as if it were not set."""
+    """A positive number; as in elfutils, the default in place of anything else."""
     try:
         value = float(environ.get(name, ""))
     except ValueError:

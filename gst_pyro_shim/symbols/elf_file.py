@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files of code by the extension `_native`: names of addresses, and names made readable.
+"""ELF files by the extension `_native`: names of addresses, and names demangled.
 
 Each call releases the GIL. Meanings are those of csrc/agent/symbolizer.h.
 
@@ -20,40 +20,57 @@ class ElfFile:
     """One ELF file that is open for lookups."""
 
     def __init__(self, pointer: Any) -> None:
-        """Wraps a `struct gp_elf *`, which it owns."""
+        """Wraps a `struct gp_elf_file *`, which it owns."""
         self._pointer = pointer
         self._symbols = _ffi.new("struct gp_symbols *")
 
     @classmethod
     def open(cls, path: str, build_id: str) -> ElfFile | None:
-        """The file, if it is there and of this build ("": not known)."""
+        """Opens a file.
+
+        Args:
+            path: of the file.
+            build_id: hex; "": not known.
+
+        Returns:
+            None where the file is missing, no ELF file, or of another build.
+        """
         status = _ffi.new("uint32_t *")
         raw = path.encode("utf-8", "surrogateescape")
         pointer = _lib.gp_elf_open(raw, build_id.encode(), status)
         return cls(pointer) if pointer != _ffi.NULL else None
 
     def close(self) -> None:
-        """Gives its memory back. Nothing else may be called afterwards."""
+        """Closes it and frees its memory. No other method may be called afterwards."""
         _lib.gp_elf_close(self._pointer)
         self._pointer = _ffi.NULL
 
     @property
     def has_dwarf(self) -> bool:
-        """DWARF was read: it holds much memory."""
+        """Its DWARF was read, which holds much memory."""
         return bool(_lib.gp_elf_has_dwarf(self._pointer))
 
     @property
     def inflates(self) -> int:
-        """Bytes that reading its DWARF would inflate; 0: nothing, or it was read."""
+        """Bytes of memory that decompressing its DWARF would need; 0: none is compressed, or it was read."""
         return int(_lib.gp_elf_inflates(self._pointer))
 
     @property
     def lacks_debug_file(self) -> bool:
-        """Neither the file nor the system has debug information for it; known after a lookup."""
+        """Neither the file nor this machine has debug information for it; known after a lookup."""
         return bool(_lib.gp_elf_lacks_debug_file(self._pointer))
 
     def lookup(self, address: int, *, symbols_only: bool) -> tuple[int, list[tuple[str, str, int]]]:
-        """Start of the function at an ELF address, and (mangled name, file, line), innermost first."""
+        """The function at an ELF address and the calls inlined there.
+
+        Args:
+            address: in the function.
+            symbols_only: debug information, which may take long, is not read.
+
+        Returns:
+            ELF address at which the function starts, and rows of (mangled name, source file, line), innermost first:
+            "" and 0 for what is not known.
+        """
         out = self._symbols
         _lib.gp_elf_lookup(self._pointer, address, symbols_only, out)
         return out.start, [
@@ -62,12 +79,12 @@ class ElfFile:
 
 
 def use_cache(folder: str) -> None:
-    """Has files that are opened from now on look for debug files there: `<build id>/debuginfo`."""
+    """Has files that are opened from now on look for their debug files in `folder`/<build id>/debuginfo."""
     _lib.gp_elf_use_cache(folder.encode("utf-8", "surrogateescape"))
 
 
 def alternate_build_id(path: str) -> str:
-    """Of the alternate debug file (dwz) that a debug file refers to; "" for none."""
+    """Build id of the alternate debug file (dwz) that the debug file at `path` refers to; "" for none."""
     out = _ffi.new("char[129]")
     _lib.gp_elf_alternate(path.encode("utf-8", "surrogateescape"), out)
     return _text(out)
@@ -81,7 +98,7 @@ def _text(pointer: Any) -> str:
 
 
 def demangle(name: str) -> str:
-    """A C++ name (`_Z…`) made readable; "" where it is none, or there is no libstdc++ to ask."""
+    """A mangled C++ or Rust name made readable; "" where it is none, or its text would be too long."""
     pointer = _lib.gp_demangle(name.encode("utf-8", "replace"))
     if pointer == _ffi.NULL:
         return ""

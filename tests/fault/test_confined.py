@@ -91,7 +91,10 @@ def test_without_shared_memory_one_line_is_said(denied: Path) -> None:
 def test_a_host_with_little_address_space_keeps_it(home: str, limit: str) -> None:
     done = run(["prlimit", limit, *HOST], environment("preload", home))
     assert (done.status, done.out) == (0, "")
-    assert done.err == "gst-pyro: cannot profile: ulimit -v or -d leaves less than 512 MB\n"
+    assert (
+        done.err
+        == "gst-pyro: cannot profile: ulimit -v or -d leaves less than 512 MB. Raise that limit\n"
+    )
 
 
 def test_host_that_may_make_small_files_only_runs_on(tmp_path: Path) -> None:
@@ -100,7 +103,10 @@ def test_host_that_may_make_small_files_only_runs_on(tmp_path: Path) -> None:
     limited = ["sh", "-c", 'ulimit -f 16384 && exec "$0" 50', str(program)]
     done = run(limited, environment("preload"))
     assert done.status == 0
-    assert re.fullmatch(r"gst-pyro: cannot profile: ulimit -f allows no file of \d+ MB\n", done.err)
+    assert re.fullmatch(
+        r"gst-pyro: cannot profile: ulimit -f allows no file of \d+ MB\. Raise that limit\n",
+        done.err,
+    )
 
 
 def test_a_line_that_nobody_reads_is_not_the_hosts_end(tmp_path: Path) -> None:

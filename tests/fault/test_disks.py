@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Homes on file systems that are no local disk: what waits there is delivered, once.
+"""Homes on file systems that are no local disk: profiles that wait there are delivered, once.
 
 tests/targets/nfs_home.c makes a folder behave as NFS does; tests/unit/test_spool_elsewhere.py has the other kinds.
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.fault]
 
 ROOT = Path(__file__).parents[2]
 PROFILES = 20
-# An agent's deliveries, without a host whose end would be waited for a second only.
+# Deliveries as an agent makes them, but without a host, whose end would leave a second for them.
 EXPORTER = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +65,7 @@ def delivered(nfs, home, url, new=0, locks=""):
 
 
 def test_the_imitation_refuses_what_nfs_refuses(nfs, tmp_path):
-    """Else the tests below show nothing."""
+    """Without that the tests below would prove nothing."""
     code = (
         "import fcntl, os, sys\n"
         "path = sys.argv[1] + '/file'\n"
@@ -83,7 +83,7 @@ def test_the_imitation_refuses_what_nfs_refuses(nfs, tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_what_waits_in_a_home_on_nfs_is_delivered_once(processes, nfs, tmp_path):
+def test_profiles_in_a_spool_on_nfs_are_delivered_once(processes, nfs, tmp_path):
     spool = tmp_path / "spool"
     with PyroscopeServer() as server:
         server.always = Fault(status=503)
@@ -97,7 +97,7 @@ def test_what_waits_in_a_home_on_nfs_is_delivered_once(processes, nfs, tmp_path)
     assert [one for one in spool.rglob("*") if one.is_file()] == []
 
 
-def test_what_a_home_without_locks_does_not_take_waits_elsewhere(nfs, tmp_path, monkeypatch):
+def test_in_a_home_without_locks_profiles_wait_in_the_temporary_folder(nfs, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with PyroscopeServer() as server:
         server.always = Fault(status=503)
@@ -114,14 +114,14 @@ def test_what_a_home_without_locks_does_not_take_waits_elsewhere(nfs, tmp_path, 
 
 @pytest.mark.integration
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_the_file_of_a_program_whose_disk_is_full_stands_elsewhere(tmp_path):
+def test_with_a_full_disk_the_output_file_is_in_another_folder(tmp_path):
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     work.mkdir()
     elsewhere.mkdir()
     pipeline = gst_launch("videotestsrc num-buffers=30 ! fakesink name=last")
     script = 'cat /dev/zero > fills 2>/dev/null; exec "$@"'
     full = [sys.executable, str(TARGETS / "full_disk.py"), "sh", "-c", script, "sh"]
-    # Beside its host the agent comes to its end, however busy the machine is.
+    # In a process of its own the agent finishes, however busy the machine is.
     env = environment("preload", "process", output=str(work / "x.pb.gz"))
     done = run([*full, *pipeline], env | {"TMPDIR": str(elsewhere)}, cwd=work)
     if done.status == 77:

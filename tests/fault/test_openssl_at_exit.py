@@ -20,8 +20,8 @@ pytestmark = pytest.mark.fault
 # Not Python's own exit, which waits for nobody inside OpenSSL: that of a C host.
 EXIT = """
 import ctypes, sys, threading, time
-from gst_pyro_shim.agent.openssl_exit import keep_at_exit
-if not keep_at_exit():
+from gst_pyro_shim.agent.openssl_exit import forbid_exit_handler
+if not forbid_exit_handler():
     sys.exit(77)
 from gst_pyro_shim.settings.model import Settings
 from gst_pyro_shim.push.endpoint import Endpoint

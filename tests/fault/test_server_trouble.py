@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A host whose server is away, dead, deaf or wrong: it ends as it would, and what was sampled is not lost.
+"""A host whose server is away, silent or wrong ends as it would without us, and its samples are not lost.
 
 Context: tests.
 """
@@ -50,12 +50,12 @@ def profiled(plays, tmp_path):
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_what_waited_is_delivered_by_the_next_run(home, server, spool, profiled):
+def test_spooled_profiles_are_delivered_by_the_next_run(home, server, spool, profiled):
     server.always = Fault(status=503)
     one_of(lambda: profiled(home, server.url, spool, tracer_name="first"), lambda _: waiting(spool))
     assert not server.stored()
     server.always = None
-    # A busy machine's run may end before all is pushed; then the next one has it.
+    # On a busy machine a run may end before all is pushed; the next one delivers the rest.
     one_of(
         lambda: profiled(home, server.url, spool, tracer_name="second"),
         lambda _: (
@@ -80,30 +80,27 @@ def test_the_last_flush_over_https(home, tmp_path, spool, monkeypatch, profiled)
         assert server.total(CPU_TYPE, element="source") > 0, done.err
 
 
-@pytest.mark.parametrize("home", HOMES)
-def test_a_certificate_that_does_not_hold_is_said(home, tmp_path, spool, profiled):
+def test_an_invalid_certificate_is_reported(tmp_path, spool, profiled):
     with PyroscopeServer(certificate=make_certificate(tmp_path)) as server:
         one_of(
-            lambda: profiled(home, server.url, spool),
+            lambda: profiled("process", server.url, spool),
             lambda done: "certificate verify failed" in done.err and waiting(spool),
         )
 
 
-@pytest.mark.parametrize("home", HOMES)
-def test_wrong_credentials_are_said_without_them(home, server, spool, profiled):
+def test_wrong_credentials_are_reported_without_showing_them(server, spool, profiled):
     server.always = Fault(status=401, body='{"code":"unauthenticated","message":"no org id"}')
     done = one_of(
-        lambda: profiled(home, server.url, spool, bearer_token="geheim"),
+        lambda: profiled("embedded", server.url, spool, bearer_token="geheim"),
         lambda done: "HTTP 401: no org id (unauthenticated)" in done.err and waiting(spool),
     )
     assert "geheim" not in done.err
     assert server.requests[0].headers["Authorization"] == "Bearer geheim"
 
 
-@pytest.mark.parametrize("home", HOMES)
-def test_neither_server_nor_spool(home, profiled, monkeypatch):
+def test_neither_server_nor_spool(profiled, monkeypatch):
     monkeypatch.setenv("TMPDIR", "/proc/nowhere")
-    done = profiled(home, "http://127.0.0.1:1", Path("/proc/nowhere"))
+    done = profiled("embedded", "http://127.0.0.1:1", Path("/proc/nowhere"))
     assert done.status == 0
     assert "no spool" in done.err
     assert "profile dropped (not_delivered)" in done.err

@@ -220,6 +220,40 @@ def test_registry_that_may_not_be_updated(tmp_path: Path) -> None:
     )
 
 
+def test_program_that_sets_its_own_tracers(tmp_path: Path) -> None:
+    script = (
+        "import gi, os\n"
+        "os.environ['GST_TRACERS'] = 'leaks'\n"
+        "gi.require_version('Gst', '1.0')\n"
+        "from gi.repository import Gst\n"
+        "Gst.init(None)\n"
+    )
+    env = environment("preload", output=str(tmp_path / "x.pb.gz"))
+    done = run([SYSTEM_PYTHON, "-c", script], env)
+    assert done.status == 0
+    assert "did not load the tracer. The program has set GST_TRACERS itself" in done.err, done.err
+
+
+def test_forked_children_do_not_say_it_again(tmp_path: Path) -> None:
+    """A program that tests itself in a child a test, as GStreamer's own do."""
+    script = (
+        "import gi, os, sys\n"
+        "gi.require_version('Gst', '1.0')\n"
+        "from gi.repository import Gst\n"
+        "Gst.init(None)\n"
+        "for _ in range(3):\n"
+        "    child = os.fork()\n"
+        "    if child == 0: sys.exit(0)\n"
+        "    os.waitpid(child, 0)\n"
+    )
+    env = environment("none") | {"GST_REGISTRY": str(tmp_path / "registry.bin")}
+    assert run(SHORT, env).status == 0
+    env |= environment("preload", output=str(tmp_path / "x.pb.gz"))
+    env |= {"GST_REGISTRY": str(tmp_path / "registry.bin"), "GST_REGISTRY_UPDATE": "no"}
+    done = run([SYSTEM_PYTHON, "-c", script], env)
+    assert (done.status, done.err.count("gst-pyro: no profile")) == (0, 1), done.err
+
+
 def _controlled(*words: str, **more: str) -> Done:
     return run([sys.executable, "-m", "gst_pyro_shim", "run", *words], clean_environment() | more)
 
@@ -236,7 +270,7 @@ def test_under_run_a_host_that_dies_without_exit_handlers_loses_nothing(
     found = report(output)
     assert found.data["processes"][0]["program"] == "dies"
     assert found.data["accounted_cpu_s"] > 0
-    assert "The process ended without a last word" in done.err
+    assert "The process ended abruptly" in done.err
     if play_ms != "0":
         assert found.self_s("videotestsrc0") > 0
 

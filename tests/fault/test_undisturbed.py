@@ -186,6 +186,22 @@ def test_existing_values_are_kept(tmp_path: Path) -> None:
     assert done.out == f"leaks;stats;pyroscope /somewhere:{paths.plugin_dir()} /other\n"
 
 
+@pytest.mark.parametrize("way", ["preload", "run"])
+def test_list_of_plugins_that_may_be_loaded_has_ours(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is how GStreamer's own tests keep the system's plugins out; it kept the tracer out as well."""
+    monkeypatch.setenv("GST_REGISTRY", str(tmp_path / "registry.bin"))
+    core_alone = ["env", "GST_PLUGIN_LOADING_WHITELIST=gstreamer"]
+    launch = gst_launch("fakesrc num-buffers=100 ! fakesink")
+    done, report = profile([*core_alone, *launch], tmp_path, way=way)
+    assert (done.status, "no profile" in done.err) == (0, False), done.err
+    assert report.self_s("fakesrc0") > 0
+    others = gst_launch("videotestsrc num-buffers=1 ! fakesink")
+    env = environment("preload", output=str(tmp_path / "others.pb.gz"))
+    assert run([*core_alone, *others], env).status != 0
+
+
 def test_forked_and_executed_children_go_on(tmp_path: Path) -> None:
     script = (
         "import gi, multiprocessing, subprocess, sys\n"

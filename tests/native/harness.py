@@ -3,7 +3,7 @@
 
 A program is one file of core/ linked with all of csrc/ that the shim is made of, but for what the loader would run by
 itself (preload.c) and what is GStreamer's to call (tracer.c), and with the agent's side, agent/reader*.c. The objects
-are compiled once a session for each set of flags: as the product has them, or with a sanitizer.
+are those of the build: as the product has them, or with a sanitizer; compiled again where something changed.
 
 Each TEST (name) of a file runs in a process of its own. Exit status 77 skips, with the last line as the reason.
 
@@ -25,8 +25,8 @@ from unittest import mock
 
 import pytest
 
-import build_requirements
 import build_shim
+from build_native import requirements
 
 HERE = Path(__file__).parent
 CORE = HERE / "core"
@@ -35,7 +35,8 @@ ON_THREADS_OF_THE_HOST = (
     *("labels", "calls"),
     *("threads/sampler.c", "threads/sigwait.c", "threads/thread.c", "threads/thread_slots.c"),
     *("redirect/redirect_elf.c", "redirect/redirect_slot.c", "redirect/redirect_walk.c"),
-    *("names/names.c", "names/names_orc.c", "python/python_tags.c", "python/python_ids.c"),
+    *("names/names.c", "names/names_orc.c", "python/python_entry.c"),
+    *("python/python_tags.c", "python/python_ids.c"),
 )
 NOT_OURS_TO_RUN = {"preload.c", "tracer.c"}
 SKIPPED = 77
@@ -66,12 +67,12 @@ def toolchain(
 ) -> build_shim.Toolchain:
     """The product's, or with a sanitizer or another compiler."""
     environment = {} if with_compiler is None else {"CC": with_compiler}
-    folder = work_dir() / f"{with_compiler or 'cc'}-{(sanitize or 'plain').replace(',', '-')}"
-    folder.mkdir(exist_ok=True)
+    build_shim.OBJECTS.mkdir(parents=True, exist_ok=True)
     with mock.patch.dict(os.environ, environment):
-        tools = build_shim.Toolchain(folder, sanitize=sanitize)
+        tools = build_shim.Toolchain(build_shim.OBJECTS, sanitize=sanitize)
     if sanitize is not None:
         tools.werror = []  # gcc warns of fences that TSan does not know; all that is shared is atomic besides
+        tools.flags.append("-DGP_DEBUG")  # GP_ASSERT_NOT_IN_SIGNAL()
     return tools
 
 
@@ -109,19 +110,18 @@ def program(source: str, sanitize: str | None = None, *, packages: tuple[str, ..
             "clang puts sanitizers into the program itself, where the shim looks for nothing"
         )
     tools = toolchain(sanitize)
-    headers = build_requirements.pkg_config("--cflags-only-I", "gstreamer-1.0") or []
+    headers = requirements.pkg_config("--cflags-only-I", "gstreamer-1.0") or []
     headers = [word.replace("-I", "-isystem", 1) for word in headers]
     (built,) = tools.compile(
         [CORE / source], flags=[*build_shim.SHIM_FLAGS, f"-I{build_shim.CSRC}", *headers]
     )
     library = host_library()
-    path = tools.work_dir / Path(source).stem
+    path = work_dir() / (sanitize or "plain").replace(",", "-") / Path(source).stem
+    path.parent.mkdir(exist_ok=True)
     objects = [str(item) for item in (built, *shim_objects(sanitize))]
     words = ["-o", str(path), str(library), f"-Wl,-rpath,{library.parent}", "-Wl,-z,now"]
     words += [*tools.sanitize, "-lpthread", "-ldl", "-lm"]
-    words += [
-        word for name in packages for word in build_requirements.pkg_config("--libs", name) or []
-    ]
+    words += [word for name in packages for word in requirements.pkg_config("--libs", name) or []]
     command = [*compiler(), *objects, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the tests of csrc/shim/redirect/ share: building redirect/, running a host with the shim and without.
 
-Each scenario of redirect/host*.c runs twice, with and without the shim; what it says on stdout and its exit status must
-be the same. What the shim saw stands on stderr, a line for each point (redirect/shim.c).
+Each scenario of redirect/host*.c runs with and without the shim; stdout and exit status must be the same. The shim
+writes its counters to stderr, a line for each point (redirect/shim.c).
 """
 
 from __future__ import annotations

@@ -9,21 +9,23 @@ from tests.native import harness
 
 pytestmark = [pytest.mark.native, pytest.mark.measured]
 
-SOURCE = "accounts.c"
-
-
-@pytest.mark.parametrize("name", harness.tests_in(SOURCE))
-def test_accounts(name: str) -> None:
-    harness.run(harness.program(SOURCE), name)
+SOURCES = ("accounts.c", "account_publish.c", "account_rows.c")
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("source", "name"), [(source, name) for source in SOURCES for name in harness.tests_in(source)]
+)
+def test_accounts(source: str, name: str) -> None:
+    harness.run(harness.program(source), name)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
     [
-        "closes_of_a_thread_that_switches_madly_stay_true",
-        "rows_come_back_once_the_agent_has_read_them",
+        ("account_publish.c", "accounts_of_a_thread_that_switches_madly_stay_true"),
+        ("account_rows.c", "rows_come_back_once_the_agent_has_read_them"),
     ],
 )
 @pytest.mark.parametrize("sanitize", ["address,undefined", "thread"])
-def test_accounts_without_races(name: str, sanitize: str) -> None:
-    harness.run(harness.program(SOURCE, sanitize), name)
+def test_accounts_without_races(source: str, name: str, sanitize: str) -> None:
+    harness.run(harness.program(source, sanitize), name)

@@ -88,5 +88,5 @@ CRAFTED = {
 def test_a_crafted_handler_is_caught(tmp_path: Path, name: str) -> None:
     source = tmp_path / "crafted.c"
     source.write_text(CRAFTED[name], encoding="utf-8")
-    (crafted,) = build_shim.shim_objects(harness.toolchain(), [source])
+    (crafted,) = build_shim.shim_objects(build_shim.Toolchain(tmp_path), [source])
     assert name in unsafe_imports([*compiled("gcc"), crafted])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """csrc/shim/signal/ring.h and reader.c: handlers on many threads write while the agent reads.
 
-What one thread does with a segment is tests/unit/test_segment.py's.
+What one thread does with a segment is tests/unit/segment/test_segment.py's.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""csrc/shim/redirect/ among others who write to slots and pages, threads, forks, sanitizers and damaged modules."""
+"""csrc/shim/redirect/ where others write to slots and pages; with threads, forks, sanitizers and damaged modules."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ def test_with_sanitizers(shop: Workshop, sanitizer: str, scenario: tuple[str, ..
     assert outcome.notes["end"]["creates"] > 0
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("style", ["sysv", "gnu"])
 def test_damaged_modules_are_read_within_their_bounds(shop: Workshop, style: str) -> None:
     module = shop.module(f"libdamaged-{style}.so", f"-Wl,--hash-style={style}")

@@ -18,5 +18,6 @@ def test_ring(name: str, sanitize: str | None) -> None:
     harness.run(harness.program(SOURCE, sanitize), name)
 
 
+@pytest.mark.sanitizers
 def test_many_writers_do_not_race() -> None:
     harness.run(harness.program(SOURCE, "thread"), "many_writers_and_one_reader_lose_nothing")

@@ -9,9 +9,11 @@ from tests.native import harness
 
 pytestmark = [pytest.mark.native, pytest.mark.measured]
 
-SOURCE = "sampling.c"
+SOURCES = ("sampling.c", "tick_signals.c")
 
 
-@pytest.mark.parametrize("name", harness.tests_in(SOURCE))
-def test_sampling(name: str) -> None:
-    harness.run(harness.program(SOURCE), name)
+@pytest.mark.parametrize(
+    ("source", "name"), [(source, name) for source in SOURCES for name in harness.tests_in(source)]
+)
+def test_sampling(source: str, name: str) -> None:
+    harness.run(harness.program(source), name)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """csrc/agent/symbolizer*.c: names, starts, lines and inlined calls from every place where they can be.
 
-The same module is looked up whole, stripped, with its debug information elsewhere, and spoilt, under ASan and UBSan.
+Addresses of one module are looked up, under ASan and UBSan: in the whole file, stripped, with its debug information
+elsewhere, and damaged.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         os.environ.get("CC", "gcc"), "-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all", *WARNINGS, f'-DGP_DEBUG_ROOT="{debug_root}"', f"-I{CSRC}",
         HERE / "lookup.c", *SYMBOLIZER, "-o", folder / "lookup",
-        "-ldw", "-lelf",
+        "-ldw", "-lelf", "-liberty",
     )  # fmt: skip
     return Bench(folder, debug_root)
 
@@ -313,6 +314,7 @@ def test_addresses_of_nothing_are_themselves(bench: Bench, module: Path):
     assert answer.start <= nothing
 
 
+@pytest.mark.fuzz
 def test_damaged_files_are_survived(bench: Bench, module: Path, tmp_path: Path):
     rng = random.Random(5)
     whole = module.read_bytes()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """csrc/shim/signal/unwind*.c, cfi*.c and modules*.c: the C programs of unwind/, each in several builds.
 
-A program runs all its tests and names them; "FAILED" or a bad exit status fails the build it stands for.
+A program runs all its tests and prints a line for each; "FAILED" or an exit status other than 0 fails the test here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ SOURCES = [
 CC = os.environ.get("CC", "gcc")
 ARM_PACKAGES = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 DEADLINE_S = 60.0
-FUZZ_RUNS = int(os.environ.get("GP_FUZZ_RUNS", "5000"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Build:
     packages: str = ""
 
     def missing(self) -> str:
-        """What is not there, or the empty string."""
+        """The tools that are not installed, or the empty string."""
         tools = [self.compiler, *self.run[:1]]
         return ", ".join(tool for tool in tools if shutil.which(tool) is None)
 
@@ -60,19 +59,13 @@ SANITIZED = Build(
     environment={"ASAN_OPTIONS": "detect_stack_use_after_return=0"},
 )
 RACES = Build("tsan", CC, ("-O1", "-fsanitize=thread"))
-FUZZER = Build(
-    "fuzzer",
-    "clang",
-    ("-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
-    packages="clang",
-)
 ARM = Build(
     "aarch64", "aarch64-linux-gnu-gcc", ("-O2", "-static"), ("qemu-aarch64",), packages=ARM_PACKAGES
 )
 
 
 def compile_and_run(build: Build, program: str, folder: Path, arguments: Sequence[str] = ()) -> str:
-    """Builds one program of unwind/ and returns what it said; skips where a tool is missing."""
+    """Builds one program of unwind/, runs it and returns its output; skips where a tool is missing."""
     if missing := build.missing():
         pytest.skip(f"{missing} not installed: apt-get install {build.packages or missing}")
     target = folder / program
@@ -115,11 +108,12 @@ def test_on_real_stacks(build: Build, plugin: str, tmp_path: Path) -> None:
     compile_and_run(build, "test_live", tmp_path, arguments=[plugin])
 
 
+@pytest.mark.sanitizers
 def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     # TSan sees the names that the loader allocates, but not the lock of its own that
     # dl_iterate_phdr() holds while we read them.
     suppressions = tmp_path / "suppressions"
-    suppressions.write_text("race:look_at\n", encoding="ascii")
+    suppressions.write_text("race:update_module\n", encoding="ascii")
     build = replace(RACES, environment={"TSAN_OPTIONS": f"suppressions={suppressions}"})
     # It delays signals to safe places, too: what the stacks look like there says nothing.
     storm = [plugin, "libraries_and_threads_come_and_go"]
@@ -127,10 +121,6 @@ def test_races_with_dlopen_and_dlclose(plugin: str, tmp_path: Path) -> None:
     assert said.count("ok ") == 1
 
 
+@pytest.mark.sanitizers
 def test_rules_written_by_many_threads(tmp_path: Path) -> None:
     compile_and_run(RACES, "test_cfi", tmp_path, arguments=["rules_do_not_tear"])
-
-
-def test_damaged_cfi_code_and_stacks(tmp_path: Path) -> None:
-    limits = [f"-runs={FUZZ_RUNS}", "-seed=1", "-max_len=256", "-timeout=10", "-verbosity=0"]
-    compile_and_run(FUZZER, "fuzz_walk", tmp_path, arguments=limits)

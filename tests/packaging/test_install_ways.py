@@ -151,8 +151,8 @@ def test_source_distribution_builds(tree, environment, tmp_path):
         "csrc/shared/abi.h",
         "csrc/agent/embedding_init.py",
         "build_shim.py",
-        "build_requirements.py",
-        "build_toolchain.py",
+        "build_native/requirements.py",
+        "build_native/toolchain.py",
         "LICENSE",
     } <= names
     assert not [name for name in names if name.endswith(".so")]

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.integration
 HOST = (
     str(TARGETS / "appsink_app.py"),
     "300",
-)  # pyroscope-io comes up half a second after the start
+)  # pyroscope-io starts half a second after the program
 INTERPRETERS = str(TARGETS / "subinterpreters.py")
 GOES_ON = " The rest of the profile goes on.\n"
 SEVERAL = (
@@ -150,10 +150,10 @@ def test_sub_interpreters(kind: str, moment: str, tmp_path: Path) -> None:
     command = [SYSTEM_PYTHON, INTERPRETERS, kind, moment]
     done, report = without_and_with(command, tmp_path, sample_rate="400")
     assert said(done) == ("" if moment == "after" else SEVERAL)
-    # Natively they are seen like all that runs: what their code burns is the thread's and the element's.
+    # Native samples see all code: the CPU time of theirs counts for the thread and the element.
     assert 0.4 <= report.self_s("sink") < 0.6
     assert 0.8 <= report.self_s("[other threads]") < 1.2
-    # No other interpreter's functions under any name; of the main one's, the call into the other.
+    # No function of another interpreter is shown under any name; of the main one, the call into the other.
     seen = functions(report)
     assert "burn" not in {function for _, function in seen}
     assert (("sink", "on_buffer") in seen) == (moment == "after")

@@ -52,7 +52,7 @@ MODES = (
 
 
 def fits_this_python() -> bool:
-    """Our pyroscope-io can be loaded by the distribution's Python."""
+    """Whether the distribution's Python can load our pyroscope-io."""
     script = "import sys; print(*sys.version_info[:2])"
     done = subprocess.run([SYSTEM_PYTHON, "-c", script], capture_output=True, text=True, check=True)
     return done.stdout.split() == sysconfig.get_python_version().split(".")
@@ -64,8 +64,8 @@ pytestmark = [
 ]
 
 
-def test_watchdog_of_python_can_be_taken_off(tmp_path: Path) -> None:
-    """Whoever does holds the interpreter's lock and waits for its thread, which must not wait for the lock."""
+def test_pythons_watchdog_can_be_cancelled(tmp_path: Path) -> None:
+    """The caller holds the interpreter's lock and waits for the watchdog's thread, which must not wait for the lock."""
     needs_gstreamer("fakesink")
     done, _ = profile([SYSTEM_PYTHON, str(TARGETS / "watchdog.py")], tmp_path)
     assert (done.status, done.err) == (0, "")
@@ -126,7 +126,7 @@ def test_a_server_that_hangs(tmp_path: Path) -> None:
     assert slow.status == 7
 
 
-def test_a_program_without_python_has_nothing_to_do_with_it(tmp_path: Path) -> None:
+def test_a_program_without_python_is_left_alone(tmp_path: Path) -> None:
     pipeline = gst_launch("videotestsrc num-buffers=2000 ! videoconvert ! fakesink")
     done, data = profile(pipeline, tmp_path, home="process", log_level="info")
     assert done.status == 0

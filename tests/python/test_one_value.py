@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Python's time has one value, on the server, in the file and in the table: that of the accounts, at any load.
+"""Python's time has the same value on the server, in the file and in the table: that of the accounts, at any load.
 
 Context: tests.
 """
@@ -71,10 +71,10 @@ def busy_machine() -> Iterator[None]:
 def run_host(
     server: PyroscopeServer, output: Path, *command: str, until: str = "", **settings: str
 ) -> tuple[Any, Report]:
-    """What a program of tests/targets says it has burnt, and its profile.
+    """Runs a program of tests/targets; returns the CPU time that it measured itself, and its profile.
 
     Args:
-        server: that it pushes to.
+        server: takes its profiles.
         output: file of its profile.
         command: the program.
         until: a Python function of `sink` that has to be in the file before the program may end.
@@ -94,7 +94,7 @@ def run_host(
 
 
 def by_element(pairs: Any) -> dict[str, int]:
-    """ns by element, of which there is some."""
+    """ns by element, without elements that have none."""
     sums: Counter[str] = Counter()
     for name, ns in pairs:
         sums[name] += ns
@@ -102,14 +102,14 @@ def by_element(pairs: Any) -> dict[str, int]:
 
 
 def one_value(server: PyroscopeServer, output: Path, found: Report) -> dict[str, float]:
-    """Python's CPU by element in s; the same wherever one looks."""
+    """Python's CPU time by element, in s; asserts that server, file and table agree."""
     pprof = files.read(output)
     accounts = by_element(
         (dict(one.labels)["element"], one.cpu_ns) for one in pprof.samples if one.python
     )
     in_file = by_element((dict(one.labels)["element"], one.cpu_ns) for one in pprof.python)
     assert in_file == accounts
-    # The server has it a moment after the host's end.
+    # The server may get the last profile a moment after the host's end.
     cpu_ns = sum(one.cpu_ns for one in pprof.samples)
     wait_for(lambda: server.total(NATIVE_TYPE) == cpu_ns, 10.0)
     stored = server.stored(PYTHON_TYPE)
@@ -147,7 +147,7 @@ def test_each_element_has_its_python_time(load: Any, tmp_path: Path) -> None:
         assert seen_s / total_s == near_share(used_s / total_s, RATE_HZ * total_s), elements
 
 
-def test_what_ran_before_pyroscope_io_is_not_told_as_what_runs_later(tmp_path: Path) -> None:
+def test_time_before_pyroscope_io_is_not_counted_for_later_functions(tmp_path: Path) -> None:
     output = tmp_path / "x.pb.gz"
     with PyroscopeServer() as server:
         used, found = run_host(server, output, SYSTEM_PYTHON, BEFORE_AND_AFTER, "0.5", until="late")
@@ -156,7 +156,7 @@ def test_what_ran_before_pyroscope_io_is_not_told_as_what_runs_later(tmp_path: P
     told = {one["function"]: one["cpu_s"] for one in sink["python"]}
     assert "early" not in told
     python_s, rest_s = sink["python_cpu_s"], told[NOT_SAMPLED.name]
-    # What is sampled begins when the agent looks: some of late() may be before that.
+    # Sampling begins when the agent next looks: a part of late() may run before that.
     known_s = python_s - rest_s
     share = min(1.0, used["late"] / known_s)
     assert 0 < told["late"] / known_s < share + near_share(share, RATE_HZ / 4 * known_s).abs
@@ -171,8 +171,8 @@ def test_what_ran_before_pyroscope_io_is_not_told_as_what_runs_later(tmp_path: P
     assert f"{known_s:.3f} s by {number} samples at 250 Hz, {rest_s:.3f} s not sampled" in text
 
 
-def test_on_one_processor_nothing_goes_without_a_word(tmp_path: Path) -> None:
-    """The agent has to come up there beside the program: pyroscope-io may be late, or not come at all."""
+def test_on_one_processor_unsampled_time_is_reported(tmp_path: Path) -> None:
+    """The agent has to start on the program's processor: pyroscope-io may start late, or not at all."""
     taskset = shutil.which("taskset")
     if taskset is None:
         pytest.skip("no taskset here")
@@ -190,7 +190,7 @@ def test_on_one_processor_nothing_goes_without_a_word(tmp_path: Path) -> None:
     assert f"{told['not_sampled_cpu_s']:.3f} s not sampled" in text
 
 
-def test_allocations_of_the_last_interval_come_or_are_counted(tmp_path: Path) -> None:
+def test_allocations_of_the_last_interval_are_delivered_or_counted(tmp_path: Path) -> None:
     output = tmp_path / "x.pb.gz"
     settings = {"upload_interval": "600", "python_memory": "true"}
     command = [SYSTEM_PYTHON, BEFORE_AND_AFTER, "0.02"]
@@ -199,12 +199,12 @@ def test_allocations_of_the_last_interval_come_or_are_counted(tmp_path: Path) ->
         one_value(server, output, found)
         has_come = server.total(MEMORY_TYPE) > 0
     counters = found.data["counters"]
-    # A machine may be too busy for it; then that is said.
+    # A machine may be too busy for the last push; the counters say so then.
     assert has_come != bool(counters["python_memory_none"])
     assert has_come or counters["python_end_lost"]
 
 
-def test_a_program_that_ends_at_once_says_what_is_missing(tmp_path: Path) -> None:
+def test_of_a_program_that_ends_at_once_missing_samples_are_reported(tmp_path: Path) -> None:
     output = tmp_path / "x.pb.gz"
     env = environment("preload", output=str(output), python_memory="true")
     done = run([SYSTEM_PYTHON, str(TARGETS / "python_host.py"), "_exit"], env)

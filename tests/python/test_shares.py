@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which Python function burns the CPU, in which element: against programs that measure it themselves.
+"""Which Python function uses the CPU, in which element: compared with programs that measure that themselves.
 
 Context: tests.
 """
@@ -56,12 +56,12 @@ def functions(report: Report, path: str) -> dict[str, float]:
 
 
 def near(share: float, of_s: float, rate_hz: float = PYTHON_RATE_HZ) -> Any:
-    """As near as samples of so much CPU can tell."""
+    """A tolerance: as exact as samples of so much CPU time can be."""
     return near_share(share, rate_hz * of_s)
 
 
 def once(report: Report) -> None:
-    """No second is told twice: Python's are among the element's, and those are the process's."""
+    """No time is counted twice: Python's is part of the element's, and all elements' is the process's."""
     rows = report.data["elements"]
     assert sum(row["self_cpu_s"] for row in rows) == pytest.approx(report.data["accounted_cpu_s"])
     for row in rows:
@@ -73,7 +73,7 @@ def once(report: Report) -> None:
 
 def work(tmp_path: Path, *words: str) -> tuple[dict[str, float], Report]:
     needs_gstreamer("appsink")
-    # Often: what the last push has may be lost on a busy machine.
+    # Short: on a busy machine the last push may be lost.
     settings = {"sample_rate": str(RATE_HZ), "upload_interval": "1"}
     done, report = profile([SYSTEM_PYTHON, WORK, *words], tmp_path, **settings)
     assert done.status == 0, done.err
@@ -89,7 +89,7 @@ def test_pipelines_probes_threads_and_a_main_loop(tmp_path: Path) -> None:
     names = ("three_quarters", "one_quarter")
     seen = {name: one[name] + two[name] for name in names}
     seen_s, used_s = sum(seen.values()), sum(used[name] for name in names)
-    for name in names:  # in what of it was sampled
+    for name in names:  # as shares of the time that was sampled
         assert seen[name] / seen_s == near(used[name] / used_s, seen_s)
     for path, name in (("/one/one-id", "sink_pad_work"), ("/two/two-id", "source_pad_work")):
         assert max(functions(report, path).items(), key=lambda one: one[1])[0] == name
@@ -97,7 +97,7 @@ def test_pipelines_probes_threads_and_a_main_loop(tmp_path: Path) -> None:
         assert seen_s / total_s == near(used[name] / total_s, total_s, RATE_HZ)
     assert "timeout_work" in functions(report, "[main thread]")
     assert "thread_work" in functions(report, "[other threads]")
-    # A sample taken while its thread moves on may get the tags of what comes next: a hundredth.
+    # A sample taken while its thread leaves an element may get the tags of the next one: a hundredth.
     owner = {
         "timeout_work": ("[main thread]",),
         "thread_work": ("[other threads]",),
@@ -115,7 +115,7 @@ def test_pipelines_probes_threads_and_a_main_loop(tmp_path: Path) -> None:
 def test_numpy_in_an_appsink(tmp_path: Path) -> None:
     used, report = work(tmp_path, "5", "numpy")
     seen = functions(report, "/one/one-sink")
-    # numpy.sort is a Python function itself. Both give the interpreter's lock away.
+    # numpy.sort is a Python function itself. Both release the interpreter's lock.
     sort_s = sum(s for name, s in seen.items() if "sort" in name)
     seen_s = sort_s + seen["brighten"]
     share = used["sort_picture"] / (used["sort_picture"] + used["brighten"])
@@ -123,7 +123,7 @@ def test_numpy_in_an_appsink(tmp_path: Path) -> None:
 
 
 def sampled(target: str, tmp_path: Path, *wanted: tuple[str, str]) -> tuple[str, Path]:
-    """What a program of tests/targets said that ran until these functions were sampled, and its profile."""
+    """Runs a program of tests/targets until these functions are sampled; returns what it printed, and its profile."""
     output = tmp_path / "x.pb.gz"
     output.unlink(missing_ok=True)
     command = [SYSTEM_PYTHON, str(TARGETS / target)]
@@ -135,7 +135,7 @@ def sampled(target: str, tmp_path: Path, *wanted: tuple[str, str]) -> tuple[str,
     return done.out, output
 
 
-def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
+def test_threads_older_than_pyroscope_io(tmp_path: Path) -> None:
     needs_gstreamer("fakesink")
     out, output = sampled(
         "early_threads.py", tmp_path, ("[other threads]", "analyse"), ("[main thread]", "main_work")
@@ -159,7 +159,7 @@ def test_threads_that_were_there_before_pyroscope_io(tmp_path: Path) -> None:
 
 def test_short_callbacks_let_pyroscope_io_start(tmp_path: Path) -> None:
     needs_gstreamer("fakesink")
-    for _ in range(3):  # one may be lucky
+    for _ in range(3):  # one alone may start it by chance
         out, output = sampled("short_callbacks.py", tmp_path, ("sink", "on_handoff"))
         assert out == "sampled\n"
         assert functions(report(output), "/pipeline0/sink")["on_handoff"] > 0
@@ -185,10 +185,10 @@ def test_an_element_in_python(way: str, tmp_path: Path, monkeypatch: pytest.Monk
     once(report)
     row = next(row for row in report.data["elements"] if row["factory"] == "pyburner")
     total_s, burnt_s = report.data["accounted_cpu_s"], float(done.out)
-    # What PyGObject adds to a buffer is the element's as well.
+    # The time that PyGObject adds to each buffer is the element's as well.
     assert -POINTS < (row["self_cpu_s"] - burnt_s) / total_s < 3 * POINTS
     assert row["python_cpu_s"] > 0.9 * row["self_cpu_s"]
     told = {one["function"]: one["cpu_s"] for one in row["python"]}
-    # Absent where pyroscope-io was up before the first buffer.
+    # Absent where pyroscope-io had started before the first buffer.
     sampled_s = row["python_cpu_s"] - told.get(NOT_SAMPLED.name, 0.0)
     assert told["Burner.do_transform_ip"] > 0.9 * sampled_s > 0

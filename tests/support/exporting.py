@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Handing profiles to an exporter, and what became of them.
+"""Helpers for tests of the exporter: hand profiles to it, and see what became of them.
 
 Context: tests.
 """
@@ -14,13 +14,13 @@ from tests.support.waiting import Waited
 
 CLOSE_S = 1.0
 ANSWERED_S = 60.0
-"""A deadline for what is answered: it is there long before."""
+"""A deadline that is never reached: the answer comes long before."""
 SLACK_S = 0.5
-"""How much longer than its deadline it may wait."""
+"""How much longer than its deadline a call may wait."""
 
 
 class Log:
-    """Collects what was said."""
+    """A log that collects its lines."""
 
     def __init__(self):
         self.lines = []

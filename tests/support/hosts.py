@@ -16,17 +16,17 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from build_requirements import pkg_config
+from build_native.requirements import pkg_config
 from gst_pyro_shim import paths
 from gst_pyro_shim.pprof import files
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TARGETS = Path(__file__).parents[1] / "targets"
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -160,6 +160,25 @@ def run_until(
     return Done(host.returncode, out, err, time.monotonic() - start)
 
 
+@contextlib.contextmanager
+def piped(
+    command: Sequence[str], env: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str], IO[str]]]:
+    """A program with pipes at stdin, stdout and stderr, which are yielded behind it. Waits for its end."""
+    with subprocess.Popen(
+        command,
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stderr is not None
+        yield host, host.stdin, host.stdout, host.stderr
+
+
 def has_python(output: Path, *wanted: tuple[str, str]) -> bool:
     """A file of a program that still runs has samples of these Python functions, each under this element."""
     if not output.exists():
@@ -242,25 +261,20 @@ def end_of(program: Path, env: dict[str, str], tmp_path: Path, play_ms: int | No
     """Of a host that plays for `play_ms`, or until its agent has a sample; `wall_s` runs from its last own line."""
     log = AgentLog(tmp_path / "agent.log")
     log.file.unlink(missing_ok=True)
-    with subprocess.Popen(
-        [str(program), "-" if play_ms is None else str(play_ms)],
-        env=env | log.variables,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as host:
-        assert host.stdin is not None
-        assert host.stdout is not None
-        assert host.stderr is not None
+    with piped([str(program), "-" if play_ms is None else str(play_ms)], env | log.variables) as (
+        host,
+        stdin,
+        stdout,
+        stderr,
+    ):
         if play_ms is None:
             log.wait_for_sample()
-        host.stdin.close()
-        last = int(host.stdout.readline())
+        stdin.close()
+        last = int(stdout.readline())
         status = host.wait(60)
         took = time.monotonic() - last / 1e9
         # An agent beside the host keeps stderr open until it is done.
-        return Done(status, "", host.stderr.read(), took)
+        return Done(status, "", stderr.read(), took)
 
 
 def gst_launch(pipeline: str) -> list[str]:

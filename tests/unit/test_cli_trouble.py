@@ -100,7 +100,7 @@ def test_an_output_with_too_long_a_name_is_refused_before_the_start(tmp_path, ca
 def test_a_page_of_what_comes_by_a_pipe_needs_a_name(written: Path, monkeypatch) -> None:
     done = main("flamegraph", "/dev/stdin", shell=f"< {written}")
     assert done.returncode == 3
-    assert "Nothing can stand beside /dev/stdin.\nName a file: -o" in done.stderr
+    assert "No file can be written beside /dev/stdin.\nName a file: -o" in done.stderr
     # A new name in such a folder is a file as any other.
     monkeypatch.setattr(files, "_STREAM_DIRS", (str(written.parent),))
     assert files.is_stream(written)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""python/collector.py: what it takes, what it refuses, and how it says so.
+"""python/collector.py, python/push_request.py: which pushes are taken and which refused, and how that is reported.
 
 Context: test.
 """
@@ -26,7 +26,7 @@ from tests.support.waiting import Waited, wait_for
 
 
 class Taking(Collector):
-    """Adds up what it takes."""
+    """A collector that adds up the CPU time that is pushed to it."""
 
     def __init__(self):
         self._taken = []
@@ -69,7 +69,7 @@ def _post(collector, body, path=PUSH_PATH, **headers):
 
 
 def _settle(collector):
-    """An answer comes before its profiles are merged."""
+    """Waits until the profiles are taken: the answer comes before that."""
     wait_for(lambda: not collector.is_busy)
 
 
@@ -86,7 +86,7 @@ def test_plain_and_gzipped_pushes_are_taken(collector, inner, outer):
     assert _post(collector, body, Content_Encoding=outer) == (200, b"")
     _settle(collector)
     assert collector.cpu_ns == DEMO_NS
-    assert collector.problems == []
+    assert collector.problems.texts == []
 
 
 def test_json_is_taken(collector):
@@ -112,7 +112,7 @@ def test_pushes_of_many_threads_are_taken(collector):
     assert collector.cpu_ns == 80 * DEMO_NS
 
 
-def test_a_fault_of_ours_is_told_and_costs_no_other_profile():
+def test_a_fault_of_ours_is_reported_and_loses_no_other_profile():
     taken = []
 
     def take(name, raw):
@@ -125,22 +125,22 @@ def test_a_fault_of_ours_is_told_and_costs_no_other_profile():
         assert _post(collector, _request(b"bad", b"good"))[0] == 200
         _settle(collector)
     assert taken == [b"good"]
-    assert collector.problems == ["A profile was lost (KeyError: b'bad')."]
-    assert collector.counters == {"dropped_unreadable": 1}
+    assert collector.problems.texts == ["A profile was lost (KeyError: b'bad')."]
+    assert collector.problems.counters == {"dropped_unreadable": 1}
 
 
 def test_json_that_is_too_deep_is_refused(collector):
     status, _ = _post(collector, b"[" * 100_000, Content_Type="application/json")
     assert status == 400
-    assert "could not be parsed" in collector.problems[0]
+    assert "could not be parsed" in collector.problems.texts[0]
 
 
 @pytest.mark.parametrize("token", ["", "guess", "caf\u00e9"])
 def test_without_the_token_nothing_is_taken(collector, token):
     status, body = _post(collector, _request(DEMO), **{TOKEN_HEADER: token})
     assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
-    assert collector.problems == ["a push without this run's token was refused"]
-    assert collector.counters == {"refused_pushes": 1}
+    assert collector.problems.texts == ["a push without this run's token was refused"]
+    assert collector.problems.counters == {"refused_pushes": 1}
     assert collector.cpu_ns == 0
 
 
@@ -166,15 +166,15 @@ def test_each_collector_has_a_token_of_its_own(collector):
         (b'{"series": 3}', {"Content_Type": "application/json"}, 400, "could not be parsed"),
     ],
 )
-def test_what_is_no_push_is_refused_in_the_servers_words(collector, body, headers, status, says):
+def test_a_malformed_push_is_refused_as_the_server_does(collector, body, headers, status, says):
     answered, text = _post(collector, body, **headers)
     error = json.loads(text)
     assert answered == status
     assert says in error["message"]
     assert set(error) == {"code", "message"}
     assert _post(collector, body, **headers)[0] == status
-    assert collector.problems == [error["message"]]
-    assert collector.counters == {"refused_pushes": 2}
+    assert collector.problems.texts == [error["message"]]
+    assert collector.problems.counters == {"refused_pushes": 2}
 
 
 def test_a_body_that_is_too_large_is_not_read(collector):
@@ -194,9 +194,9 @@ def test_a_damaged_profile_is_a_problem_and_no_harm(collector):
     assert _post(collector, _request(b"\x1f\x8bxx", DEMO))[0] == 200
     _settle(collector)
     assert collector.cpu_ns == DEMO_NS
-    (problem,) = collector.problems
+    (problem,) = collector.problems.texts
     assert "gzip data is damaged" in problem
-    assert collector.counters == {"dropped_unreadable": 1}
+    assert collector.problems.counters == {"dropped_unreadable": 1}
 
 
 def test_a_push_that_never_ends_is_counted(collector, monkeypatch):
@@ -209,15 +209,15 @@ def test_a_push_that_never_ends_is_counted(collector, monkeypatch):
         )
         assert stalled.recv(4096) == b""
     _settle(collector)
-    assert collector.counters == {"refused_pushes": 1}
-    assert collector.problems == ["a push broke off (TimeoutError: timed out)"]
+    assert collector.problems.counters == {"refused_pushes": 1}
+    assert collector.problems.texts == ["a push broke off (TimeoutError: timed out)"]
 
 
 def test_texts_are_bounded_and_counts_are_not(collector):
     for number in range(150):
-        collector.complain("refused_pushes", f"problem {number}")
-    assert len(collector.problems) == 100
-    assert collector.counters == {"refused_pushes": 150}
+        collector.problems.add("refused_pushes", f"problem {number}")
+    assert len(collector.problems.texts) == 100
+    assert collector.problems.counters == {"refused_pushes": 150}
 
 
 def test_other_paths(collector):
@@ -245,7 +245,7 @@ def test_closing_does_not_wait_for_idle_connections():
     assert waited.seconds < 1.0
 
 
-def test_a_connection_that_breaks_says_nothing(collector, capfd):
+def test_a_broken_connection_prints_nothing(collector, capfd):
     address = urlsplit(collector.url)
     with socket.create_connection((address.hostname, address.port)) as broken:
         head = f"POST {PUSH_PATH} HTTP/1.1\r\n{TOKEN_HEADER}: {collector.token}\r\n"
@@ -255,5 +255,5 @@ def test_a_connection_that_breaks_says_nothing(collector, capfd):
         broken.shutdown(socket.SHUT_WR)
         assert b"400" in broken.recv(4096)
     assert _post(collector, _request(DEMO))[0] == 200
-    assert collector.problems == ["a push was cut off"]
+    assert collector.problems.texts == ["a push was cut off"]
     assert capfd.readouterr() == ("", "")

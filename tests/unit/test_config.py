@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""settings/model.py: names, precedence, refusals, masking; and that the documents and the C side say the same.
+"""settings/: names, precedence, refusals, masking; and that the documents and the C side agree.
 
 Context: test.
 """
@@ -103,11 +103,9 @@ def test_unknown_parameter_is_refused_and_the_known_are_named():
     assert "sample-rate" in raised.value.hint
 
 
-@pytest.mark.parametrize(
-    "field", [f for f in Settings.model_fields if f not in {"tags", "http_headers"}]
-)
-def test_empty_variable_counts_as_not_set(field):
-    assert getattr(load(**{field: ""}), field) == getattr(load(), field) or field == "spool_dir"
+def test_empty_variable_counts_as_not_set():
+    fields = set(Settings.model_fields) - {"spool_dir", "tags", "http_headers"}
+    assert load(**dict.fromkeys(fields, "")) == load()
 
 
 def test_empty_spool_dir_means_none():
@@ -126,30 +124,25 @@ def test_default_spool_dir_follows_xdg():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("sample_rate", value)
-        for value in ("0", "1001", "-1", "+5", "1e2", "100.0", "1_0", "0x10", "100Hz", "nan", "٣")
-    ]
-    + [("upload_interval", value) for value in ("0", "0.09", "601", "-1", "nan", "inf", "1e1", "10s", ".5")]
-    + [("stop_agent_on_dispose", value) for value in ("maybe", "2", "truee")]
+    [("sample_rate", value) for value in ("0", "1001", "+5", "1_0", "100.0")]
+    + [("upload_interval", value) for value in ("0.09", "601", "nan", "10s")]
     + [("agent", "thread"), ("log_level", "trace"), ("output", "x.pb"), ("python", "python3"), ("spool_dir", "rel")]
+    + [("stop_agent_on_dispose", "maybe"), ("basic_auth_user", "a:b")]
     + [
         ("server_url", value)
         for value in (
-            "localhost:4040", "ftp://h", "http://", "http://h:0", "http://h:70000", "http://h:x",
-            "http://[::1", "http://ü" + 63 * "x", "http://h?a=b", "http://h#f", "http://h /x",
+            "localhost:4040", "http://", "http://h:0", "http://h:x", "http://h?a=b", "http://h /x",
+            "http://ü" + 63 * "x",
         )
     ]
-    + [("tracer_name", value) for value in ("a\nb", "x" * 2049, "\udc80")]
+    + [("tracer_name", value) for value in ("a\nb", "ü" * 1025, "\udc80")]
     + [
         ("tags", value)
         for value in (
-            "a", "=b", "a=", "a=b,", ",", "a=b,a=c", "1a=b", "a-b=c", "é=b", "__a=b",
-            "element=x", "service_name=x", "a=" + "x" * 2049, ",".join(f"k{i}=v" for i in range(21)),
+            "a", "a=", "a=b,a=c", "a-b=c", "__a=b", "element=x", ",".join(f"k{i}=v" for i in range(21)),
         )
     ]
-    + [("tenant_id", value) for value in ("a b", "a/b", "..", "x" * 151)]
-    + [("basic_auth_user", "a:b")],
+    + [("tenant_id", value) for value in ("a b", "..")],
 )  # fmt: skip
 def test_wrong_value_is_refused_with_name_value_and_what_is_allowed(field, value):
     text = refusal(**{field: value})
@@ -193,7 +186,7 @@ def test_no_refusal_shows_a_secret(variables):
         {"http_headers": {"a b": SecretStr("c")}},
     ],
 )
-def test_no_header_is_broken_whoever_made_it(given):
+def test_line_breaks_in_headers_are_refused_in_any_form(given):
     with pytest.raises(ValidationError) as refused:
         Settings(**given)
     assert "X: y" not in str(refused.value)
@@ -214,6 +207,23 @@ def test_no_text_of_settings_shows_a_secret():
 def test_only_the_url_has_a_user_to_mask():
     masked = load(server_url="https://u:p@h/base", tracer_name="me@cam").masked()
     assert (masked["server_url"], masked["tracer_name"]) == ("https://***@h/base", "me@cam")
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"tags": "a=b,c"}, "item 2 has no name and value"),
+        ({"tags": "a=b,a=c"}, "a is there twice"),
+        ({"tags": "a-b=c"}, "name 'a-b'"),
+        ({"tags": "path=x"}, "name 'path': taken"),
+        ({"tags": "a=" + "x" * 2049}, "value of a: more than 2048 bytes"),
+        ({"http_headers": "Host=x"}, "header Host is taken"),
+        ({"server_url": "http://h#f"}, "query or fragment"),
+        ({"tracer_name": "\udc80"}, "not UTF-8"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_where_that_is_not_obvious(variables, reason):
+    assert f" is not allowed ({reason}): it must be " in refusal(**variables)
 
 
 def test_settings_are_immutable_and_closed():
@@ -249,11 +259,11 @@ def test_any_text_is_taken_or_refused_but_never_crashes(variables, text):
         {"python": " /usr/bin/python3"},
     ],
 )
-def test_what_c_would_take_for_something_else_is_refused(variables):
+def test_a_value_that_c_would_read_differently_is_refused(variables):
     refusal(**variables)
 
 
-def test_misspelt_variables_are_known_as_such():
+def test_misspelt_variables_are_reported():
     environ = {
         "GST_PYROSCOPE_SAMPLERATE": "1",
         "GST_PYROSCOPE_TAGS": "",

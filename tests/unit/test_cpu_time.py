@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""python/cpu_time.py: how much is the accounts' word, where in it pyroscope-io's, and what neither knows is said.
+"""python/cpu_time.py: the accounts say how much, pyroscope-io's samples in which function, and the rest is [python,
+not sampled].
 
 Context: test.
 """
@@ -24,7 +25,7 @@ def native(labels, ns, *, python=True, thread=""):
 
 
 def seen(ticks, labels=SINK, *frames):
-    """pyroscope-io's: a tick is 40 ms of the wall clock."""
+    """A sample of pyroscope-io's: a tick is 40 ms of the wall clock."""
     return Sample(frames or (WORK,), ticks * 40_000_000, ticks, labels)
 
 
@@ -52,11 +53,11 @@ def test_the_sum_is_the_accounts_however_many_samples_a_busy_machine_makes():
 
 
 @pytest.mark.parametrize("told", [None, [], [seen(3, MAIN)], [seen(0)]])
-def test_what_no_sample_of_the_window_stands_for_is_said_to_be_so(told):
+def test_time_without_a_python_sample_is_not_sampled(told):
     assert divided([native(SINK, 1000)], told) == {("sink", NOT_SAMPLED.name): (1000, 0)}
 
 
-def test_what_waited_for_a_processor_used_none():
+def test_samples_that_waited_for_a_processor_have_no_time():
     assert divided([native(SINK, 1000)], [seen(1), seen(50, MAIN)]) == {("sink", "work"): (1000, 1)}
 
 
@@ -141,10 +142,12 @@ _labels = st.sampled_from([SINK, MAIN, OTHERS])
     st.none()
     | st.lists(st.builds(seen, st.integers(0, 10**6), _labels, st.sampled_from([WORK, REST]))),
 )
-def test_nothing_is_told_twice_and_nothing_lost(samples, python):
+def test_no_time_is_counted_twice_and_none_is_lost(samples, python):
     told = Profile(1, 2, 3, python) if python is not None else None
     out = python_profile(Profile(1, 2, 3, samples), told).samples
     for labels in (SINK, MAIN, OTHERS):
         used = sum(one.cpu_ns for one in samples if one.labels == labels and one.python)
         assert sum(one.cpu_ns for one in out if one.labels == labels) == used
-    assert all(one.cpu_ns for one in out)  # a file would take it for a native sample
+    assert all(
+        one.cpu_ns for one in out
+    )  # in a file a sample without CPU time would count as native

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""push/delivery.py: where profiles go, and what that takes to import.
+"""push/delivery.py and push/output_file.py: where profiles go, and which modules that imports.
 
 Context: tests, loopback alone.
 """
@@ -21,7 +21,8 @@ from gst_pyro_shim.pprof import files
 from gst_pyro_shim.pprof.decode import decode
 from gst_pyro_shim.pprof.encode import MAX_PROFILE_BYTES
 from gst_pyro_shim.pprof.merge import Merge
-from gst_pyro_shim.push.delivery import Delivery, OutputFile
+from gst_pyro_shim.push.delivery import Delivery
+from gst_pyro_shim.push.output_file import OutputFile
 from gst_pyro_shim.settings.model import Settings
 from tests.support import profiles
 from tests.support.pyroscope_server import PyroscopeServer
@@ -51,7 +52,7 @@ def test_the_controller_takes_profiles_of_any_age_and_the_server_does_not(said):
     assert sum(one.cpu_ns for one in merge.profile().samples) == 2 * 3_000_000_000
 
 
-def test_pythons_functions_come_to_the_controller_apart(said):
+def test_python_functions_are_kept_apart_in_the_controllers_sum(said):
     merge = Merge()
     Delivery(Settings(), 7, lambda _, text: said.append(text), merge).deliver_python(
         profiles.demo()
@@ -62,7 +63,7 @@ def test_pythons_functions_come_to_the_controller_apart(said):
 
 
 @pytest.mark.parametrize("to", ["server", "controller", "file"])
-def test_what_no_exporter_gets_is_counted_too(to, said, tmp_path):
+def test_profiles_dropped_before_the_exporter_are_counted(to, said, tmp_path):
     with PyroscopeServer() as server:
         settings = Settings(
             spool_dir="",
@@ -99,7 +100,7 @@ def test_allocations_without_a_server_are_counted(said, tmp_path):
         delivery.deliver_memory(b"profile")
     assert delivery.counters["dropped_no_server"] == 2
     assert said == [
-        "profile dropped (no_server): allocations go to a server alone, and none is named"
+        "profile dropped (no_server): profiles of allocations go to a server, and none is named"
     ]
 
 
@@ -153,14 +154,14 @@ def test_no_process_overwrites_anothers_profile(tmp_path, said, monkeypatch):
         assert sum(one.cpu_ns for one in read.samples) == 6_000_000_000
 
 
-def test_a_link_that_leads_nowhere_is_in_the_way_too(tmp_path, said):
+def test_a_dangling_symbolic_link_is_not_replaced(tmp_path, said):
     (tmp_path / "a.pb.gz").symlink_to("nowhere")
     output(tmp_path / "a.pb.gz", said).add(profiles.demo(), final=True)
     assert (tmp_path / "a.pb.gz").is_symlink()
     assert (tmp_path / "a.7.pb.gz").is_file()
 
 
-def test_what_lies_in_its_way_is_not_written_through(tmp_path, said):
+def test_a_symbolic_link_at_the_temporary_name_is_not_followed(tmp_path, said):
     victim = tmp_path / "victim"
     victim.write_text("precious", "utf-8")
     (tmp_path / f"a.pb.gz.{os.getpid()}.part").symlink_to(victim)
@@ -170,7 +171,7 @@ def test_what_lies_in_its_way_is_not_written_through(tmp_path, said):
     assert said == []
 
 
-def test_a_full_disk_is_said_once_and_leaves_the_last_whole_file(tmp_path, said):
+def test_a_full_disk_is_logged_once_and_leaves_the_last_whole_file(tmp_path, said):
     file = output(tmp_path / "a.pb.gz", said)
     file.add(profiles.demo(), final=True)
     before = (tmp_path / "a.pb.gz").read_bytes()
@@ -200,11 +201,11 @@ def cpu_ns(file):
     return sum(one.cpu_ns for one in decode(gzip.decompress(file.read_bytes())).samples)
 
 
-def test_what_its_disk_does_not_take_stands_elsewhere_until_it_does(tmp_path, said, elsewhere):
+def test_while_the_disk_is_full_the_file_is_in_another_folder(tmp_path, said, elsewhere):
     home = tmp_path / "home"
     home.mkdir()
     file = output(home / "a.pb.gz", said)
-    home.rmdir()  # stands for a full disk: neither takes a file
+    home.rmdir()  # as a full disk does, a missing folder takes no file
     file.add(profiles.demo(), final=False)
     (first,) = elsewhere.iterdir()
     assert said == [
@@ -224,7 +225,7 @@ def test_what_its_disk_does_not_take_stands_elsewhere_until_it_does(tmp_path, sa
     assert cpu_ns(home / "a.pb.gz") == 9_000_000_000
 
 
-def test_what_stands_elsewhere_is_counted_among_the_rest(tmp_path, said, elsewhere):
+def test_a_file_in_another_folder_is_counted(tmp_path, said, elsewhere):
     home = tmp_path / "home"
     home.mkdir()
     settings = Settings(output=str(home / "a.pb.gz"))
@@ -235,7 +236,7 @@ def test_what_stands_elsewhere_is_counted_among_the_rest(tmp_path, said, elsewhe
     assert len(list(elsewhere.iterdir())) == 1
 
 
-def test_who_writes_a_file_alone_imports_nothing_of_the_network(tmp_path):
+def test_writing_a_file_imports_nothing_of_the_network(tmp_path):
     code = (
         "import sys\n"
         "from gst_pyro_shim.settings.model import Settings\n"
@@ -257,7 +258,7 @@ def test_a_file_has_a_windows_python_functions_and_its_time_or_neither(said, tmp
     settings = Settings(spool_dir="", output=str(tmp_path / "a.pb.gz"))
     delivery = Delivery(settings, 7, lambda _, text: said.append(text))
     whole = profiles.demo()
-    for _ in range(2):  # the second is not written: that would be too often
+    for _ in range(2):  # the second is not written: too soon after the first
         delivery.deliver_python(replace(whole, comments=[]))
         delivery.deliver(whole, final=False)
         found = files.read(tmp_path / "a.pb.gz")

@@ -32,7 +32,7 @@ def test_accounts_have_a_spool_each():
 
 
 def test_one_account_has_one_spool():
-    """However its user is given, and whatever its password is by now."""
+    """Wherever the user is given, and after a change of password."""
     one = endpoint(basic_auth_user="me@x", basic_auth_password="old").identity
     assert one == endpoint(basic_auth_user="me@x", basic_auth_password="new").identity
     assert one == endpoint(server_url="https://me%40x:newer@h").identity

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""pprof/folding.py, merge.py: a run of weeks has a bounded profile, in which what is met now has its functions.
+"""pprof/folding.py, merge.py: a run of weeks has a bounded profile, in which recent samples keep their functions.
 
 Context: test.
 """
@@ -40,7 +40,7 @@ def test_threads_that_are_long_gone_are_one(merge):
     assert not any("gst-pyro-cut" in one for one in whole.comments)
 
 
-def test_elements_that_are_long_gone_are_one_by_factory_and_this_is_said(merge):
+def test_old_elements_are_folded_by_factory_and_the_cut_says_so(merge):
     for number in range(1000):
         merge.add(window(number, sample(f"session{number}", tid=number + 1)))
     merge.add(window(1000, sample("last")))
@@ -55,7 +55,7 @@ def test_elements_that_are_long_gone_are_one_by_factory_and_this_is_said(merge):
     assert {one.frames[0].name for one in merge.profile().samples} == {"work"}
 
 
-def test_what_is_met_again_and_again_keeps_its_thread_and_name(merge):
+def test_what_is_sampled_in_each_window_keeps_its_thread_and_name(merge):
     for number in range(1000):
         merge.add(window(number, sample("camera", tid=7), sample(f"s{number}", tid=number + 100)))
     (camera,) = [one for one in merge.profile().samples if one.labels[0][1] == "camera"]

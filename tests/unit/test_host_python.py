@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""host_python.py: which pyroscope-io it takes, and what it says where there is none for this interpreter.
+"""host_python.py: which pyroscope-io it uses, and its message where there is none for this interpreter.
 
 Context: test.
 """
@@ -17,7 +17,7 @@ SCRIPT = Path(samples.__file__).with_name("host_python.py")
 
 
 class FakePyroscope:
-    """As much of the module as is asked for."""
+    """The part of pyroscope-io that the script uses."""
 
     class lib:  # noqa: N801
         add_thread_tag = remove_thread_tag = staticmethod(lambda key, value: True)
@@ -41,7 +41,7 @@ def start(host, package="", obstacle=""):
     return fd, host["start"](obstacle, "http://127.0.0.1:9", "token", package, "10", "", 100, fd)
 
 
-def test_a_host_that_has_it_in_use_keeps_it(host, monkeypatch):
+def test_a_host_that_uses_pyroscope_io_keeps_it(host, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroscope", FakePyroscope)
     fd, found = start(host, obstacle="Not here.")
     assert found == (FakePyroscope.lib.add_thread_tag, FakePyroscope.lib.remove_thread_tag, False)
@@ -52,7 +52,7 @@ def test_a_host_that_has_it_in_use_keeps_it(host, monkeypatch):
     os.close(fd)
 
 
-def test_nothing_is_imported_where_something_speaks_against_it(host):
+def test_with_an_obstacle_nothing_is_imported(host):
     fd, said = start(host, obstacle="Not here.")
     os.close(fd)
     assert said == "Not here."
@@ -61,7 +61,7 @@ def test_nothing_is_imported_where_something_speaks_against_it(host):
 
 
 @pytest.mark.parametrize("files", [(), ("__init__.py",), ("__init__.py", "_native.cpython-27.so")])
-def test_one_for_another_python_is_left_alone(host, monkeypatch, tmp_path, files):
+def test_a_package_for_another_python_is_not_used(host, monkeypatch, tmp_path, files):
     package = tmp_path / "pyroscope"
     package.mkdir()
     for name in files:
@@ -91,7 +91,7 @@ def test_free_threaded_python_is_refused(host, monkeypatch):
     assert said.startswith("pyroscope-io does not know free-threaded Python.")
 
 
-def test_what_fails_is_said_in_a_sentence(host, monkeypatch):
+def test_a_failure_is_reported_in_a_sentence(host, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroscope", object())
     fd, said = start(host)
     os.close(fd)

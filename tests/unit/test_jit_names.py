@@ -12,7 +12,7 @@ import pytest
 
 from gst_pyro_shim.pprof.model import JIT, ORC, Frame
 from gst_pyro_shim.segment.rows import HostName
-from gst_pyro_shim.symbols.jit_names import RuntimeCode
+from gst_pyro_shim.symbols.jit_names import JitNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def code(tmp_path: Path) -> Iterator[Callable[[str], int]]:
 
 
 def test_ranges_have_the_name_that_came_last():
-    known = RuntimeCode(os.getpid())
+    known = JitNames(os.getpid())
     known.add(HostName(0x1000, 0x80, "orc: first", 1))
     known.add(HostName(0x2000, 0x40, "orc: second", 1))
     known.add(HostName(0x1000, 0x20, "orc: third", 2))
@@ -55,9 +55,9 @@ def test_ranges_have_the_name_that_came_last():
     assert known.frame(0x2040) is JIT
 
 
-def test_memory_of_orc_is_told_from_others(code: Callable[[str], int]):
+def test_memory_of_orc_is_recognized(code: Callable[[str], int]):
     orc, anonymous, mixed = code("orcexec.abcdef"), code(""), code("unlinked")
-    known = RuntimeCode(os.getpid())
+    known = JitNames(os.getpid())
     known.add(HostName(mixed + 64, 32, "orc: one", 1))
     assert known.frame(orc + 100) is ORC
     assert known.frame(anonymous + 100) is JIT
@@ -66,4 +66,4 @@ def test_memory_of_orc_is_told_from_others(code: Callable[[str], int]):
 
 
 def test_a_host_that_is_gone_has_code_of_no_kind():
-    assert RuntimeCode(2**22 + 1).frame(0x1000) is JIT
+    assert JitNames(2**22 + 1).frame(0x1000) is JIT

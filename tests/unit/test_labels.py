@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labels whose rows are freed: what stacks say of them is kept until the window's end."""
+"""Labels whose rows are freed: their names in stacks are kept until the window's end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Rows:
     """One element in a pipeline, until its row is freed."""
 
     def __init__(self):
-        self.labels_moved = 0
+        self.moves = 0
         self.is_freed = False
 
     def path(self, key):
@@ -32,13 +32,13 @@ def test_a_stack_names_an_element_whose_row_was_freed_in_the_window(moved):
     rows = Rows()
     labels = Labels(rows, Names(200, lambda _: False))
     assert labels.frame(7).name == "encoder"
-    rows.labels_moved += moved
+    rows.moves += moved
     labels.refresh()
-    labels.ending([7])
-    rows.labels_moved += moved
+    labels.pin([7])
+    rows.moves += moved
     rows.is_freed = True  # the bin's row, and then its own
     labels.refresh()
-    labels.freed([7])
+    labels.release([7])
     assert labels.frame(7).name == "encoder"
     labels.end_window()
     assert labels.frame(7).name == "[other threads]"

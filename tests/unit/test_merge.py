@@ -85,10 +85,10 @@ def test_the_last_word_of_a_process_counts_however_late_the_others_come():
     assert merge.profile().comments == [final.to_comment()]
 
 
-def test_what_a_process_says_after_its_last_push_counts_in_any_order():
-    told = profiles.stats(counters={"pushed_profiles": 0})
+def test_the_newest_statistics_count_in_any_order():
+    before = profiles.stats(counters={"pushed_profiles": 0})
     knows = profiles.stats(counters={"pushed_profiles": 1})
-    assert latest([told, knows]) == latest([knows, told]) == [knows]
+    assert latest([before, knows]) == latest([knows, before]) == [knows]
 
 
 def test_a_reused_pid_is_another_process():
@@ -170,7 +170,7 @@ def test_pythons_share_of_an_element_outlives_its_stacks():
     assert rows == [[("f0", 50), ("f1", 50), ("f2", 50)]] * 2
 
 
-def test_what_was_cut_is_told(tmp_path, capsys):
+def test_the_report_says_what_was_cut(tmp_path, capsys):
     file = tmp_path / "x.pb.gz"
     merge = Merge(max_stacks=3)
     second = [replace(one, cpu_ns=10**9) for one in _many(4, profiles.X264)]
@@ -207,7 +207,7 @@ def test_what_was_cut_is_told(tmp_path, capsys):
     ],
     ids=lambda comment: comment[:20],
 )
-def test_other_comments_tell_of_no_cut(comment):
+def test_other_comments_are_no_cut(comment):
     assert Cut.from_comment(f"gst-pyro-cut {comment}") is None
     assert Cut.from_comment(Cut(3, 4).to_comment()) == Cut(3, 4)
 
@@ -227,7 +227,7 @@ def test_threads_may_add_at_once():
     assert sum(one.cpu_ns for one in merge.profile().samples) == 200 * 3_000_000_000
 
 
-def test_totals_come_back_from_their_comment():
+def test_totals_are_read_from_their_comment():
     one = profiles.stats(notes=["say “this”"], counters={"samples": 3}, agent_cpu_s=0.5)
     assert RunStats.from_comment(one.to_comment()) == one
 

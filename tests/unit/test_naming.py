@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""agent/naming.py: names that GStreamer made are bounded, names that people gave are kept, namesakes are told apart.
+"""agent/naming.py: names that GStreamer made are bounded, names that people gave are kept, namesakes are numbered.
 
 Context: test.
 """
@@ -35,8 +35,8 @@ def names(gone):
 
 def test_names_that_gstreamer_made_are_kept_up_to_the_limit(names):
     camera = pipeline()
-    told = [names.label([camera, element(f"identity{n}")]).name for n in range(12)]
-    assert told == [*(f"identity{n}" for n in range(10)), "identity*", "identity*"]
+    shown = [names.label([camera, element(f"identity{n}")]).name for n in range(12)]
+    assert shown == [*(f"identity{n}" for n in range(10)), "identity*", "identity*"]
     assert names.folded == 2
     assert names.example == "identity10 counts as identity*"
 
@@ -52,14 +52,14 @@ def test_the_first_of_each_factory_are_kept_beyond_the_limit(names):
     camera = pipeline()
     for n in range(20):
         names.label([camera, element(f"identity{n}")])
-    told = [names.label([camera, element(f"x264enc{n}", "x264enc")]).name for n in range(6)]
-    assert told == [*(f"x264enc{n}" for n in range(FIRST_OF_FACTORY)), "x264enc*", "x264enc*"]
+    shown = [names.label([camera, element(f"x264enc{n}", "x264enc")]).name for n in range(6)]
+    assert shown == [*(f"x264enc{n}" for n in range(FIRST_OF_FACTORY)), "x264enc*", "x264enc*"]
 
 
 def test_names_that_people_gave_are_kept(names):
     camera = pipeline()
-    told = [names.label([camera, element(f"identity{n}", auto=False)]).name for n in range(500)]
-    assert told[499] == "identity499"
+    shown = [names.label([camera, element(f"identity{n}", auto=False)]).name for n in range(500)]
+    assert shown[499] == "identity499"
     assert not names.folded
 
 
@@ -82,18 +82,18 @@ def test_a_name_of_a_type_that_ends_in_a_digit_loses_its_dash_too(names):
     assert names.label([pipeline(), element("gstthing264-99", "")]).name == "gstthing264*"
 
 
-def test_pipelines_of_one_name_are_told_apart_while_they_live(names, gone):
+def test_pipelines_of_one_name_are_numbered_while_they_live(names, gone):
     cameras = [pipeline() for _ in range(8)]
-    told = [names.label([one, element("enc", auto=False)]) for one in cameras]
-    assert [one.path for one in told] == [
+    shown = [names.label([one, element("enc", auto=False)]) for one in cameras]
+    assert [one.path for one in shown] == [
         "/camera/enc",
         *(f"/camera#{n}/enc" for n in range(2, 9)),
     ]
-    assert [one.pipeline for one in told[:2]] == ["camera", "camera#2"]
-    assert {one.name for one in told} == {"enc"}
+    assert [one.pipeline for one in shown[:2]] == ["camera", "camera#2"]
+    assert {one.name for one in shown} == {"enc"}
     gone.add(cameras[1].key)
     assert names.label([pipeline()]).name == "[state change of camera#2]"
-    # What is said of one does not change while it is known.
+    # A number does not change while its pipeline lives.
     assert names.label([cameras[7]]).pipeline == "camera#8"
 
 
@@ -102,14 +102,14 @@ def test_pipelines_that_follow_each_other_are_one(names, gone):
         camera = pipeline()
         assert names.label([camera, element("enc", auto=False)]).path == "/camera/enc"
         gone.add(camera.key)
-        names.freed(camera.key)
+        names.release(camera.key)
     assert not names._numbers
     assert not names._namesakes
 
 
 def test_namesakes_beyond_their_number_count_together(names):
-    told = [names.label([pipeline()]).pipeline for _ in range(MAX_NAMESAKES + 2)]
-    assert told[-3:] == [f"camera#{MAX_NAMESAKES}", "camera#*", "camera#*"]
+    shown = [names.label([pipeline()]).pipeline for _ in range(MAX_NAMESAKES + 2)]
+    assert shown[-3:] == [f"camera#{MAX_NAMESAKES}", "camera#*", "camera#*"]
 
 
 def test_what_a_bin_does_itself_is_an_elements(names):
@@ -128,7 +128,7 @@ def test_what_is_no_element_has_its_fixed_name(names):
 
 
 def test_names_of_threads_with_a_number_are_kept_up_to_the_limit(names):
-    told = [names.thread(f"identity{n}:src") for n in range(12)]
-    assert told[9:] == ["identity9:src", "identity*:src", "identity*:src"]
+    shown = [names.thread(f"identity{n}:src") for n in range(12)]
+    assert shown[9:] == ["identity9:src", "identity*:src", "identity*:src"]
     assert names.thread("identity3:src") == "identity3:src"
     assert names.thread("mux") == "mux"

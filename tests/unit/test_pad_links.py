@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""pprof/pad_links.py: who is linked to whom, through a profile's comments.
+"""pprof/pad_links.py: which elements are linked, through a profile's comments.
 
 Context: test.
 """
@@ -43,14 +43,14 @@ def frame(label):
     return element_frame(label.name, label.factory, label.path)
 
 
-def test_links_come_back_from_a_file():
-    told = [(SRC, X264), (X264, SINK)]
-    profile = replace(profiles.demo(), comments=[pad_links.to_comment(told)])
+def test_links_are_read_from_a_file():
+    links = [(SRC, X264), (X264, SINK)]
+    profile = replace(profiles.demo(), comments=[pad_links.to_comment(links)])
     found = pad_links.from_comments(decode(encode(profile)).comments)
     assert found == {(frame(SRC), frame(X264)), (frame(X264), frame(SINK))}
 
 
-def test_without_links_nothing_is_said():
+def test_without_links_there_is_no_comment():
     assert pad_links.to_comment([]) is None
     assert pad_links.from_comments(profiles.demo().comments) == set()
 
@@ -63,9 +63,9 @@ def test_what_is_damaged_is_passed_over(text):
 
 def test_windows_are_put_together():
     merge = Merge()
-    for told in ([(SRC, X264)], [(X264, SINK)]):
+    for links in ([(SRC, X264)], [(X264, SINK)]):
         one = profiles.demo()
-        merge.add(replace(one, comments=[*one.comments, pad_links.to_comment(told)]))
+        merge.add(replace(one, comments=[*one.comments, pad_links.to_comment(links)]))
     assert len(pad_links.from_comments(merge.profile().comments)) == 2
 
 
@@ -76,7 +76,7 @@ def test_a_link_from_before_the_bin_was_taken_in_is_the_same_link():
     assert element_paths.settled_links(profile) == {(profiles.SRC, profiles.X264)}
 
 
-def test_names_stand_once():
+def test_each_element_is_written_once():
     comment = pad_links.to_comment([(SRC, X264), (SRC, SINK)])
-    told = json.loads(comment.removeprefix("gst-pyro-links "))
-    assert len(told["elements"]) == 3
+    content = json.loads(comment.removeprefix("gst-pyro-links "))
+    assert len(content["elements"]) == 3

@@ -47,15 +47,6 @@ def test_it_grows_and_code_is_replaced(write, tmp_path):
     assert names.frame(0x1000).name == "three"
 
 
-def test_what_is_known_is_sorted_when_something_new_was_read(write, tmp_path):
-    write("1000 10 f\n")
-    names = PerfMap(7, tmp_path)
-    assert names.frame(0x2000) is None
-    before = names._starts
-    assert names.frame(0x2000) is None
-    assert names._starts is before
-
-
 def test_what_is_no_map_is_passed_over(write, tmp_path):
     write("\nnonsense\n1000\n1000 zz f\n2000 10 \n3000 10 f\n")
     names = PerfMap(7, tmp_path)

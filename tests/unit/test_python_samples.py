@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Python's samples between pyroscope-io and our reports: offered, taken, kept apart, put into their elements.
+"""Python's samples from pyroscope-io to our reports: taken, kept apart, counted under their elements.
 
 Context: test.
 """
@@ -67,7 +67,7 @@ class FakeDelivery:
         self.said[reason] = text
 
 
-def test_the_host_is_told_and_its_profiles_are_taken():
+def test_the_host_finds_the_collector_and_its_profiles_are_delivered():
     said = []
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
@@ -96,7 +96,7 @@ def test_the_host_is_told_and_its_profiles_are_taken():
         assert samples.take() is None
         segment.close()
     assert delivery.memory == [b"of memory"]
-    # Without a stack it says nothing; ticks follow from the period.
+    # A sample without a stack is left out; the ticks follow from the period.
     assert profile.samples == [
         Sample((FUNCTION, CALLER), 50, 5, SINK),
         Sample((FUNCTION, CALLER), 20, 2, ()),
@@ -106,7 +106,7 @@ def test_the_host_is_told_and_its_profiles_are_taken():
     assert [text for level, text in said if level == "warning"] == []
 
 
-def test_what_finds_no_room_is_counted_and_the_newest_stay(monkeypatch):
+def test_when_the_queue_is_full_the_oldest_are_dropped_and_counted(monkeypatch):
     monkeypatch.setattr(python_samples, "_MAX_WAITING", 3)
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
@@ -123,7 +123,7 @@ def test_what_finds_no_room_is_counted_and_the_newest_stay(monkeypatch):
     assert delivery.memory == [b"2", b"3", b"4"]
 
 
-def test_what_is_void_is_not_passed_on():
+def test_void_samples_are_not_delivered():
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
         shim.raw.python_state = 1
@@ -149,18 +149,18 @@ def test_windows_end_with_the_pushes_of_pyroscope_io(setting_s, interval_s):
         )
         assert not samples.look()
         shim.raw.python_state = lib.GP_PYTHON_SAMPLED
-        assert samples.look()  # what was before is not sampled
+        assert samples.look()  # the time before is not sampled
         assert (samples.take(), samples.patience_s) == (None, 2 * interval_s)
         assert not samples.look()
         samples._take("process_cpu", encode(Profile(1, 2, 10, [])))
-        assert samples.look()  # of nothing, too
+        assert samples.look()  # an empty push ends a window, too
         assert (samples.take().samples, samples.patience_s) == ([], 2 * interval_s)
         assert not samples.look()
         for _ in range(2):
             samples._take("process_cpu", encode(Profile(1, 2, 10, [seen(50)])))
         assert samples.look()
         assert [one.samples for one in samples.take().samples] == [5, 5]
-        # None came: the next window does not wait.
+        # No push came: the next window does not wait for one.
         assert (samples.take(), samples.patience_s) == (None, 0)
         samples._take("process_cpu", encode(Profile(1, 2, 10, [])))
         samples.look()
@@ -173,7 +173,7 @@ def test_windows_end_with_the_pushes_of_pyroscope_io(setting_s, interval_s):
     ("state", "lost"), [("ENTERED", 0), ("SAMPLED", 1), ("PUSHED", 0), ("NONE", 0)]
 )
 @pytest.mark.parametrize("memory", ["none", "wanted", "came"])
-def test_what_did_not_come_before_the_end_is_counted(state, lost, memory):
+def test_what_was_not_pushed_before_the_end_is_counted(state, lost, memory):
     with FakeShim() as shim:
         segment = Segment.from_fd(shim.fd)
         shim.raw.python_state = lib.GP_PYTHON_ENTERED
@@ -190,7 +190,7 @@ def test_what_did_not_come_before_the_end_is_counted(state, lost, memory):
         segment.close()
 
 
-def test_strangers_are_not_let_in():
+def test_pushes_without_the_token_are_refused():
     taken = []
     with Collector(lambda *given: taken.append(given)) as collector:
         collector.start()
@@ -200,7 +200,7 @@ def test_strangers_are_not_let_in():
     assert taken == []
 
 
-def test_a_file_keeps_them_apart():
+def test_a_file_keeps_python_samples_apart():
     profile = Profile(1, 2, 10, native(30, 10), python=[seen(50, ticks=5)])
     again = decode(encode(profile))
     assert again.samples == profile.samples
@@ -208,7 +208,7 @@ def test_a_file_keeps_them_apart():
     assert decode(encode(Profile(1, 2, 10, native(30, 10)))).python == []
 
 
-def test_merging_keeps_them_apart():
+def test_merging_keeps_python_samples_apart():
     merge = Merge()
     for _ in range(2):
         merge.add(Profile(1, 2, 10, native(30, 10), python=[seen(50, ticks=5)]))
@@ -223,9 +223,9 @@ OTHER = Frame("other", file="lib.py")
 @pytest.mark.parametrize(
     ("work_ns", "other_ns", "told"),
     [
-        # All of it is known.
+        # All of the time is sampled.
         (750, 250, [("work", "app.py", 750, 750, 3), ("other", "lib.py", 250, 250, 1)]),
-        # Never beyond what was told.
+        # A function has no more time than its samples; the rest is not sampled.
         (
             300,
             100,
@@ -235,11 +235,11 @@ OTHER = Frame("other", file="lib.py")
                 ("other", "lib.py", 100, 100, 1),
             ],
         ),
-        # Nor beyond what there is, as where native samples were lost on the way.
+        # Nor do they exceed the native time, of which samples may have been lost: they are scaled down to it.
         (3000, 1000, [("work", "app.py", 750, 750, 3), ("other", "lib.py", 250, 250, 1)]),
     ],
 )
-def test_native_says_how_much_and_python_says_where(work_ns, other_ns, told):
+def test_python_samples_divide_the_native_samples_time(work_ns, other_ns, told):
     python = [seen(work_ns, ticks=3), seen(other_ns, frames=(OTHER, CALLER), ticks=1)]
     summary = summarize(Profile(1, 2, 10, native(1000, 500), python=python))
     [row] = [row for row in summary.rows if row.path == PATH]
@@ -261,7 +261,7 @@ def test_without_native_python_there_is_nothing_to_divide():
     [
         ("python3.14+0x51232d", True),
         ("libpython3.14t.so.1.0+0x51232d", True),
-        ("python3.13+0x51232d", False),  # there the loop has a name
+        ("python3.13+0x51232d", False),  # CPython's evaluation loop has a name there
         ("_PyObject_Call", False),
         ("_gi.cpython-314-x86_64-linux-gnu.so+0x192d0", False),
     ],
@@ -273,7 +273,7 @@ def test_a_loop_without_a_name_is_python(function, runs):
     assert row.python_ns == (30 if runs else 0)
 
 
-def test_nested_elements_are_told_apart():
+def test_nested_elements_are_kept_apart():
     deep = (*SINK, ("path", "/p/bin/sink"))
     frame = element_frame("sink", "appsink", "/p/bin/sink")
     samples = [*native(10, 0), Sample((Frame(PYTHON), frame), 20, 1, deep)]

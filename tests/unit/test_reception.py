@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""agent/reception.py: who is let in, and that nobody who came in time is lost.
+"""agent/reception.py: whose handover is accepted, and that none made in time is lost.
 
 Context: test.
 """
@@ -16,15 +16,15 @@ from tests.support.waiting import wait_for
 
 
 class Host:
-    """Keeps its guests until they are let go."""
+    """A reception whose agents run until `leave` is set."""
 
     def __init__(self, **given):
-        self.guests = []
+        self.handovers = []
         self.leave = threading.Event()
         self.reception = Reception(self._serve, **given)
 
-    def _serve(self, guest):
-        self.guests.append(guest)
+    def _serve(self, handover):
+        self.handovers.append(handover)
         self.leave.wait(10)
 
 
@@ -43,40 +43,40 @@ def shim():
         yield one
 
 
-def test_a_guest_is_known_by_what_it_brings(host, shim):
+def test_a_handover_holds_what_the_host_has_sent(host, shim):
     host.reception.start()
     shim.hand_in(host.reception.address, GST_PYROSCOPE_TAGS="a=b", HOME="/somewhere")
-    wait_for(lambda: host.guests)
-    (guest,) = host.guests
-    assert guest.pid == os.getpid()
-    assert guest.environ == {"GST_PYROSCOPE_TAGS": "a=b"}
-    assert os.fstat(guest.memory).st_ino == os.fstat(shim.fd).st_ino
-    assert not os.get_inheritable(guest.memory)
-    assert os.fstat(guest.stderr).st_ino == os.fstat(2).st_ino
+    wait_for(lambda: host.handovers)
+    (handover,) = host.handovers
+    assert handover.pid == os.getpid()
+    assert handover.environ == {"GST_PYROSCOPE_TAGS": "a=b"}
+    assert os.fstat(handover.memory).st_ino == os.fstat(shim.fd).st_ino
+    assert not os.get_inheritable(handover.memory)
+    assert os.fstat(handover.stderr).st_ino == os.fstat(2).st_ino
 
 
-def test_descriptors_are_closed_behind_a_guest(host, shim):
+def test_descriptors_are_closed_once_a_host_was_served(host, shim):
     host.reception.start()
     shim.hand_in(host.reception.address)
-    wait_for(lambda: host.guests)
+    wait_for(lambda: host.handovers)
     host.leave.set()
     assert host.reception.wait(10)
-    for descriptor in (host.guests[0].memory, host.guests[0].stderr, host.guests[0].pidfd):
+    for descriptor in (host.handovers[0].memory, host.handovers[0].stderr, host.handovers[0].pidfd):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
 
 
 @pytest.mark.parametrize("word", ["", "guess", "secret2"])
-def test_without_the_word_nobody_is_let_in(host, shim, word):
+def test_a_handover_without_the_word_is_refused(host, shim, word):
     host.reception.start()
     name = host.reception.address.split()[0]
     shim.hand_in(f"{name} {word}")
     shim.hand_in(host.reception.address)
-    wait_for(lambda: host.guests)
-    assert [guest.word for guest in host.guests] == ["secret"]
+    wait_for(lambda: host.handovers)
+    assert [handover.word for handover in host.handovers] == ["secret"]
 
 
-def test_what_is_no_message_of_ours_harms_nobody(host, shim):
+def test_a_message_that_is_no_handover_is_ignored(host, shim):
     host.reception.start()
     address = f"\0{host.reception.address.split()[0]}"
     for text in (b"secret", b"\xff", b"x" * 60_000, None):
@@ -85,17 +85,17 @@ def test_what_is_no_message_of_ours_harms_nobody(host, shim):
             if text is not None:
                 stranger.send(text)
     shim.hand_in(host.reception.address)
-    wait_for(lambda: host.guests)
-    assert len(host.guests) == 1
+    wait_for(lambda: host.handovers)
+    assert len(host.handovers) == 1
 
 
-def test_who_comes_before_the_start_or_is_at_the_door_at_the_end_is_let_in(host, shim):
+def test_connections_before_the_start_and_in_the_backlog_at_the_end_are_served(host, shim):
     shim.hand_in(host.reception.address)
     shim.hand_in(host.reception.address)
     host.reception.start()
     host.reception.close()
     assert not host.reception.wait(0)
-    wait_for(lambda: len(host.guests) == 2)
+    wait_for(lambda: len(host.handovers) == 2)
     with pytest.raises(ConnectionRefusedError):
         shim.hand_in(host.reception.address)
 
@@ -108,11 +108,11 @@ def test_a_name_that_is_taken_is_refused_and_free_again_at_the_end():
     Host(name=f"gst-pyro-test-{os.getpid()}").reception.close()
 
 
-def test_it_lingers_for_as_long_as_nobody_comes(shim):
+def test_it_lingers_until_no_host_has_been_served_for_that_long(shim):
     host = Host(name=f"gst-pyro-test-{os.getpid()}")
     host.reception.start()
     shim.hand_in(f"{host.reception.address.split()[0]} /")
-    wait_for(lambda: host.guests)
+    wait_for(lambda: host.handovers)
     lingering = threading.Thread(target=host.reception.linger, args=(0.05,))
     lingering.start()
     lingering.join(0.3)

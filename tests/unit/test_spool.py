@@ -29,7 +29,7 @@ def spool(tmp_path):
 
 
 def put(spool, body, start_ns):
-    """Writes and lets go; the entry, and how many it cost."""
+    """Writes a profile and releases it; returns the entry, and how many were evicted for it."""
     claim, evicted = spool.add(body, start_ns)
     return spool.release(claim, unconfirmed=False, errors=0), evicted
 
@@ -115,7 +115,7 @@ def test_the_oldest_make_room(tmp_path):
     assert sum(file.stat().st_size for file in files(spool)) <= 3000
 
 
-def test_one_larger_than_all_is_refused_and_evicts_nobody(tmp_path):
+def test_a_profile_larger_than_the_spool_is_refused_and_evicts_none(tmp_path):
     spool = Spool(str(tmp_path), SERVER, max_bytes=3000)
     put(spool, b"x", now())
     with pytest.raises(SpoolError, match="larger than the spool"):
@@ -123,7 +123,7 @@ def test_one_larger_than_all_is_refused_and_evicts_nobody(tmp_path):
     assert len(spool.entries()) == 1
 
 
-def test_what_is_being_delivered_is_not_evicted(tmp_path):
+def test_a_claimed_profile_is_not_evicted(tmp_path):
     spool = Spool(str(tmp_path), SERVER, max_bytes=2000)
     entry, _ = put(spool, b"x" * 1000, now())
     claim = spool.claim(entry)
@@ -133,7 +133,7 @@ def test_what_is_being_delivered_is_not_evicted(tmp_path):
     put(spool, b"x" * 1000, now())
 
 
-def test_who_writes_holds_it_until_it_is_released(spool):
+def test_a_new_file_is_claimed_until_it_is_released(spool):
     claim, _ = spool.add(b"body", now())
     twin = Spool(str(Path(spool.path).parent), SERVER)
     assert twin.claim(claim.entry) is None
@@ -153,9 +153,9 @@ def test_a_claim_excludes_others_until_it_is_released(spool):
     assert twin.claim(after).body == b"body"
 
 
-def test_what_is_let_go_is_free_though_a_forked_child_of_the_host_lives(spool):
+def test_a_released_file_is_unlocked_though_a_forked_child_has_its_descriptor(spool):
     claim, _ = spool.add(b"body", now())
-    childs = os.dup(claim.lock)  # what fork() leaves to it
+    childs = os.dup(claim.lock)  # the copy that fork() gives to the child
     entry = spool.release(claim, unconfirmed=False, errors=0)
     again = spool.claim(entry)
     os.close(childs)
@@ -163,7 +163,7 @@ def test_what_is_let_go_is_free_though_a_forked_child_of_the_host_lives(spool):
     spool.remove(again)
 
 
-def test_a_host_that_closes_what_it_does_not_know_does_no_harm(spool):
+def test_a_host_that_closes_our_descriptors_does_no_harm(spool):
     for _ in range(2):
         claim, _ = spool.add(b"body", now())
         os.close(claim.lock)
@@ -188,7 +188,7 @@ def test_a_claim_ends_with_its_process(spool):
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "empty", "foreign"])
-def test_a_damaged_file_is_told_and_removed(how, spool):
+def test_a_damaged_file_is_reported_and_removed(how, spool):
     put(spool, b"body of some length", now())
     (file,) = files(spool)
     data = file.read_bytes()
@@ -213,14 +213,14 @@ def test_foreign_files_are_left_alone(spool):
     assert stranger.exists()
 
 
-def test_sweep_takes_the_too_old_of_all_servers_and_halves_of_crashes(spool):
+def test_sweep_removes_old_profiles_of_all_servers_and_half_written_files(spool):
     other = Spool(str(Path(spool.path).parent), "http://elsewhere:4040 ")
     put(spool, b"young", now(54))
     old, _ = put(other, b"old", now(56))
     os.utime(Path(other.path) / old.name, ns=(now(56), now(56)))
     half = Path(other.path) / ".123-4.part"
     half.write_bytes(b"half")
-    tried = Path(other.path) / ".123-0.1.part"  # nothing was lost with it
+    tried = Path(other.path) / ".123-0.1.part"  # empty: no profile was lost with it
     tried.write_bytes(b"")
     for file in (half, tried):
         os.utime(file, (0, 0))

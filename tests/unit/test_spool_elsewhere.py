@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The spool on file systems that differ from a local disk: NFS, CIFS, FUSE, vfat, those without locks, full ones.
+"""The spool on file systems that are no local disk: NFS, CIFS, FUSE, vfat, those without locks, full ones.
 
 What such a file system does is imitated at the call that differs; tests/fault/test_disks.py does so for whole programs.
 
@@ -53,7 +53,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def nfs(monkeypatch):
-    """NFS and CIFS: an exclusive lock is a write lock on the server, which a descriptor must allow."""
+    """NFS and CIFS: an exclusive lock is a write lock on the server, so it needs a writable descriptor."""
     flock = fcntl.flock
 
     def checked(fd, operation):
@@ -99,13 +99,13 @@ def test_a_file_system_without_locks_is_refused_with_its_reason(number, root, mo
     assert names(Spool(root, SERVER)) == []
 
 
-def test_locks_that_keep_nobody_out_are_refused(root, monkeypatch):
+def test_locks_that_exclude_nobody_are_refused(root, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", lambda fd, operation: None)
-    with pytest.raises(SpoolError, match="locks keep nobody out"):
+    with pytest.raises(SpoolError, match="locks exclude nobody"):
         Spool(root, SERVER)
 
 
-def test_numbers_that_change_are_refused(root, monkeypatch):
+def test_inode_numbers_that_change_are_refused(root, monkeypatch):
     lstat = Path.lstat
 
     def another(path):
@@ -114,11 +114,11 @@ def test_numbers_that_change_are_refused(root, monkeypatch):
         return os.stat_result(status)
 
     monkeypatch.setattr(Path, "lstat", another)
-    with pytest.raises(SpoolError, match="several numbers"):
+    with pytest.raises(SpoolError, match="inode numbers change"):
         Spool(root, SERVER)
 
 
-def test_a_folder_that_others_can_read_for_ever_is_refused(root, monkeypatch):
+def test_a_folder_that_cannot_be_made_private_is_refused(root, monkeypatch):
     Path(Spool(root, SERVER).path).chmod(0o755)
 
     def refuse(path, mode):
@@ -129,7 +129,7 @@ def test_a_folder_that_others_can_read_for_ever_is_refused(root, monkeypatch):
         Spool(root, SERVER)
 
 
-def test_a_server_that_tells_at_close_that_it_is_full_has_not_taken_the_profile(root, monkeypatch):
+def test_an_error_at_close_means_that_the_profile_is_not_written(root, monkeypatch):
     spool = Spool(root, SERVER)
     close = os.close
 
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_now_is_read_later(root, monkeypatch):
 
 @pytest.mark.parametrize("end", ["delivered", "put back"])
 def test_a_rename_by_another_host_that_is_seen_late(end, root, monkeypatch):
-    """The name was looked up before, so the former one still leads to the file."""
+    """This host has looked the former name up before, so that name still leads to the file."""
     one, other = Spool(root, SERVER), Spool(root, SERVER)
     seen = put(one, b"body")
     now = one.release(one.claim(seen), unconfirmed=False, errors=1)
@@ -177,7 +177,7 @@ def test_a_rename_by_another_host_that_is_seen_late(end, root, monkeypatch):
         assert one.claim(after).body == b"body"
 
 
-def test_files_that_nfs_kept_open_go_when_their_host_has_crashed(root):
+def test_files_that_nfs_kept_for_a_crashed_host_are_removed(root):
     spool = Spool(root, SERVER)
     left, young = Path(spool.path, ".nfs000a4b"), Path(spool.path, ".nfs000a4c")
     for file in (left, young):
@@ -188,8 +188,8 @@ def test_files_that_nfs_kept_open_go_when_their_host_has_crashed(root):
 
 
 @pytest.mark.usefixtures("nfs")
-def test_the_lock_of_a_host_that_crashed_holds_up_one_profile_until_it_is_too_old(root):
-    """Its server gives it back late, or never."""
+def test_a_crashed_hosts_lock_delays_one_profile_alone_until_it_is_too_old(root):
+    """The file server releases such a lock late, or never."""
     crashed, other = Spool(root, SERVER), Spool(root, SERVER)
     claim = crashed.claim(put(crashed, b"held"))
     put(crashed, b"free")
@@ -203,7 +203,7 @@ def test_the_lock_of_a_host_that_crashed_holds_up_one_profile_until_it_is_too_ol
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_a_host_with_a_wrong_clock_takes_nothing_from_the_others(hours, root, monkeypatch):
+def test_a_host_with_a_wrong_clock_removes_no_profile_of_others(hours, root, monkeypatch):
     right = Spool(root, SERVER)
     put(right, b"young")
     true = time.time
@@ -215,7 +215,7 @@ def test_a_host_with_a_wrong_clock_takes_nothing_from_the_others(hours, root, mo
     wrong.remove(job.claim)
 
 
-def test_what_lies_too_long_goes_whatever_its_writers_clock_said(root):
+def test_age_is_counted_by_the_file_systems_clock(root):
     spool = Spool(root, SERVER)
     claim, _ = spool.add(b"body", time.time_ns() + 3600 * 10**9)
     old = time.time() - MAX_AGE_S - 60
@@ -225,7 +225,7 @@ def test_what_lies_too_long_goes_whatever_its_writers_clock_said(root):
     assert names(spool) == []
 
 
-def test_a_home_that_does_not_answer_holds_up_nobody(root, monkeypatch):
+def test_a_home_that_does_not_answer_delays_no_push(root, monkeypatch):
     """A hard mount whose server is away: each call waits for ever."""
     goes_on = threading.Event()
     monkeypatch.setattr(Spool, "__init__", lambda *_: goes_on.wait())
@@ -256,13 +256,13 @@ def test_a_spool_that_could_not_be_opened_is_tried_again(root, monkeypatch):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """The temporary folder, and the spool that stands in it."""
+    """The spool's folder in the temporary folder."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return Path(spools.spare_folder())
 
 
 @pytest.mark.parametrize("how", ["no locks", "full"])
-def test_what_the_folder_does_not_take_waits_in_the_temporary_one(
+def test_profiles_that_the_folder_does_not_take_wait_in_the_temporary_one(
     how, root, elsewhere, monkeypatch
 ):
     flock, write = fcntl.flock, os.write
@@ -298,7 +298,7 @@ def test_what_the_folder_does_not_take_waits_in_the_temporary_one(
         reason = "No locks available" if how == "no locks" else "No space left on device"
         assert f": {reason}; they wait in {elsewhere}/" in said
         server.always = None
-        # By then its own folder may be well again: what waits elsewhere is delivered all the same.
+        # The own folder may work again by then: what waits in the temporary one is delivered all the same.
         monkeypatch.undo()
         monkeypatch.setenv("TMPDIR", str(elsewhere.parent))
         second = Exporter(settings, Log())
@@ -307,7 +307,7 @@ def test_what_the_folder_does_not_take_waits_in_the_temporary_one(
     assert not list(elsewhere.rglob("*.push"))
 
 
-def test_a_temporary_folder_that_others_have_laid_out_is_not_used(root, elsewhere):
+def test_a_temporary_folder_made_by_another_user_is_not_used(root, elsewhere):
     Path(root).write_text("in the way", "utf-8")
     elsewhere.symlink_to(elsewhere.parent)
     with PyroscopeServer() as server:
@@ -318,7 +318,7 @@ def test_a_temporary_folder_that_others_have_laid_out_is_not_used(root, elsewher
         assert dropped(exporting) == {"dropped_not_delivered": 1}
 
 
-def test_a_spool_that_works_makes_no_other(root, elsewhere):
+def test_the_temporary_folder_is_not_used_while_the_spool_works(root, elsewhere):
     elsewhere.mkdir(mode=0o700)  # another server's may be there
     with PyroscopeServer() as server:
         server.always = Fault(status=503)

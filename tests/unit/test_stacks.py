@@ -78,7 +78,7 @@ def test_only_the_leaf_and_interrupted_frames_are_looked_up_as_they_are(stacks):
     assert stacks._symbolizer.asked == [(0x100, 4), (0x1FF, 4), (0x300, 4), (0x3FF, 4)]
 
 
-def test_element_frames_stand_where_their_tags_stand(stacks):
+def test_element_frames_are_where_their_tags_are(stacks):
     stack = stacks.resolve(
         1, key(0x100, 0x201, fake.label_tag(1), 0x301, fake.label_tag(2), *root(0x11, 0x10))
     )
@@ -90,7 +90,7 @@ def test_element_frames_stand_where_their_tags_stand(stacks):
     assert stack.named
 
 
-def test_a_label_without_a_tag_stands_right_after_the_threads_entry(stacks):
+def test_a_label_without_a_tag_is_right_after_the_threads_entry(stacks):
     stack = stacks.resolve(1, key(0x100, 0x201, *root(0x12, 0x11, 0x10)))
     assert names(stack) == [
         "f100", "f200", "x264enc0", "own_main", "start_thread", "clone3",
@@ -155,7 +155,7 @@ def test_a_leaf_in_no_file_or_without_a_name_is_not_named(stacks):
     assert not stacks.resolve(1, key(fake.UNKNOWN, 0x100)).named
 
 
-def test_tags_of_no_meaning_and_empty_stacks_are_survived(stacks):
+def test_unknown_tags_and_empty_stacks_are_ignored(stacks):
     assert names(stacks.resolve(1, key(0x100, 1 << 63 | 99 << 56))) == ["f100", "x264enc0"]
     assert names(stacks.resolve(1, key())) == ["x264enc0"]
 

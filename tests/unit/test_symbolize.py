@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gst_pyro_shim.segment.rows import HostName, Module
+from gst_pyro_shim.symbols.elf_cache import ElfCache
 from gst_pyro_shim.symbols.elf_file import ElfFile
-from gst_pyro_shim.symbols.symbolize import Files, Symbolizer, is_named
+from gst_pyro_shim.symbols.symbolize import Symbolizer, is_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +150,7 @@ def test_hosts_in_one_process_share_what_is_open(
         return real(*given)
 
     monkeypatch.setattr(ElfFile, "open", count)
-    files = Files()
+    files = ElfCache()
     for _ in range(3):
         (frame,) = Symbolizer(Host(path), None, files).frames(BIAS + hidden + 2, 1)
         assert frame.name == f"liba.so+{hidden:#x}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""agent/unseen.py, pprof/scaling.py: nothing is told twice, nothing is lost, parts add up.
+"""agent/unseen.py, pprof/scaling.py: nothing is reported twice, nothing is lost, parts add up.
 
 Context: test.
 """
@@ -33,15 +33,15 @@ def test_no_weight_no_part(weights, total):
     assert parts[0] == 0
 
 
-def test_unseen_cpu_is_told_once_it_has_stood_for_three_windows():
+def test_unseen_cpu_is_reported_once_it_was_missing_for_three_windows():
     unseen = Unseen()
-    told = [unseen.take(100 * _MS * n, 90 * _MS * n, final=False) for n in range(1, 6)]
+    reported = [unseen.take(100 * _MS * n, 90 * _MS * n, final=False) for n in range(1, 6)]
     # Missing: 10, 20, 30, 40, 50 ms; of the last three the least is certain.
-    assert told == [0, 0, 10 * _MS, 10 * _MS, 10 * _MS]
+    assert reported == [0, 0, 10 * _MS, 10 * _MS, 10 * _MS]
     assert unseen.take(600 * _MS, 540 * _MS, final=True) == 30 * _MS
 
 
-def test_a_thread_that_is_found_late_is_not_told_as_unseen():
+def test_a_thread_that_is_found_late_is_not_reported_as_unseen():
     unseen = Unseen()
     assert unseen.take(100 * _MS, 60 * _MS, final=False) == 0
     assert unseen.take(200 * _MS, 200 * _MS, final=False) == 0
@@ -54,11 +54,11 @@ def test_clocks_that_differ_by_less_than_a_millisecond_make_no_thread():
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=1))
-def test_at_the_end_told_and_unseen_are_the_process(steps):
-    unseen, process, accounted, told = Unseen(), 0, 0, 0
+def test_at_the_end_accounted_and_unseen_are_the_process(steps):
+    unseen, process, accounted, reported = Unseen(), 0, 0, 0
     for number, (more, missing) in enumerate(steps, 1):
         process += more * _MS
         accounted = max(accounted, process - missing * _MS)
-        told += unseen.take(process, accounted, final=number == len(steps))
-    assert told >= process - accounted - _MS
-    assert told <= max(100 * _MS, process)
+        reported += unseen.take(process, accounted, final=number == len(steps))
+    assert reported >= process - accounted - _MS
+    assert reported <= max(100 * _MS, process)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* clock.c: reads clocks by the vDSO's function; those of CPU time, which are the kernel's alone, by the system call.
+/* clock.c: reads clocks by the vDSO's function, and clocks of CPU time, which only the kernel has, by the system call.
  *
  * Context: every one, but for gp_clock_init(), which is lifecycle.
  */
@@ -42,7 +42,7 @@ gp_clock_ns (int clock)
   return failed != 0 ? 0 : to_ns (now);
 }
 
-/* The same clock asked three times: libc's answer lies between the kernel's, or is another's. */
+/* Reads one clock three times. If libc's is the kernel's, its time lies between the two of the kernel. */
 static bool
 differs_in_libc (clockid_t clock)
 {

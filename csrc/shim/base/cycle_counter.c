@@ -13,9 +13,10 @@ enum
 {
   TRIES = 16,
   BASE_NS = 1000000,  /* the first calibration's */
-  BASE_READS = 10000, /* for it at most: 10 ms and more; a clock that stands, as in an emulator, is not waited for */
-  SLACK_NS = 100000,  /* by which two clocks may differ though nothing has happened: read far apart, one or the other */
-  ODD_PART = 64       /* or by one part in so many */
+  BASE_READS = 10000, /* at most for it, which take 10 ms or more: the clock may stand still, as in an emulator */
+  SLACK_NS =
+      100000,   /* two clocks may differ by so much where nothing has happened but an interrupt between their reads */
+  ODD_PART = 64 /* and by one part in so many of the time */
 };
 
 uint64_t g_ns_per_cycle;
@@ -39,8 +40,8 @@ set_rate (uint64_t cycles, uint64_t ns)
     gp_store (&g_ns_per_cycle, rate);
 }
 
-/* Whether the counter made a leap since the last time: it runs on through a suspend, or begins anew behind one, or
- * behind a snapshot of the machine, and the monotonic clock stands still. */
+/* Whether the counter has jumped since the last reading. Through a suspend it runs on or begins anew, as it may after a
+ * snapshot of the machine, while the monotonic clock stands still. */
 static bool
 is_odd (uint64_t cycles, uint64_t ns)
 {
@@ -55,7 +56,8 @@ void
 gp_cycles_note (uint64_t cycles, uint64_t ns)
 {
   bool odd = is_odd (cycles, ns);
-  /* The rate of a base with a leap in it would be wrong for hours. Twice in a row is no leap but another rate. */
+  /* A base with a jump in it would give a wrong rate for hours. Two odd readings in a row are no jump but another rate.
+   */
   if (odd && g_was_odd && cycles > g_last.cycles)
     set_rate (cycles - g_last.cycles, ns - g_last.ns);
   else if (!odd)
@@ -66,7 +68,7 @@ gp_cycles_note (uint64_t cycles, uint64_t ns)
   g_was_odd = odd;
 }
 
-/* Both clocks at one moment: of several tries the one in which the thread was interrupted least. */
+/* Reads both clocks at one moment: of several tries, the shortest, since that was interrupted least. */
 static void
 read_both (uint64_t *cycles, uint64_t *ns)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cycle_counter.h: the cycle counter, where it runs at one rate on all cores; else the vdso's monotonic clock, in ns.
+/* cycle_counter.h: the cycle counter, where it has one rate on all cores; else the vDSO's monotonic clock, in ns.
  *
  * Context: hook; calibration is lifecycle and poller.
  */
@@ -17,17 +17,17 @@ extern GP_INTERNAL uint64_t g_ns_per_cycle;
 extern GP_INTERNAL bool g_counter_invariant;
 #endif
 
-/* Notes both clocks: a millisecond later the rate is known. MT-Unsafe | AS-Safe */
+/* Reads both clocks: the beginning of the first base, over which the rate is found. MT-Unsafe | AS-Safe */
 GP_INTERNAL void gp_cycles_begin (void);
 
-/* Finds the counter's rate; waits for what is left of that millisecond. Called again, over an ever longer base.
- * MT-Unsafe | AS-Unsafe */
+/* Finds the counter's rate. The first call waits until the base is a millisecond long; later ones find the rate over an
+ * ever longer base. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_cycles_calibrate (void);
 
-/* What a later calibration makes of a reading of both clocks. MT-Unsafe | AS-Safe */
+/* What a later calibration does with a reading of both clocks. MT-Unsafe | AS-Safe */
 GP_INTERNAL void gp_cycles_note (uint64_t cycles, uint64_t ns);
 
-/* MT-Safe | AS-Safe, these three. */
+/* These three: MT-Safe | AS-Safe. */
 static inline uint64_t
 gp_cycles_read (void)
 {

@@ -15,8 +15,7 @@
 
 enum
 {
-  CLOSE_WAIT_MS =
-      100 /* a log function writes a line in far less; one that waits for who is in gst_deinit() never does */
+  CLOSE_WAIT_MS = 100 /* a log function takes far less for a line, unless it waits for the thread in gst_deinit() */
 };
 
 struct gp_gst g_gst;
@@ -26,7 +25,8 @@ static _Atomic uint32_t g_lines_on_their_way;
 const char *
 gp_gst_load (void)
 {
-  /* A handle on it sees GLib and GObject too, which it needs. Statically linked GStreamer has its symbols global. */
+  /* Through its handle GLib and GObject are found too, which it needs. A statically linked GStreamer has global
+   * symbols. */
   void *handle = dlopen ("libgstreamer-1.0.so.0", RTLD_LAZY | RTLD_NOLOAD);
   if (handle == NULL)
     handle = RTLD_DEFAULT;
@@ -52,8 +52,8 @@ gp_gst_log (GstDebugLevel level, const char *format, ...)
   va_start (arguments, format);
   vsnprintf (text, sizeof text, format, arguments);
   va_end (arguments);
-  /* Under no lock: what the host's log functions do is not known. Counted first: of this and gp_gst_close_log(), at
-   * least one sees the other (both are sequentially consistent). */
+  /* Under no lock, since the host's log functions may do anything. The line is counted first: either this function sees
+   * that the log is closed, or gp_gst_close_log() sees the line (both are sequentially consistent). */
   atomic_fetch_add (&g_lines_on_their_way, 1);
   GstDebugCategory *category = __atomic_load_n (&g_gst.category, __ATOMIC_SEQ_CST);
   if (category != NULL && (int) level <= category->threshold)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* gst_api.h: GStreamer without linking against it.
  *
- * The preloaded object reaches every child process; a NEEDED libgstreamer would be loaded into each of them, and
- * bindings that open it locally (PyGObject) leave nothing in the global scope. So its functions are looked up by
- * handle, once it is there. Types and macros come from its headers; calls are written GST (gst_object_unref) (object).
+ * The preloaded object is loaded into every child process: a NEEDED libgstreamer would be loaded into each of them too.
+ * Bindings that open libgstreamer locally (PyGObject) leave none of its symbols in the global scope. So its functions
+ * are looked up by handle, once it is loaded. Types and macros come from its headers; calls are written GST
+ * (gst_object_unref) (object).
  *
- * Context: the table is filled once, in lifecycle context; calls are the callers' business.
+ * Context: the table is filled once, in lifecycle context; calls run in the caller's context.
  */
 #ifndef GP_GST_API_H
 #define GP_GST_API_H
@@ -13,6 +14,8 @@
 #include <gst/gst.h>
 #include <stdbool.h>
 #include "shim/base/segment.h"
+
+#define GP_PLUGIN_SOURCE "gst-pyro-shim" /* by which GStreamer's list of plugins that may be loaded knows ours */
 
 #define GP_GST_FUNCTIONS(X)                                                                                            \
   X (g_free)                                                                                                           \
@@ -76,19 +79,19 @@ extern GP_INTERNAL struct gp_gst g_gst;
 
 #define GST(name) (g_gst.name##_)
 
-/* The host's GStreamer, once it is loaded: fills the table. Returns the name of what is missing, or NULL.
- * MT-Unsafe | AS-Unsafe */
+/* Fills the table from the host's GStreamer, which must be loaded. Returns the name of a function that is missing, or
+ * NULL. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL const char *gp_gst_load (void);
 
-/* To GStreamer's debug log, category "pyroscope": the host's log functions run, under no lock of ours.
+/* Writes to GStreamer's debug log, category "pyroscope". The host's log functions run, under no lock of ours.
  * MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_gst_log (GstDebugLevel level, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 
-/* No line goes there any more: GStreamer is being taken down. Waits a tenth of a second at most for one that is on its
- * way: a log function of the host's may wait for the caller. MT-Safe | AS-Unsafe */
+/* Ends that log, for GStreamer is being deinitialized. Waits for a line that is being written, but a tenth of a second
+ * at most: a log function of the host's may be waiting for the caller. MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_gst_close_log (void);
 
-/* One line on stderr, prefixed "gst-pyro: "; for what the user must know. MT-Safe | AS-Unsafe */
+/* Writes one line to stderr, prefixed "gst-pyro: "; for what the user must know. MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
 
 #endif

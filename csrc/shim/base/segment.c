@@ -29,8 +29,9 @@ enum
 #endif
 };
 
-/* g_active has a page of its own, which the kernel gives to a forked child empty: also where no handler of
- * pthread_atfork() runs (_Fork(), a raw clone()). The child maps the segment, and would write to its parent's rows. */
+/* g_active has a page of its own, which the kernel gives to a forked child filled with zeros, even where no handler of
+ * pthread_atfork() runs (_Fork(), a raw clone()). The child still maps the segment, and would write to its parent's
+ * rows. */
 static _Alignas (PAGE_BYTES) char g_wiped_page[PAGE_BYTES];
 extern _Atomic bool g_active __attribute__ ((alias ("g_wiped_page")));
 
@@ -51,7 +52,7 @@ int
 gp_fd_move_up (int low)
 {
   int fd = (int) gp_syscall (SYS_fcntl, low, F_DUPFD_CLOEXEC, HIGH_FD);
-  if (fd < 0) /* few are allowed */
+  if (fd < 0) /* RLIMIT_NOFILE is low */
     fd = (int) gp_syscall (SYS_fcntl, low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (fd < 0)
     return low;
@@ -76,7 +77,7 @@ gp_segment_create (int *fd)
     gp_syscall (SYS_close, memory);
     return error;
   }
-  /* Where the kernel knows no such thing, and under emulators, handlers of pthread_atfork() must do. */
+  /* Where the kernel does not support this, and under emulators, a handler of pthread_atfork() clears g_active. */
   madvise (g_wiped_page, sizeof g_wiped_page, MADV_WIPEONFORK);
   memcpy (&segment->magic, "gstpyro", 8);
   segment->abi_version = GP_ABI_VERSION;
@@ -129,13 +130,13 @@ gp_strings_take (size_t bytes, uint32_t *room)
 }
 
 void
-gp_strings_give_back (uint32_t offset, uint32_t room)
+gp_strings_release (uint32_t offset, uint32_t room)
 {
   if (room == 0)
     return;
   pthread_mutex_lock (&g_strings_lock);
   uint32_t *first = &g_free_blocks[size_class (room)];
-  memcpy (g_segment->strings + offset, first, sizeof *first); /* a block that is free holds where the next one is */
+  memcpy (g_segment->strings + offset, first, sizeof *first); /* a free block holds the offset of the next one */
   *first = offset;
   pthread_mutex_unlock (&g_strings_lock);
 }
@@ -180,8 +181,8 @@ gp_write_stderr (const char *line, size_t bytes)
   sigemptyset (&pending);
   pthread_sigmask (SIG_BLOCK, &pipe, &before);
   sigpending (&pending);
-  /* What the write raised is taken back, unless one was pending already. The functions
-   * of libc are cancellation points. */
+  /* Discards the signal that the write raised, unless one was pending before. System calls, since libc's functions are
+   * cancellation points. */
   if (gp_syscall (SYS_write, STDERR_FILENO, line, bytes) < 0 && errno == EPIPE && sigismember (&pending, SIGPIPE) == 0)
     gp_syscall (SYS_rt_sigtimedwait, &pipe, NULL, &at_once, _NSIG / 8);
   pthread_sigmask (SIG_SETMASK, &before, NULL);

@@ -52,7 +52,7 @@ gp_settings_take (const char *params)
   }
   if (structure != NULL)
     GST (gst_structure_free) (structure);
-  /* Not repeated: they may hold secrets. */
+  /* The message does not repeat the parameters: they may hold secrets. */
   if (!taken)
     gp_say (
         "cannot read the parameters in GST_TRACERS='pyroscope(...)', nothing is profiled. Write key=value,key=value "

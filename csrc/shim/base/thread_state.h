@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* thread_state.h: what we keep for each thread of the host, and look-ups in it that change nothing.
+/* thread_state.h: the state of each thread of the host, and look-ups in it that change nothing.
  *
- * One struct gp_thread a thread, out of one fixed array; its index is the thread's slot in the segment. A thread finds
- * its own through one initial-exec TLS pointer (a plugin loaded late has little static TLS). Who attaches and ends
- * threads: threads/thread.h. The registry lock orders that; hooks and handler never take it.
+ * Each thread has one struct gp_thread of a fixed array, whose index is the thread's slot in the segment. A thread
+ * finds its own by one initial-exec TLS pointer (a plugin that is loaded late has little static TLS). threads/thread.h
+ * attaches and ends threads, ordered by the registry lock. Neither hooks on their steady path nor the handler take that
+ * lock.
  *
  * Context: said at each function; most are for every context.
  */
@@ -17,16 +18,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "shared/row_table.h"
+#include "shim/base/account_state.h"
 #include "shim/base/segment.h"
 
-/* A frame that called into us and what its registers are once we return: where a label begins, or a thread's function
- * was called from. */
+/* A frame that called into us, by its registers after our return: where a label begins, or where a thread's function
+ * was called. */
 struct gp_boundary
 {
   uintptr_t pc; /* return address */
   uintptr_t sp; /* frames run for the label have a CFA at or below it */
   uintptr_t bp;
-  uint32_t label; /* 0: none, a mere place to resume at */
+  uint32_t label; /* 0: none, only a frame at which the unwinder may resume */
 };
 
 /* Memory that may be read as the thread's stack: mapped down to lo, or growing on demand. */
@@ -34,60 +36,6 @@ struct gp_stack
 {
   uintptr_t lo, hi;
   uintptr_t alt_lo, alt_hi; /* its alternate signal stack; 0: none */
-};
-
-enum
-{
-  GP_FIRST_TABLE_LOG2 = 6,
-  GP_FIRST_TABLE = 1 << GP_FIRST_TABLE_LOG2,
-  GP_SLAB_TALLIES = 63 /* a slab is a page */
-};
-
-/* One account of this thread, and what of it rests on the cycle counter alone. */
-struct gp_tally
-{
-  uint32_t label;           /* 0: free. It has a reference from here */
-  uint32_t trust;           /* entries that may pass before one is checked by the clock at both ends */
-  uint32_t patience;        /* what trust starts from; doubled by each check that found no sleep */
-  uint32_t calm_wanted;     /* checks without sleep still wanted before trust is given */
-  uint64_t estimate_cycles; /* not in the account yet; read by the poller */
-  struct gp_account
-      *account;          /* in the segment; NULL: no row was free, the label's overflow takes it. Read by the poller */
-  struct gp_tally *next; /* with an estimate, or free */
-  uint32_t marked;       /* the last sweep that found it in use */
-};
-
-/* Where a thread's tallies lie. Not malloc: that may be anything in a host, with locks that its threads hold when they
- * come by our hooks, and a leak checker of the host's would take the tallies for lost. */
-struct gp_slab
-{
-  struct gp_slab *next;
-  uint32_t used; /* tallies at the front that were ever in use */
-  struct gp_tally tallies[GP_SLAB_TALLIES];
-};
-
-struct gp_meter
-{
-  /* owned by the thread */
-  uint64_t cycles;            /* at the last switch */
-  uint64_t unread_cycles;     /* since the clock was last read */
-  uint32_t calm_reads;        /* of the clock, one after the other, that found no sleep and no preemption */
-  bool is_checked;            /* the clock was read when the open stretch began, and will be at its end */
-  struct gp_tally *estimated; /* tallies with an estimate */
-  struct gp_tally **table;    /* by label, open addressing, at most half full */
-  uint32_t table_shift;       /* it has 1 << (32 - table_shift) places */
-  uint32_t tallies;           /* in the table */
-  uint32_t sweep_at;          /* with so many, those of elements that are gone are looked for */
-  uint32_t sweeps;
-  struct gp_tally *free;
-  struct gp_slab *slabs;   /* the poller reads them, under the registry lock */
-  struct gp_tally nowhere; /* out of memory at the thread's birth: its time goes unaccounted, into [unseen] */
-  /* written by the thread between two raises of sequence (odd: in between); read by the poller */
-  uint32_t sequence;
-  uint64_t cpu_ns; /* the thread's clock when it was last read */
-  struct gp_tally *current;
-  /* the poller's */
-  uint64_t looked_ns; /* the thread's clock at its last whole look; 0: none */
 };
 
 enum
@@ -101,7 +49,7 @@ enum
   GP_UNWIND_STACK_BYTES = 4096 /* what the handler calls uses: tests/native/test_stack_budget.py measures it */
 };
 
-/* What a pad's own or peer element is labelled; valid in one generation of the pad (elements.h), on any thread. */
+/* The label of a pad's own or peer element; valid in one generation of the pad (elements.h), on any thread. */
 struct gp_pad_cache
 {
   uintptr_t key; /* the pad's address; low bits: enum gp_pad_side */
@@ -109,7 +57,7 @@ struct gp_pad_cache
   uint32_t label;
 };
 
-/* Pads whose addresses meet here, latest first; one cache line. */
+/* Pads whose addresses hash to this set, latest first; one cache line. */
 struct gp_pad_set
 {
   struct gp_pad_cache ways[GP_PAD_WAYS];
@@ -128,22 +76,22 @@ struct gp_thread
   bool task;          /* runs a GStreamer task whose element is not known yet */
   _Atomic bool ready; /* false: half built or ending; the handler gives up */
   bool in_handler;
-  /* of other threads' work, each explained in the file it names */
+  /* for work on behalf of other threads; the file that is named explains it */
   bool renders;               /* a software renderer's worker: renderers.c */
   const void *work_mutex;     /* of its queue; NULL: not known */
   const void *work_condition; /* likewise */
   uint32_t in_construction;   /* of the element that the thread is making; 0: none; construction.c */
-  uint32_t born_in;           /* in the construction of whose element, while that is not known; 0: none */
-  /* its latest push of an event over a pad without an element of its own, while it lasts; probes.c */
+  uint32_t born_in;           /* the construction that it was made in, until its element is known; 0: none */
+  /* its latest push of an event over a pad that has no element, as long as that lasts; probes.c */
   const void *probed_pad; /* NULL: none; never followed */
-  uint32_t probed_label;  /* who pushes */
-  /* its latest push of an event over a source pad without a peer, while it lasts; hooks.c */
+  uint32_t probed_label;  /* of the element that pushes */
+  /* its latest push of an event over a source pad that has no peer, as long as that lasts; hooks.c */
   const void *unlinked_pad; /* NULL: none; never followed */
   struct gp_boundary unlinked_push;
-  uint32_t python_label; /* whose tags pyroscope-io has for it, and that label's serial; python_tags.c */
+  uint32_t python_label; /* the label whose tags pyroscope-io has for this thread, and its serial; python_tags.c */
   uint32_t python_serial;
   bool first_tick;              /* the perf event still has its random first period */
-  _Atomic bool event_rests;     /* the timer sees user code as well; handler.c, and the poller ends it */
+  _Atomic bool event_rests;     /* the event is disabled, and the timer samples user code too: threads/sampler.h */
   uint32_t calm_ticks;          /* samples since the thread last slept */
   long sleeps;                  /* how often it has slept, at the last sample */
   struct gp_boundary root;      /* the frame that called the thread's function; sp 0: not known */
@@ -152,11 +100,11 @@ struct gp_thread
   uint64_t *frames;             /* the handler's scratch, GP_MAX_FRAMES */
   struct gp_boundary *first_entries;
   struct gp_pad_set *more_pads; /* NULL: none had to be moved there yet */
-  /* in the thread's room, with frames, signal_stack and first_entries */
+  /* in the thread's memory, with frames, signal_stack and first_entries: thread_slots.c */
   struct gp_slab *first_slab;
   struct gp_tally **first_table; /* GP_FIRST_TABLE of them */
   struct gp_pad_set *pads;       /* 1 << GP_PAD_SETS_LOG2 of them */
-  /* owned by the thread, closed by the poller: account.h */
+  /* owned by the thread, published by the poller: account.h */
   struct gp_meter meter;
   /* under the registry lock */
   pid_t tid; /* 0: the slot is free */
@@ -164,11 +112,11 @@ struct gp_thread
   int perf_fd;                   /* -1: none */
   int timer;                     /* kernel timer id, -1: none */
   int exit_rounds;               /* rounds of key destructors seen */
-  uint64_t rest_ns, rest_cpu_ns; /* when its event was last seen to rest, and its CPU time then */
-  uint32_t seen;                 /* the poller's last pass that met it */
+  uint64_t rest_ns, rest_cpu_ns; /* when the poller last saw its event rest, and its CPU time then */
+  uint32_t seen;                 /* the poller's last pass that found it */
   /* by thread id */
   int32_t next_of_id; /* slot, -1: none */
-  bool has_id;        /* it is in a list of these */
+  bool has_id;        /* it is in one of the lists by id */
 };
 
 /* GP_THREADS of them; index = slot. Immutable after gp_threads_init(). */
@@ -176,7 +124,7 @@ extern GP_INTERNAL struct gp_thread *g_threads;
 /* Slot + 1 by descriptor of its perf event; written under the registry lock, read by handlers. */
 extern GP_INTERNAL uint16_t *g_perf_slots;
 
-/* MT-Safe | AS-Safe, these three. NULL: not ours. */
+/* These three: MT-Safe | AS-Safe. NULL: no thread of ours. */
 static inline uint32_t
 gp_thread_slot (const struct gp_thread *thread)
 {
@@ -199,8 +147,8 @@ gp_thread_from_perf_fd (int fd)
   return slot != 0 ? &g_threads[slot - 1] : NULL;
 }
 
-/* Whether the event at the descriptor is still the thread's own: a host that closes all descriptors frees the numbers
- * of ours, and another thread's event may have got it since. MT-Safe | AS-Safe */
+/* Whether the event at the descriptor is still the thread's own. A host that closes all descriptors frees the numbers
+ * of ours too, and another thread's event may have got the number since. MT-Safe | AS-Safe */
 static inline bool
 gp_thread_has_event (const struct gp_thread *thread)
 {
@@ -209,11 +157,11 @@ gp_thread_has_event (const struct gp_thread *thread)
 
 extern GP_INTERNAL __thread struct gp_thread *t_thread __attribute__ ((tls_model ("initial-exec")));
 
-/* Makes the state of a thread that has none; threads/thread.c sets it before g_active. NULL: no slot was free.
- * MT-Safe | AS-Unsafe lock heap */
+/* Makes the state of a thread that has none. threads/thread.c sets it before g_active. Returns NULL where no slot was
+ * free. MT-Safe | AS-Unsafe lock heap */
 extern GP_INTERNAL struct gp_thread *(*g_thread_attach_self) (void);
 
-/* The calling thread's state; made now where it has none. NULL: no slot was free, or the thread is ending.
+/* The calling thread's state, made now where it has none. NULL: no slot was free, or the thread is ending.
  * MT-Safe | AS-Unsafe lock heap (first call on a thread) */
 static inline struct gp_thread *
 gp_thread_current (void)
@@ -224,7 +172,7 @@ gp_thread_current (void)
   return __builtin_expect ((uintptr_t) thread == 1, 0) ? NULL : thread;
 }
 
-/* The same where it has one already; else NULL. MT-Safe | AS-Safe */
+/* The calling thread's state where it has one; else NULL. MT-Safe | AS-Safe */
 static inline struct gp_thread *
 gp_thread_known (void)
 {
@@ -232,10 +180,35 @@ gp_thread_known (void)
   return (uintptr_t) thread <= 1 ? NULL : thread;
 }
 
+/* Placed in each function that allocates, waits or takes a lock, and so must never run in the handler of a tick.
+ * Checked with -DGP_DEBUG alone, in tests' builds with a sanitizer: a violation ends the process. A thread that has not
+ * attached itself yet (the poller found it) is not checked. */
+#if defined(GP_DEBUG)
+#define GP_ASSERT_NOT_IN_SIGNAL() gp_assert_not_in_signal (__func__)
+/* MT-Safe | AS-Safe */
+GP_INTERNAL void gp_assert_not_in_signal (const char *function);
+#else
+#define GP_ASSERT_NOT_IN_SIGNAL() ((void) 0)
+#endif
+
 /* Orders attach, detach and the poller. Never taken by hooks on their steady path, nor by the handler. */
 extern GP_INTERNAL pthread_mutex_t g_registry;
 
-/* The label in force at stack pointer sp. Entries below sp are dead and passed over. MT-Safe | AS-Safe */
+/* MT-Safe lock | AS-Unsafe lock, both. */
+static inline void
+gp_registry_lock (void)
+{
+  GP_ASSERT_NOT_IN_SIGNAL ();
+  pthread_mutex_lock (&g_registry);
+}
+
+static inline void
+gp_registry_unlock (void)
+{
+  pthread_mutex_unlock (&g_registry);
+}
+
+/* The label in force at stack pointer sp. Entries below sp are dead, and skipped. MT-Safe | AS-Safe */
 static inline uint32_t
 gp_label_current (const struct gp_thread *thread, uintptr_t sp)
 {
@@ -245,8 +218,8 @@ gp_label_current (const struct gp_thread *thread, uintptr_t sp)
   return thread->base;
 }
 
-/* The slots in use: those of threads alive, and of ended ones that the agent has not read yet. Begin with 0; GP_NO_ROW
- * behind the last. MT-Safe | AS-Safe */
+/* Iterates over the slots in use: of live threads, and of ended ones that the agent has not read yet. Returns the first
+ * one from slot on; GP_NO_ROW behind the last. MT-Safe | AS-Safe */
 static inline uint32_t
 gp_thread_next (uint32_t slot)
 {

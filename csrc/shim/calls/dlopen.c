@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* dlopen.c: dlopen's and dlclose's replacements.
+/* dlopen.c: replacements of dlopen() and dlclose().
  *
- * dlopen looks at who called it, by the return address: it searches for a name without "/" along the caller's RUNPATH
- * or RPATH, and "$ORIGIN" is the caller's folder. Called from here a library is then no longer found. So only a name
- * with "/" and without "$" is opened from here and followed by a pass at once (nothing else depends on the caller: what
- * is loaded finds its own dependencies by its own paths). All others are jumped to with the caller's own return
- * address, after raising the flag for the next pass.
+ * dlopen() finds out by its return address which module called it: a name without "/" is searched for along that
+ * module's RUNPATH or RPATH, and "$ORIGIN" is that module's folder. Called from here, it would search along ours.
  *
- * Context: lifecycle, on the host's threads. Constructors run within and may come here again.
+ * So a name with "/" and without "$" is opened from here, and a pass redirects the new modules before the host gets the
+ * handle. Nothing else depends on the caller: the library finds its own dependencies by its own paths. Any other name
+ * is left to dlopen() by a jump, with the caller's own return address. A flag then asks for a pass, which the next
+ * pthread_create() or the poller makes.
+ *
+ * Context: lifecycle, on the host's threads. Constructors run within dlopen(), destructors within dlclose(), and may
+ * call these functions again.
  */
 #define _GNU_SOURCE
 #include "shim/calls/dlopen.h"
@@ -16,8 +19,8 @@
 #include <errno.h>
 #include <string.h>
 #include "shim/home/embed.h"
-#include "shim/redirect/redirect.h"
 #include "shim/modules/modules.h"
+#include "shim/redirect/redirect.h"
 
 void *g_real_dlopen;
 void *g_real_dlclose;
@@ -38,7 +41,7 @@ open_here (const char *name, int mode)
   return handle;
 }
 
-/* Where the call goes on. Called by the code below only, which no compiler sees. */
+/* The function that gp_redirect_dlopen() jumps to. Called by the assembler below, which the compiler does not see. */
 __attribute__ ((used)) GP_INTERNAL dlopen_function gp_redirect_route_dlopen (const char *name, int mode);
 
 dlopen_function
@@ -49,17 +52,18 @@ gp_redirect_route_dlopen (const char *name, int mode)
   gp_embed_before_dlopen (name);
   if ((mode & RTLD_DEEPBIND) != 0)
     atomic_store_explicit (&g_redirect_deepbind, true, memory_order_relaxed); /* orders nothing: set before the call */
-  /* Relaxed: a hint for those who make a pass. The module is not there yet, so a pass lowers the flag only if it finds
-   * something new; what comes in too late for it is left to the poller. */
   if (strchr (name, '/') != NULL && strchr (name, '$') == NULL)
     return open_here;
+  /* Relaxed: a hint that orders nothing. The module is not listed yet, and a pass clears the flag only where it found
+   * something new; a module that is listed too late for every such pass is found by the poller. */
   atomic_store_explicit (&g_redirect_pending, true, memory_order_relaxed);
-  gp_segment_signal (&g_segment->poll); /* libGL has its driver make threads a moment later */
+  gp_segment_signal (&g_segment->poll); /* at once: the driver that libGL loads this way makes threads a moment later */
   return (dlopen_function) g_real_dlopen;
 }
 
-/* gp_redirect_dlopen(): keeps the arguments, asks the above, and jumps. In assembler, since a C compiler promises no
- * tail call (none at all with sanitizers or without optimization). */
+/* gp_redirect_dlopen(): saves the arguments, calls gp_redirect_route_dlopen(), restores them, and jumps to what it
+ * returned. In assembler, since a C compiler guarantees no tail call (and makes none with sanitizers or without
+ * optimization). */
 #if defined(__x86_64__)
 __asm__ (".pushsection .text.gp_redirect_dlopen, \"ax\", @progbits\n"
          ".globl gp_redirect_dlopen\n"
@@ -116,7 +120,6 @@ __asm__ (".pushsection .text.gp_redirect_dlopen, \"ax\", @progbits\n"
 #error "gst-pyro-shim knows x86-64 and aarch64 only"
 #endif
 
-/* Destructors run within and may come here again. */
 int
 gp_redirect_dlclose (void *handle)
 {

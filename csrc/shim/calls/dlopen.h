@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dlopen.h: dlopen's and dlclose's replacements.
+/* dlopen.h: replacements of dlopen() and dlclose().
  *
  * Context: lifecycle, on the host's threads.
  */
@@ -12,7 +12,7 @@
 GP_INTERNAL void *gp_redirect_dlopen (const char *name, int mode);
 GP_INTERNAL int gp_redirect_dlclose (void *handle);
 
-/* What they stand for; set by the pass over the modules. */
+/* The real functions; set by the pass over the modules. */
 extern GP_INTERNAL void *g_real_dlopen;
 extern GP_INTERNAL void *g_real_dlclose;
 

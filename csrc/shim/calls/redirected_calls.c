@@ -15,10 +15,11 @@
 #include "shim/labels/probes.h"
 #include "shim/labels/renderers.h"
 #include "shim/names/names_orc.h"
-#include "shim/python/python_tags.h"
+#include "shim/python/python_entry.h"
 #include "shim/redirect/redirect.h"
 #include "shim/threads/sigwait.h"
 
+/* A module gets the first row of a name that is for it. So a row for some modules comes before the row for all. */
 void
 gp_redirected_calls_init (void)
 {
@@ -54,6 +55,6 @@ gp_redirected_calls_init (void)
     { "orc_program_take_code", (void *) gp_names_orc_take_code, (void **) &g_names_real_orc_take_code, NULL },
     { "orc_program_get_name", NULL, (void **) &g_names_orc_get_name, NULL },
   };
-  _Static_assert (sizeof calls / sizeof calls[0] <= GP_REDIRECTS_MAX, "rows would be left out");
+  _Static_assert (sizeof calls / sizeof calls[0] <= GP_REDIRECTS_MAX, "more rows than gp_redirect_init() takes");
   gp_redirect_init (calls, sizeof calls / sizeof calls[0]);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redirected_calls.h: the host's calls that come to us instead.
+/* redirected_calls.h: the calls of the host that are redirected to functions of ours.
  *
  * Context: lifecycle.
  */
@@ -8,7 +8,7 @@
 
 #include "shim/base/segment.h"
 
-/* Redirects the calls that we must see, in every module that is loaded or will be. Call gp_redirect_pass() after it.
+/* Hands the table to redirect/. No call is redirected before the first gp_redirect_pass(). Once.
  * MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_redirected_calls_init (void);
 

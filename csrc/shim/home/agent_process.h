@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* agent_process.h: the agent as a process beside the host.
  *
- * Context: poller, but for what is said to be lifecycle or agent.
+ * Context: poller, except for functions marked "Lifecycle" or "Agent too" (the embedded agent's thread).
  */
 #ifndef GP_AGENT_PROCESS_H
 #define GP_AGENT_PROCESS_H
@@ -9,22 +9,28 @@
 #include "shim/base/segment.h"
 #include "shim/home/handover.h"
 
-/* Where the agent takes further hosts in; gp_home_prepare() fills it. */
+/* Name of the socket at which the agent accepts further hosts (handover.h); filled by gp_home_prepare(). */
 extern GP_INTERNAL char g_agent_name[GP_HANDOVER_NAME];
 
-/* Keeps the segment's descriptor and a copy of the environment. Lifecycle. MT-Unsafe | AS-Unsafe heap */
+/* Keeps the segment's descriptor and a copy of the environment. Lifecycle, once. MT-Unsafe | AS-Unsafe heap */
 GP_INTERNAL void gp_agent_process_prepare (int memory_fd);
 
-/* Whether the agent's Python can be run. */
+/* Whether the agent's Python is an executable file. Requires: gp_agent_python_find() has run. */
 GP_INTERNAL bool gp_agent_process_can_run (void);
 
-/* False once an agent's process has ended. */
+/* False once the agent's process has ended; true also where the agent has none. */
 GP_INTERNAL bool gp_agent_process_lives (void);
 
-/* Starts a process, for an agent that cannot be embedded. 0, or why not: an errno. Agent too. */
+/* Starts the agent's process, which becomes a Python half a second after the tracer's start. Returns an errno or 0.
+ * Agent too. */
 GP_INTERNAL int gp_agent_process_start (void);
 
-/* There is no agent: says so, and leaves agent_state REFUSED. Agent too. */
-GP_INTERNAL void gp_agent_refuse (const char *why, const char *what);
+/* What the user can do. */
+#define GP_AGENT_HINT_PYTHON "`python -m gst_pyro_shim path`, with a Python that has the package, records which to use"
+#define GP_AGENT_HINT_LIMITS "Raise the limits of processes and memory (ulimit -u, or the container's)"
+
+/* No agent can be had: prints why, what it is about, and a hint; sets agent_state to REFUSED; wakes the poller. Agent
+ * too. */
+GP_INTERNAL void gp_agent_refuse (const char *why, const char *what, const char *hint);
 
 #endif

@@ -15,15 +15,15 @@
 struct gp_agent_python g_agent_python;
 
 static void
-take_line (FILE *file, char *into, size_t bytes)
+read_line (FILE *file, char *into, size_t bytes)
 {
   if (file == NULL || fgets (into, (int) bytes, file) == NULL)
     into[0] = '\0';
   into[strcspn (into, "\n")] = '\0';
 }
 
-/* The folder above the one this object was loaded from, symbolic links resolved. Not by dladdr(), which takes the
- * loader's lock. */
+/* The package's folder: the one above the folder that this object was loaded from, symbolic links resolved. Not by
+ * dladdr(), which takes the loader's lock. */
 static bool
 find_package (char package[PATH_MAX])
 {
@@ -39,7 +39,7 @@ find_package (char package[PATH_MAX])
   return true;
 }
 
-/* The Python of the virtual environment that the agent is installed in. */
+/* A pyvenv.cfg above the agent's library: the agent is installed in a virtual environment. Takes the Python of that. */
 static void
 find_environment (const char *agent)
 {
@@ -65,10 +65,10 @@ gp_agent_python_find (const char *chosen)
     return false;
   snprintf (record, sizeof record, "%s/agent-python.txt", package);
   FILE *file = fopen (record, "re");
-  take_line (file, g_agent_python.python, sizeof g_agent_python.python);
-  take_line (file, g_agent_python.libpython, sizeof g_agent_python.libpython);
-  take_line (file, g_agent_python.entries, sizeof g_agent_python.entries);
-  take_line (file, g_agent_python.agent, sizeof g_agent_python.agent);
+  read_line (file, g_agent_python.python, sizeof g_agent_python.python);
+  read_line (file, g_agent_python.libpython, sizeof g_agent_python.libpython);
+  read_line (file, g_agent_python.entries, sizeof g_agent_python.entries);
+  read_line (file, g_agent_python.agent, sizeof g_agent_python.agent);
   if (file != NULL)
     fclose (file);
   if (g_agent_python.agent[0] == '\0'

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* agent_python.h: which Python the agent runs on, and where its library is.
+/* agent_python.h: which Python the agent runs on, and where the agent's library is.
  *
  * Context: poller.
  */
@@ -9,18 +9,19 @@
 #include <limits.h>
 #include "shim/base/segment.h"
 
-/* What the record beside the package says (gst_pyro_shim/paths.py writes it), corrected by GST_PYROSCOPE_PYTHON and by
- * a virtual environment that holds the agent's own file. Empty: not known. */
+/* From the record agent-python.txt in the package's folder, which gst_pyro_shim/paths.py writes. `python` is replaced
+ * by that of the virtual environment that the agent is installed in, and by GST_PYROSCOPE_PYTHON before all. An empty
+ * string: not known. */
 struct gp_agent_python
 {
-  char python[PATH_MAX];
-  char libpython[PATH_MAX];
+  char python[PATH_MAX];      /* the executable */
+  char libpython[PATH_MAX];   /* for an embedded agent */
   char entries[4 * PATH_MAX]; /* of sys.path, colons between */
-  char agent[PATH_MAX];
+  char agent[PATH_MAX];       /* libgstpyro-agent.so */
 };
 extern GP_INTERNAL struct gp_agent_python g_agent_python;
 
-/* Fills it. chosen: the Python that the user names, shorter than PATH_MAX; "": none. False: there is no Python.
+/* Fills g_agent_python. chosen: GST_PYROSCOPE_PYTHON, shorter than PATH_MAX; "": not set. False: no Python is known.
  * Requires: gp_modules_refresh() has run. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL bool gp_agent_python_find (const char *chosen);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* handover.c: one message to an agent.
  *
- * Nothing here waits: a connection to a socket of this machine stands at once or not at all, and the message has room
- * in its buffer. The connection is closed again: what the two have to say to each other later stands in the segment,
- * and a child of the host's would keep a connection open.
+ * Nothing here waits: connect() to a local socket succeeds or fails at once, and the message fits into the socket's
+ * buffer. The connection is closed after the message: everything later goes through the segment, and a child of the
+ * host would inherit an open connection.
  *
  * Context: lifecycle, on the host's thread that makes the tracer.
  */
@@ -27,8 +27,8 @@ enum
   MESSAGE_BYTES = 128 * 1024 /* as in agent/reception.py; a socket's buffer holds more */
 };
 
-/* Whoever can write into the segment can have the host do things (python_config), and anybody may listen under a name
- * that is free. */
+/* Whether the listener is of this user, or root. Whoever can write into the segment can have the host run a script
+ * (python_config), and any user may listen at a free name of the abstract namespace. */
 static bool
 is_trusted (int connection, pid_t *pid)
 {
@@ -40,12 +40,12 @@ is_trusted (int connection, pid_t *pid)
   return peer.uid == (uid_t) gp_syscall (SYS_geteuid) || peer.uid == 0;
 }
 
-/* Returns its length, 0 where it would be too long. */
+/* Returns the message's length in bytes; 0: it would be too long. */
 static size_t
-write_message (char *into, const char *token)
+write_message (char *into, const char *first)
 {
   size_t at = 0;
-  for (char **line = (char *[]) { (char *) (uintptr_t) token, NULL }; *line != NULL;) {
+  for (char **line = (char *[]) { (char *) (uintptr_t) first, NULL }; *line != NULL;) {
     size_t bytes = strlen (*line) + 1;
     if (at + bytes > MESSAGE_BYTES)
       return 0;
@@ -59,7 +59,7 @@ write_message (char *into, const char *token)
 }
 
 static int
-send_message (int connection, const char *token, int memory_fd)
+send_message (int connection, const char *first, int memory_fd)
 {
   char *text = malloc (MESSAGE_BYTES);
   if (text == NULL)
@@ -68,7 +68,7 @@ send_message (int connection, const char *token, int memory_fd)
   size_t fd_bytes = gp_syscall (SYS_fcntl, STDERR_FILENO, F_GETFD) >= 0 ? sizeof fds : sizeof fds[0];
   _Alignas (struct cmsghdr) char control[CMSG_SPACE (sizeof fds)];
   memset (control, 0, sizeof control);
-  struct iovec part = { .iov_base = text, .iov_len = write_message (text, token) };
+  struct iovec part = { .iov_base = text, .iov_len = write_message (text, first) };
   struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control };
   message.msg_controllen = CMSG_SPACE (fd_bytes);
   struct cmsghdr *head = CMSG_FIRSTHDR (&message);
@@ -83,9 +83,9 @@ send_message (int connection, const char *token, int memory_fd)
   return error;
 }
 
-/* 0, or why not: an errno. */
+/* Returns an errno or 0. */
 static int
-hand_over (const char *name, size_t name_bytes, const char *word, int memory_fd, enum gp_agent_home home)
+hand_over (const char *name, size_t name_bytes, const char *first, int memory_fd, enum gp_agent_home home)
 {
   struct sockaddr_un address = { .sun_family = AF_UNIX };
   if (name_bytes >= sizeof address.sun_path)
@@ -99,17 +99,17 @@ hand_over (const char *name, size_t name_bytes, const char *word, int memory_fd,
   if (connection < 0 || gp_syscall (SYS_connect, connection, &address, bytes) != 0) {
     error = errno;
   } else if (!is_trusted (connection, &pid)) {
-    error = ECONNREFUSED; /* whom we look for is gone */
+    error = ECONNREFUSED; /* another user listens there: the agent has ended */
   } else {
-    /* Before the message: who gets it may say at once that it is over. */
-    g_segment->agent_home = home;
+    /* Set before the message is sent: its receiver may set agent_state to REFUSED at once. */
+    gp_store (&g_segment->agent_home, home);
     g_segment->agent_pid = pid;
-    error = send_message (connection, word, memory_fd);
+    error = send_message (connection, first, memory_fd);
   }
   if (connection >= 0)
     gp_syscall (SYS_close, connection);
   if (error != 0) {
-    g_segment->agent_home = 0;
+    gp_store (&g_segment->agent_home, 0);
     g_segment->agent_pid = 0;
   }
   return error;
@@ -127,14 +127,14 @@ gp_handover_to_controller (int memory_fd, int *why)
 }
 
 bool
-gp_handover_to_agent (const char *name, const char *word, int memory_fd)
+gp_handover_to_agent (const char *name, const char *folder, int memory_fd)
 {
-  return hand_over (name, strlen (name), word, memory_fd, GP_HOME_PROCESS) == 0;
+  return hand_over (name, strlen (name), folder, memory_fd, GP_HOME_PROCESS) == 0;
 }
 
-/* FNV-1a, of some bytes more. */
+/* FNV-1a, continued by these bytes. */
 static uint64_t
-mix (uint64_t hash, const char *text, size_t bytes)
+hash_bytes (uint64_t hash, const char *text, size_t bytes)
 {
   for (size_t i = 0; i < bytes; i++)
     hash = (hash ^ (unsigned char) text[i]) * 0x100000001b3u;
@@ -142,14 +142,14 @@ mix (uint64_t hash, const char *text, size_t bytes)
 }
 
 static uint64_t
-mix_file (uint64_t hash, const char *path)
+hash_file (uint64_t hash, const char *path)
 {
   char text[4096];
   int fd = open (path, O_RDONLY | O_CLOEXEC);
   ssize_t bytes = fd >= 0 ? read (fd, text, sizeof text) : 0;
   if (fd >= 0)
     close (fd);
-  return mix (hash, text, bytes > 0 ? (size_t) bytes : 0);
+  return hash_bytes (hash, text, bytes > 0 ? (size_t) bytes : 0);
 }
 
 void
@@ -157,18 +157,18 @@ gp_handover_name (const char *python, char into[GP_HANDOVER_NAME])
 {
   static const char *const places[] = { "/proc/self/ns/mnt", "/proc/self/ns/pid", "/proc/self/ns/user",
     "/proc/self/root" };
-  static const char *const matter[] = { "HOME=", "XDG_", "SSL_CERT_", "DEBUGINFOD_", "TMPDIR=", "TZ=" };
-  uint64_t hash = mix (0xcbf29ce484222325u, python, strlen (python));
+  static const char *const variables[] = { "HOME=", "XDG_", "SSL_CERT_", "DEBUGINFOD_", "TMPDIR=", "TZ=" };
+  uint64_t hash = hash_bytes (0xcbf29ce484222325u, python, strlen (python));
   char target[256];
   for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
     ssize_t bytes = readlink (places[i], target, sizeof target);
-    hash = mix (hash, target, bytes > 0 ? (size_t) bytes : 0);
+    hash = hash_bytes (hash, target, bytes > 0 ? (size_t) bytes : 0);
   }
-  hash = mix_file (hash, "/proc/self/cgroup");
+  hash = hash_file (hash, "/proc/self/cgroup");
   for (char **line = environ; *line != NULL; line++)
-    for (size_t i = 0; i < sizeof matter / sizeof matter[0]; i++)
-      if (strncmp (*line, matter[i], strlen (matter[i])) == 0)
-        hash = mix (hash, *line, strlen (*line) + 1);
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+      if (strncmp (*line, variables[i], strlen (variables[i])) == 0)
+        hash = hash_bytes (hash, *line, strlen (*line) + 1);
   snprintf (into, GP_HANDOVER_NAME, "gst-pyro-agent/%u/%d/%016llx", (unsigned) (uid_t) gp_syscall (SYS_geteuid),
       GP_ABI_VERSION, (unsigned long long) hash);
 }

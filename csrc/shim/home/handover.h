@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* handover.h: gives the segment to an agent that runs already.
+/* handover.h: hands the segment to an agent that runs already.
  *
- * `run` listens on a socket in the abstract namespace: its name and a token stand in GST_PYROSCOPE_CONTROLLER. So does
- * an agent that an earlier host has started, under a name that hosts of the same user in the same place make alike. One
- * message goes there, SOCK_SEQPACKET: a word, then each variable that begins with GST_PYROSCOPE_, NUL behind each; with
- * it the descriptors of the segment and, where it is open, of stderr. gst_pyro_shim/agent/reception.py reads it.
+ * Both kinds of agent listen on a unix socket (SOCK_SEQPACKET) in the abstract namespace:
+ *   the controller   at the name in GST_PYROSCOPE_CONTROLLER, which `run` sets to "NAME TOKEN"
+ *   a process        that an earlier host has started, at a name that hosts of the same user in the same place compute
+ *                    alike (gp_handover_name())
+ *
+ * The shim sends one message: the token, or for a process the folder that the host is in; then each variable of the
+ * environment that begins with GST_PYROSCOPE_; a NUL after each. The descriptors of the segment and, where it is open,
+ * of stderr go with it. gst_pyro_shim/agent/reception.py reads it.
  *
  * Context: lifecycle.
  */
@@ -15,26 +19,27 @@
 
 enum
 {
-  GP_HANDOVER_NAME = 108 /* bytes of a name, the NUL behind it included */
+  GP_HANDOVER_NAME = 108 /* bytes of a name, with its NUL */
 };
 
 enum gp_handover
 {
   GP_HANDOVER_NONE,   /* no controller is named */
   GP_HANDOVER_TAKEN,  /* agent_home and agent_pid are set */
-  GP_HANDOVER_GONE,   /* nobody listens there any more */
-  GP_HANDOVER_REFUSED /* there is one, or may be one, and it cannot be reached: *why is an errno */
+  GP_HANDOVER_GONE,   /* the controller has ended */
+  GP_HANDOVER_REFUSED /* the controller may live, and cannot be reached: *why is an errno */
 };
 
-/* To the controller. Waits for nobody. MT-Unsafe env | AS-Unsafe heap */
+/* To the controller. Does not wait. MT-Unsafe env | AS-Unsafe heap */
 GP_INTERNAL enum gp_handover gp_handover_to_controller (int memory_fd, int *why);
 
-/* To an agent that listens at name. word: what it wants to know, the folder that this process is in. False: there is
- * none, or none that can be had. Waits for nobody. MT-Unsafe env | AS-Unsafe heap */
-GP_INTERNAL bool gp_handover_to_agent (const char *name, const char *word, int memory_fd);
+/* To an agent's process that listens at name. folder: that this process is in. False: no agent listens there, or it
+ * cannot be reached. Does not wait. MT-Unsafe env | AS-Unsafe heap */
+GP_INTERNAL bool gp_handover_to_agent (const char *name, const char *folder, int memory_fd);
 
-/* The name for an agent of this user's, in this place: the same namespaces, the same group of processes to end at once,
- * the same variables that matter to a Python, the same Python. MT-Unsafe env | AS-Unsafe */
+/* The name for an agent of this user in this place: the same namespaces, root folder and cgroup (whose processes may be
+ * ended together), the same Python, the same values of the variables that an agent's Python depends on.
+ * MT-Unsafe env | AS-Unsafe */
 GP_INTERNAL void gp_handover_name (const char *python, char into[GP_HANDOVER_NAME]);
 
 #endif

@@ -21,12 +21,12 @@
 #include "shim/stop/stop.h"
 #include "shim/threads/tick_signal.h"
 
-/* of the environment, as it was when the tracer was made */
+/* Settings, as they were when the tracer was made; "": not set. */
 static char g_chosen_python[PATH_MAX], g_chosen_home[16];
-static int g_memory_fd;
+static int g_memory_fd; /* the segment */
 
 static void
-take_setting (const char *field, char *into, size_t bytes)
+copy_setting (const char *field, char *into, size_t bytes)
 {
   const char *text = gp_settings_get (field);
   if (text != NULL && strlen (text) < bytes)
@@ -45,9 +45,10 @@ process_is_asked_for (void)
   return strcmp (g_chosen_home, "process") == 0;
 }
 
-/* Pid 1 of a container, or a subreaper: the agent's process would become its child, and be seen by its waitpid(-1). */
+/* Pid 1 of a container, and a subreaper: the agent's process would become the host's child, and its waitpid(-1) would
+ * see it. */
 static bool
-takes_orphans (void)
+adopts_orphans (void)
 {
   int reaper = 0;
   return g_segment->host_pid == 1 || (prctl (PR_GET_CHILD_SUBREAPER, &reaper) == 0 && reaper != 0);
@@ -58,41 +59,42 @@ gp_home_prepare (int memory_fd)
 {
   g_memory_fd = memory_fd;
   gp_agent_process_prepare (memory_fd);
-  take_setting ("python", g_chosen_python, sizeof g_chosen_python);
-  take_setting ("agent", g_chosen_home, sizeof g_chosen_home);
+  copy_setting ("python", g_chosen_python, sizeof g_chosen_python);
+  copy_setting ("agent", g_chosen_home, sizeof g_chosen_home);
   char folder[PATH_MAX];
   if (embedded_is_asked_for () || getcwd (folder, sizeof folder) == NULL)
     return;
   gp_handover_name (g_chosen_python, g_agent_name);
-  /* Said by the poller: what the host's log functions wait for, this thread may hold. */
+  /* The poller logs whether it succeeded: the host's log functions may wait for a lock that this thread holds. */
   gp_handover_to_agent (g_agent_name, folder, memory_fd);
 }
 
-/* libc tells an agent in here another time than the kernel, where it is faked. A Go program ends without exit handlers,
- * and an agent in it with it. */
+/* Where a preload fakes libc's clocks, an embedded Python would wait by another time than the kernel's. */
 static bool
 may_be_embedded (void)
 {
   return !process_is_asked_for () && !gp_clock_is_faked ();
 }
 
+/* Without being asked for, only where a process would disturb the host. Not in a Go program: it ends without exit
+ * handlers, so an embedded agent could not deliver. */
 static bool
 is_to_be_embedded (void)
 {
   return may_be_embedded ()
          && (embedded_is_asked_for ()
-             || (takes_orphans () && !gp_signal_host_takes_all () && !gp_libpython_may_come ()));
+             || (adopts_orphans () && !gp_signal_host_takes_all () && !gp_libpython_may_come ()));
 }
 
 void
 gp_home_start_agent (void)
 {
   if (gp_load (&g_segment->agent_home) != 0) {
-    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which was there", (int) g_segment->agent_pid);
+    gp_gst_log (GST_LEVEL_INFO, "agent: process %d, which runs already", (int) g_segment->agent_pid);
     return;
   }
   if (!gp_agent_python_find (g_chosen_python)) {
-    gp_agent_refuse ("no record of a Python beside ", "libgstpyro.so");
+    gp_agent_refuse ("no record of a Python beside ", "libgstpyro.so", GP_AGENT_HINT_PYTHON);
     return;
   }
   if (is_to_be_embedded ()) {
@@ -100,12 +102,12 @@ gp_home_start_agent (void)
     return;
   }
   if (!gp_agent_process_can_run ()) {
-    gp_agent_refuse ("cannot run ", g_agent_python.python);
+    gp_agent_refuse ("cannot run ", g_agent_python.python, GP_AGENT_HINT_PYTHON);
     return;
   }
   int error = gp_agent_process_start ();
   if (error != 0 && !gp_home_start_elsewhere ())
-    gp_agent_refuse ("cannot fork: ", strerror (error));
+    gp_agent_refuse ("cannot fork: ", strerror (error), GP_AGENT_HINT_LIMITS);
 }
 
 bool

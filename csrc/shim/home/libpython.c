@@ -2,10 +2,11 @@
 /* libpython.c: looks for a Python in the process, and in what the plugins of GStreamer's registry need.
  *
  * The names in DT_NEEDED are looked for where the loader finds them on most systems: in LD_LIBRARY_PATH, in the folder
- * of who needs them, and in those of what is loaded already (the C library's is the system's own). What is found
- * nowhere is passed over.
+ * of the file that needs them, and in the folders of all that is loaded already (the C library's is the system's own).
+ * A name that is in none of them is skipped.
  *
- * Context: poller; gp_libpython_is_loaded() is the agent's, gp_libpython_comes_with() lifecycle, on the host's threads.
+ * Context: poller; gp_libpython_is_loaded() runs on the agent's thread, gp_libpython_comes_with() on the host's
+ * (lifecycle).
  */
 #define _GNU_SOURCE
 #include "shim/home/libpython.h"
@@ -22,7 +23,7 @@
 
 enum
 {
-  NAMES = 4096, /* a power of two; libraries beyond half of it are not looked at */
+  NAMES = 4096, /* a power of two; at most half of it is used, and further libraries are skipped */
   FOLDERS = 64
 };
 
@@ -30,10 +31,10 @@ struct search
 {
   char *folders[FOLDERS];
   size_t folder_count;
-  char *names[NAMES]; /* met already */
+  char *names[NAMES]; /* hash table of the names seen so far */
   size_t name_count;
-  const char *path; /* of who needs what is met now */
-  bool has_python;  /* it is loaded */
+  const char *path; /* the file whose DT_NEEDED is being read */
+  bool has_python;  /* a libpython is loaded */
 };
 
 static bool
@@ -55,7 +56,7 @@ add_folder (struct search *search, const char *folder, size_t bytes)
 }
 
 static int
-look_at_loaded (struct dl_phdr_info *info, size_t bytes, void *data)
+note_loaded (struct dl_phdr_info *info, size_t bytes, void *data)
 {
   (void) bytes;
   const char *slash = strrchr (info->dlpi_name, '/');
@@ -66,9 +67,9 @@ look_at_loaded (struct dl_phdr_info *info, size_t bytes, void *data)
   return 0;
 }
 
-/* False: it was there already, or there is no room. */
+/* False: the name was seen before, or there is no room for it. */
 static bool
-is_new (struct search *search, const char *name)
+add_name (struct search *search, const char *name)
 {
   size_t at = 5381;
   for (const char *c = name; *c != '\0'; c++)
@@ -105,7 +106,7 @@ needs_python (const char *name, void *data)
   char path[PATH_MAX];
   if (is_libpython (name))
     return true;
-  if (!is_new (search, name))
+  if (!add_name (search, name))
     return false;
   if (strchr (name, '/') != NULL)
     return file_needs_python (search, name);
@@ -120,13 +121,13 @@ needs_python (const char *name, void *data)
 }
 
 static bool
-look_at_plugins (struct search *search)
+plugins_need_python (struct search *search)
 {
   GList *plugins = GST (gst_registry_get_plugin_list) (GST (gst_registry_get) ());
   bool found = false;
   for (GList *at = plugins; at != NULL && !found; at = at->next) {
     const gchar *path = GST (gst_plugin_get_filename) (at->data);
-    /* That plugin loads elements written in Python; some builds of it look for their libpython only when they run. */
+    /* libgstpython loads elements written in Python; some builds of it look for a libpython only when they run. */
     found = path != NULL && (strstr (path, "/libgstpython.") != NULL || file_needs_python (search, path));
     if (found)
       gp_gst_log (GST_LEVEL_INFO, "the plugin %s needs a Python", path);
@@ -135,13 +136,14 @@ look_at_plugins (struct search *search)
   return found;
 }
 
-/* An executable that holds its Python itself shows its functions to extension modules. */
+/* An executable that is linked with Python statically exports its functions, for extension modules. */
 static bool
 exports_python (void)
 {
   return dlsym (RTLD_DEFAULT, "Py_IsInitialized") != NULL;
 }
 
+/* NULL: out of memory. Callers then answer that there is a Python, which is safe. */
 static struct search *
 begin (void)
 {
@@ -174,7 +176,7 @@ gp_libpython_is_loaded (void)
   struct search *search = begin ();
   if (search == NULL)
     return true;
-  dl_iterate_phdr (look_at_loaded, search);
+  dl_iterate_phdr (note_loaded, search);
   bool is_loaded = search->has_python || exports_python ();
   end (search);
   return is_loaded;
@@ -186,8 +188,8 @@ gp_libpython_may_come (void)
   struct search *search = begin ();
   if (search == NULL)
     return true;
-  dl_iterate_phdr (look_at_loaded, search);
-  bool may_come = search->has_python || look_at_plugins (search);
+  dl_iterate_phdr (note_loaded, search);
+  bool may_come = search->has_python || plugins_need_python (search);
   end (search);
   return may_come;
 }
@@ -198,7 +200,7 @@ gp_libpython_comes_with (const char *library)
   struct search *search = begin ();
   if (search == NULL)
     return true;
-  dl_iterate_phdr (look_at_loaded, search);
+  dl_iterate_phdr (note_loaded, search);
   bool comes = strchr (library, '/') != NULL ? is_libpython (library) || file_needs_python (search, library)
                                              : needs_python (library, search);
   end (search);

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* libpython.h: whether the host has a Python, or may come to have one.
+/* libpython.h: whether the host has a Python, or may load one.
  *
- * Two interpreters in one process break each other, and one that the host finds initialized is not its own.
+ * Two interpreters in one process break each other, and a host that finds Python initialized takes ours for its own.
  *
- * Context: poller, but for what is said to be lifecycle.
+ * Context: poller, except for functions marked "Lifecycle" or "Agent".
  */
 #ifndef GP_LIBPYTHON_H
 #define GP_LIBPYTHON_H
 
 #include "shim/base/segment.h"
 
-/* Whether one is in the process. Waits for the loader. Agent. MT-Unsafe | AS-Unsafe */
+/* Whether a libpython is loaded, or the executable holds one. Waits for the loader. Agent. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL bool gp_libpython_is_loaded (void);
 
-/* Whether one is loaded, or a plugin of the registry needs one, directly or by others. MT-Unsafe | AS-Unsafe */
+/* Whether a libpython is loaded, or a plugin of the registry needs one, itself or by what it needs.
+ * MT-Unsafe | AS-Unsafe */
 GP_INTERNAL bool gp_libpython_may_come (void);
 
-/* Whether a library that is about to be loaded is one, or needs one. Lifecycle. MT-Safe | AS-Unsafe heap */
+/* Whether a library that is about to be loaded is a libpython, or needs one. Lifecycle. MT-Safe | AS-Unsafe heap */
 GP_INTERNAL bool gp_libpython_comes_with (const char *library);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* account_table.c: a tally for each label of a thread, and a row of the segment for each tally.
  *
- * An element that is gone leaves tallies on each thread that it ran on. A thread looks for them when it makes new ones,
- * as often as it has doubled its number: what it keeps goes with what lives, and so does what the look costs.
+ * An element that is gone leaves a tally on each thread that it ran on. A thread sweeps them out when it makes a new
+ * tally and has twice as many as after the last sweep. So both memory and the cost of sweeps are in proportion to the
+ * elements that live.
  *
- * Context: hook, the first time a thread meets a label; lifecycle.
+ * Context: hook, the first time a thread runs under a label; lifecycle.
  */
 #define _GNU_SOURCE
 #include "shim/labels/account_table.h"
@@ -18,7 +19,7 @@ enum
   FIRST_SWEEP = 32
 };
 
-/* A row, or NULL. */
+/* A new row of the segment; NULL: none was free. */
 static struct gp_account *
 take_account (struct gp_thread *thread, uint32_t label)
 {
@@ -52,7 +53,8 @@ take_tally (struct gp_meter *meter)
     meter->free = tally->next;
     return tally;
   }
-  /* The first slab is the only one that is not full, but for what a sweep has left in `free`. */
+  /* New tallies are taken from the first slab or from the one behind it: the others are full, but for what a sweep has
+   * put in `free`. */
   struct gp_slab *slab = meter->slabs;
   if (slab->used == GP_SLAB_TALLIES && (slab = slab->next) != NULL && slab->used == GP_SLAB_TALLIES)
     slab = NULL;
@@ -61,7 +63,7 @@ take_tally (struct gp_meter *meter)
     if (slab == NULL)
       return NULL;
     slab->next = meter->slabs->next;
-    __atomic_store_n (&meter->slabs->next, slab, __ATOMIC_RELEASE); /* pairs with the acquire in look_at() */
+    __atomic_store_n (&meter->slabs->next, slab, __ATOMIC_RELEASE); /* pairs with the acquire in publish_once() */
   }
   tally = &slab->tallies[slab->used];
   gp_store_release (&slab->used, slab->used + 1);
@@ -85,8 +87,8 @@ unmap_table (struct gp_thread *thread)
     munmap (meter->table, sizeof meter->table[0] << (32 - meter->table_shift));
 }
 
-/* Anew, with place for twice as many tallies as there are. False: there is no memory for a larger one, and all is as
- * before. */
+/* Builds the table anew, with place for twice as many tallies as there are. False: there is no memory for a larger
+ * table; nothing has changed. */
 static bool
 rebuild_table (struct gp_thread *thread)
 {
@@ -128,14 +130,14 @@ end_account (struct gp_account *account, bool own)
 {
   if (account == NULL)
     return;
-  /* A thread that vanished leaves what the last close saw of its open stretch. */
+  /* A thread that vanished counts for its open stretch what was last published. */
   if (!own && account->closed_ns > account->ns)
     gp_store (&account->ns, account->closed_ns);
   gp_store_release (&account->state, GP_SLOT_ENDED);
 }
 
 static void
-give_tally_back (struct gp_meter *meter, struct gp_tally *tally)
+free_tally (struct gp_meter *meter, struct gp_tally *tally)
 {
   uint32_t label = tally->label;
   end_account (tally->account, true);
@@ -145,7 +147,7 @@ give_tally_back (struct gp_meter *meter, struct gp_tally *tally)
   meter->tallies--;
 }
 
-/* Slabs behind the first that hold nothing are unmapped; what is free in the others is listed anew. */
+/* Unmaps empty slabs behind the first, and lists anew what is free in the others. */
 static void
 tidy_slabs (struct gp_meter *meter)
 {
@@ -168,9 +170,8 @@ tidy_slabs (struct gp_meter *meter)
   }
 }
 
-/* Gives back the tallies of elements that are gone, but for those that the thread may still count for: what is on its
- * stack of labels, and what holds an estimate. Requires: the registry lock, so that the poller looks at none of them.
- */
+/* Frees the tallies of elements that are gone, but for those that the thread may still count for: labels on its stack,
+ * and tallies with an estimate. Requires: the registry lock, so that the poller reads none of them. */
 static void
 sweep (struct gp_thread *thread)
 {
@@ -185,7 +186,7 @@ sweep (struct gp_thread *thread)
       struct gp_tally *tally = &slab->tallies[i];
       if (tally->label != 0 && tally->marked != meter->sweeps && tally->estimate_cycles == 0
           && gp_load (&g_segment->labels[tally->label].gone) != 0)
-        give_tally_back (meter, tally);
+        free_tally (meter, tally);
     }
   tidy_slabs (meter);
   rebuild_table (thread);
@@ -195,26 +196,27 @@ sweep (struct gp_thread *thread)
 struct gp_tally *
 gp_tally_make (struct gp_thread *thread, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_meter *meter = &thread->meter;
-  /* Where the poller has the lock, the next one will do. */
+  /* Only tried: where the poller has the lock, the next new tally comes with a sweep. */
   if (meter->tallies >= meter->sweep_at && pthread_mutex_trylock (&g_registry) == 0) {
     sweep (thread);
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
   bool has_place = 2 * (meter->tallies + 1) <= 1u << (32 - meter->table_shift) || rebuild_table (thread);
   struct gp_tally *tally = has_place ? take_tally (meter) : NULL;
   if (tally == NULL)
-    return meter->current; /* out of memory: the time stays where it is */
+    return meter->current; /* out of memory: the time goes on counting for the current label */
   if (!gp_label_ref (label)) {
-    tally->next = meter->free; /* the element has just gone: likewise */
+    tally->next = meter->free; /* the element has just been finalized: likewise */
     meter->free = tally;
     return meter->current;
   }
   tally->label = label;
-  tally->trust = tally->patience = tally->calm_wanted = tally->marked = 0;
+  tally->skips_left = tally->skip_length = tally->probation = tally->marked = 0;
   insert (meter, tally);
   meter->tallies++;
-  __atomic_store_n (&tally->account, take_account (thread, label), __ATOMIC_RELEASE); /* pairs with look_at() */
+  __atomic_store_n (&tally->account, take_account (thread, label), __ATOMIC_RELEASE); /* pairs with publish_once() */
   return tally;
 }
 
@@ -235,6 +237,7 @@ gp_account_table_init (struct gp_thread *thread)
 void
 gp_account_table_end (struct gp_thread *thread, bool own)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_meter *meter = &thread->meter;
   struct gp_slab *next;
   for (struct gp_slab *slab = meter->slabs; slab != NULL; slab = next) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* account_table.h: between account.c, which measures, and account_table.c, which finds room: a thread's tallies, and
- * the segment's rows behind them.
+/* account_table.h: a thread's tallies, and the rows of the segment that they are written to.
  *
  * Context: hook, on the thread itself.
  */
@@ -9,25 +8,25 @@
 
 #include "shim/base/thread_state.h"
 
-/* A thread begins without tallies, in the room of its slot. MT-Safe | AS-Safe */
+/* A thread begins without tallies, in the memory of its slot. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_account_table_init (struct gp_thread *thread);
 
-/* The thread's tally of a label it has none of yet. The current one where there is no memory for another, or the label
- * has ended. MT-Safe | AS-Unsafe (rare mmap, tries a lock) */
+/* Makes the thread's tally of a label that has none yet. Returns the current tally where there is no memory for
+ * another, or the label has ended. MT-Safe | AS-Unsafe (rare mmap, tries a lock) */
 GP_INTERNAL struct gp_tally *gp_tally_make (struct gp_thread *thread, uint32_t label);
 
-/* Ends all of a thread's accounts; own = false: with what the last close saw. Requires: the registry lock.
+/* Ends all of a thread's accounts. own = false: with the sums that were last published. Requires: the registry lock.
  * MT-Safe | AS-Unsafe */
 GP_INTERNAL void gp_account_table_end (struct gp_thread *thread, bool own);
 
-/* Where to look for a label first. */
+/* The place in the table where the search for a label begins. */
 static inline uint32_t
 gp_tally_place (const struct gp_meter *meter, uint32_t label)
 {
   return label * 0x9e3779b1u >> meter->table_shift;
 }
 
-/* NULL: the thread has none. */
+/* The thread's tally of the label; NULL: it has none. */
 static inline struct gp_tally *
 gp_tally_known (const struct gp_meter *meter, uint32_t label)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* construction.c: whose threads are that an element makes in its constructor. webrtcbin's agent makes its own there, on
- * the application's thread, when the element has neither its name nor a pipeline.
+/* construction.c: the labels of threads that an element makes in its constructor. webrtcbin's agent makes its threads
+ * there, on the application's thread, when the element has neither a name nor a pipeline.
  *
- * An element is told by its address until its first change of state, when its label is made anyway. The address is
- * compared, never followed. The thread itself takes the label, the next time it waits in GLib's main loop: nobody else
- * may touch its accounts.
+ * Until its first change of state, when its label is made anyway, an element is identified by its address. The address
+ * is compared, never followed. The thread takes the label by itself, the next time that it returns from poll() in
+ * GLib's main loop: no other thread may touch its accounts.
  *
  * Context: lifecycle, on the host's threads. g_lock is a leaf: nothing is called under it.
  */
@@ -14,15 +14,15 @@
 
 enum
 {
-  CONSTRUCTIONS = 64, /* with threads, whose element has not changed its state; the oldest is given up */
-  NO_THREAD_YET = 1   /* of gp_thread's in_construction: a thread would be the first; serials are larger */
+  CONSTRUCTIONS = 64, /* kept at most: those with threads; the oldest is dropped first */
+  NO_THREAD_YET = 1   /* a value of gp_thread's in_construction: no thread was made yet; serials are larger */
 };
 
 struct construction
 {
   uint32_t serial;
-  uint32_t label;      /* it has a reference from here; 0: not known yet */
-  const void *element; /* NULL: known, or not made yet */
+  uint32_t label;      /* it has a reference from here; 0: the element has none yet */
+  const void *element; /* NULL: its label is known */
 };
 
 struct gp_construction_real g_construction_real;
@@ -61,6 +61,7 @@ forget_element (struct construction *one)
 void
 gp_construction_end (struct gp_thread *thread, uint32_t outer, const void *object)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t serial = thread->in_construction;
   thread->in_construction = outer;
   bool has_threads = serial != NO_THREAD_YET && object != NULL;
@@ -69,7 +70,7 @@ gp_construction_end (struct gp_thread *thread, uint32_t outer, const void *objec
   if (!has_threads && atomic_load_explicit (&g_constructions_unnamed, memory_order_relaxed) == 0)
     return;
   pthread_mutex_lock (&g_lock);
-  /* One that was there before it is no more. */
+  /* An earlier object at this address is no more. */
   for (size_t i = 0; i < CONSTRUCTIONS; i++)
     if (g_constructions[i].element == object)
       forget_element (&g_constructions[i]);
@@ -86,6 +87,7 @@ gp_construction_end (struct gp_thread *thread, uint32_t outer, const void *objec
 void
 gp_construction_names (GstElement *element, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   for (size_t i = 0; i < CONSTRUCTIONS; i++)
     if (g_constructions[i].element == element) {
@@ -98,6 +100,7 @@ gp_construction_names (GstElement *element, uint32_t label)
 static void
 adopt (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   struct construction one = g_constructions[thread->born_in % CONSTRUCTIONS];
   int32_t later = (int32_t) (one.serial - thread->born_in);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* contexts.c: labels for what runs on the thread of a GMainContext for somebody else.
+/* contexts.c: labels for what runs on the thread of a GMainContext on behalf of another thread.
  *
  * A GL context has one thread, made by the first element that needs it (glupload, say). All elements that share the
- * context have their rendering done there. Every way to it (gst_gl_context_thread_add, gst_gl_window_send_message and
- * its like) goes through the window's main context, by g_main_context_invoke(). Calls inside libgstgl are bound when it
- * is linked and pass no import slot; this call leaves the library. libnice's and rtmp2's threads are served alike.
+ * context render on that thread. Every way to it (gst_gl_context_thread_add, gst_gl_window_send_message and others)
+ * goes through the window's main context, by g_main_context_invoke(). Calls within libgstgl are bound when it is linked
+ * and use no import slot; this call leaves the library. The threads of libnice and rtmp2 get their work in the same
+ * way.
  *
  * Context: lifecycle, on the host's threads.
  */
@@ -16,7 +17,7 @@
 
 gp_context_invoke_function g_real_context_invoke;
 gp_context_invoke_full_function g_real_context_invoke_full;
-/* Not the host's own code: it may look its sources up by their data (g_source_remove_by_user_data). */
+/* The host's own calls are left alone: it may look up its sources by their data (g_source_remove_by_user_data). */
 const char *const g_context_callers[] = { "libgst", NULL };
 
 struct context_call
@@ -24,7 +25,7 @@ struct context_call
   GSourceFunc function;
   gpointer data;
   GDestroyNotify notify;
-  uint32_t label; /* who asked; it has a reference from here */
+  uint32_t label; /* of the element that asked; it has a reference from here */
 };
 
 static gboolean
@@ -53,10 +54,11 @@ end_context_call (gpointer data)
   free (call);
 }
 
-/* NULL: it goes on as it is. */
+/* NULL: the call is to be passed on unchanged. */
 static struct context_call *
 make_context_call (GSourceFunc function, gpointer data, GDestroyNotify notify)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_thread *thread = atomic_load (&g_active) && function != NULL ? gp_thread_current () : NULL;
   uint32_t label = thread != NULL ? gp_label_to_hand_over (thread) : 0;
   struct context_call *call = label != 0 ? malloc (sizeof *call) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* contexts.h: work that GStreamer's libraries and plugins have done on the thread of a GMainContext.
+/* contexts.h: labels for what GStreamer's libraries and plugins let run on the thread of a GMainContext.
  *
  * Context: lifecycle, on the host's threads (import-slot replacements).
  */
@@ -12,12 +12,12 @@
 typedef void (*gp_context_invoke_function) (GMainContext *, GSourceFunc, gpointer);
 typedef void (*gp_context_invoke_full_function) (GMainContext *, gint, GSourceFunc, gpointer, GDestroyNotify);
 
-/* What the replacements below stand for, and the modules that they are for; set by redirect.c. */
+/* The real functions of the replacements below, set by the redirect pass, and the modules whose calls are replaced. */
 extern GP_INTERNAL gp_context_invoke_function g_real_context_invoke;
 extern GP_INTERNAL gp_context_invoke_full_function g_real_context_invoke_full;
 extern GP_INTERNAL const char *const g_context_callers[];
 
-/* Have the function run under the label of the element that asks for it. MT-Safe lock | AS-Unsafe lock heap */
+/* Let the function run under the label of the element that asks for it. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL void gp_context_invoke (GMainContext *context, GSourceFunc function, gpointer data);
 GP_INTERNAL void gp_context_invoke_full (
     GMainContext *context, gint priority, GSourceFunc function, gpointer data, GDestroyNotify notify);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* elements.c: names an element: itself, its factory, its path and its pipeline.
+/* elements.c: the labels of elements, and which element a pad belongs to.
  *
  * Context: the slow path of hooks; takes GStreamer's object locks for a moment, and references.
  */
@@ -30,7 +30,7 @@ on_element_gone (gpointer label)
     gp_label_gone (GPOINTER_TO_UINT (label));
 }
 
-/* Of a factory: offset in the segment's strings, found once and kept with it. */
+/* The factory's name, as an offset in the segment's strings; found once and kept with the factory. */
 static uint32_t
 factory_text (GstElement *element)
 {
@@ -81,10 +81,12 @@ parent_label (GstElement *element)
   return label;
 }
 
-/* A label that is new, kept with the element until its end. One of two threads that come at once is too late. */
+/* Makes the element's label, and keeps it with the element until that is finalized. Where two threads do so at once,
+ * the second one's label is dropped. */
 static uint32_t
 make_label (GstElement *element, uint32_t parent)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   gchar *name = GST (gst_object_get_name) (GST_OBJECT_CAST (element));
   if (name == NULL)
     return 0;
@@ -104,7 +106,7 @@ make_label (GstElement *element, uint32_t parent)
   return GPOINTER_TO_UINT (GST (g_object_get_qdata) ((GObject *) element, g_label_key));
 }
 
-/* An element may have been given another name while it was in no bin. */
+/* Renames the label where the element was given another name while it was in no bin. */
 static void
 follow_name (GstElement *element, uint32_t label)
 {
@@ -140,7 +142,7 @@ gp_elements_label_now (GstElement *element)
 }
 
 static uint32_t
-look_up (GstPad *pad, bool peer)
+find_pad_label (GstPad *pad, bool peer)
 {
   GstPad *target = peer ? GST (gst_pad_get_peer) (pad) : GST (gst_object_ref) (pad);
   if (target == NULL)
@@ -153,14 +155,14 @@ look_up (GstPad *pad, bool peer)
         label = gp_label_own_work (gp_elements_label (GST_ELEMENT_CAST (parent)));
       GST (gst_object_unref) (parent);
     }
-    gp_names_meet_pad (target);
+    gp_names_collect_pad (target);
   }
   GST (gst_object_unref) (target);
   return label;
 }
 
-/* Room for thousands of pads, of which a thread rarely meets more than a few dozen: not there until it is needed. NULL:
- * no memory is left. */
+/* The second cache, for thousands of pads. It is mapped when it is first needed: a thread rarely has more than a few
+ * dozen pads. NULL: no memory is left. */
 static struct gp_pad_set *
 more_pads (struct gp_thread *thread)
 {
@@ -172,7 +174,7 @@ more_pads (struct gp_thread *thread)
   return thread->more_pads;
 }
 
-/* By this thread or another: nobody can tell. */
+/* Whether the pad's object lock is held: by this thread or another, which cannot be known. */
 static bool
 is_locked (GstPad *pad)
 {
@@ -182,9 +184,9 @@ is_locked (GstPad *pad)
   return false;
 }
 
-/* What is void goes first, then what came first. */
+/* Replaces an entry that is void, else the oldest. */
 static void
-remember (struct gp_pad_set *set, struct gp_pad_cache pad)
+cache_pad (struct gp_pad_set *set, struct gp_pad_cache pad)
 {
   int at = 0;
   while (at < GP_PAD_WAYS - 1 && gp_elements_pad_is_valid (&set->ways[at]))
@@ -202,10 +204,10 @@ is_full (const struct gp_pad_set *set)
   return true;
 }
 
-/* Whoever runs when data goes to another element, or is asked for, is linked to that; no lock has to be taken to know
- * it. */
+/* The element that runs when data goes to another element, or is asked from it, is linked to that one. To know this
+ * takes no lock. */
 static void
-meet_link (const struct gp_thread *thread, uintptr_t sp, enum gp_pad_side side, uint32_t label)
+add_link (const struct gp_thread *thread, uintptr_t sp, enum gp_pad_side side, uint32_t label)
 {
   if (side == GP_PAD_OWN_CHAINED || side == GP_PAD_PEER_PUSHED)
     gp_pad_links_add (gp_label_current (thread, sp + 1), label);
@@ -216,6 +218,7 @@ meet_link (const struct gp_thread *thread, uintptr_t sp, enum gp_pad_side side, 
 uint32_t
 gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t generation)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uintptr_t key = gp_elements_pad_key (pad, side);
   if (thread->more_pads != NULL) {
     const struct gp_pad_set *more = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
@@ -226,12 +229,13 @@ gp_elements_pad_missed (struct gp_thread *thread, GstPad *pad, enum gp_pad_side 
   if ((side == GP_PAD_PEER_LOCKED || side == GP_PAD_OWN_LOCKED) && is_locked (pad))
     return 0;
   bool own = side == GP_PAD_OWN || side == GP_PAD_OWN_CHAINED || side == GP_PAD_OWN_LOCKED;
-  uint32_t label = look_up (pad, !own);
-  meet_link (thread, sp, side, label);
+  uint32_t label = find_pad_label (pad, !own);
+  add_link (thread, sp, side, label);
   struct gp_pad_set *set = gp_elements_pad_set (thread->pads, GP_PAD_SETS_LOG2, key);
-  /* First come, first kept: a chain that goes round in a full set would push out what it needs next. */
+  /* A full set keeps what it has: a chain of pads that cycles through the set would otherwise replace just what it
+   * needs next. */
   if (is_full (set) && more_pads (thread) != NULL)
     set = gp_elements_pad_set (thread->more_pads, GP_MORE_PAD_SETS_LOG2, key);
-  remember (set, (struct gp_pad_cache) { key, generation, label });
+  cache_pad (set, (struct gp_pad_cache) { key, generation, label });
   return label;
 }

@@ -14,25 +14,25 @@ enum
   GP_PAD_GENERATIONS_LOG2 = 14
 };
 
-/* Raised where a pad comes, goes, is linked or unlinked: what was cached of it before is void. Pads share them by their
- * addresses. */
+/* Incremented where a pad is added, removed, linked or unlinked: what was cached of the pad before is void. Pads share
+ * generations by their addresses. */
 extern GP_INTERNAL uint32_t g_pad_generations[1 << GP_PAD_GENERATIONS_LOG2];
 
 /* Once, before the first label of an element. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_elements_init (void);
 
-/* The element's label; of a bin or pipeline: its state change. The caller holds a reference to the element, which keeps
- * the label. MT-Safe lock | AS-Unsafe lock heap */
+/* The element's label; of a bin or pipeline, the label of its state change. The caller holds a reference to the
+ * element, which keeps the label alive. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_label (GstElement *element);
 
-/* The same, where the element may have moved or got another name since. */
+/* The same, where the element may have moved, or got another name, since the label was made. */
 GP_INTERNAL uint32_t gp_elements_label_now (GstElement *element);
 
-/* The element is in another bin now, and may have another name: its label, if it has one, says so. */
+/* The element is in another bin now, and may have another name: updates its label, if it has one. */
 GP_INTERNAL void gp_elements_moved (GstElement *element);
 
-/* Which element of a pad is meant, and on what occasion. Where data goes from one element to another, the cache knows
- * the pad anew, and its first time makes the two linked. */
+/* Which element of a pad is meant, and on what occasion. Occasions at which data goes from one element to another have
+ * cache entries of their own, and the miss of such an entry records the link of the two. */
 enum gp_pad_side
 {
   GP_PAD_OWN,
@@ -40,13 +40,13 @@ enum gp_pad_side
   GP_PAD_OWN_CHAINED, /* data arrives at it */
   GP_PAD_PEER_PUSHED, /* data leaves from it */
   GP_PAD_PEER_PULLED, /* data is asked for */
-  /* GP_PAD_PEER and GP_PAD_OWN, and the caller may hold the pad's object lock: then only a cache can tell. */
+  /* As GP_PAD_PEER and GP_PAD_OWN, where the caller may hold the pad's object lock: then only a cache can be asked. */
   GP_PAD_PEER_LOCKED,
   GP_PAD_OWN_LOCKED
 };
 
-/* What is not in the thread's first cache. sp: of the hook's caller; entries of labels below it are dead. MT-Safe lock
- * | AS-Unsafe lock heap */
+/* The label of what is not in the thread's first cache. sp: of the hook's caller; entries of labels below it are dead.
+ * MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL uint32_t gp_elements_pad_missed (
     struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp, uint32_t generation);
 
@@ -56,7 +56,7 @@ gp_elements_pad_key (const GstPad *pad, enum gp_pad_side side)
   return (uintptr_t) pad | (side == GP_PAD_PEER_LOCKED ? GP_PAD_PEER : side == GP_PAD_OWN_LOCKED ? GP_PAD_OWN : side);
 }
 
-/* Of the pad that a key is of, whatever its side. A pad is larger than 64 bytes. */
+/* The generation of a key's pad, whatever the key's side. A pad is larger than 64 bytes. */
 static inline uint32_t *
 gp_elements_pad_generation (uintptr_t key)
 {
@@ -75,7 +75,7 @@ gp_elements_pad_is_valid (const struct gp_pad_cache *cached)
   return cached->key != 0 && cached->generation == gp_load (gp_elements_pad_generation (cached->key));
 }
 
-/* NULL: not there, or void. */
+/* NULL: not cached, or void. */
 static inline const struct gp_pad_cache *
 gp_elements_pad_cached (const struct gp_pad_set *set, uintptr_t key, uint32_t generation)
 {
@@ -86,7 +86,7 @@ gp_elements_pad_cached (const struct gp_pad_set *set, uintptr_t key, uint32_t ge
 }
 
 /* The label of the pad's own element, or of its peer's; 0: none (ghost and proxy pads push again on a real one).
- * The pad must be the caller's; its peer need not live. */
+ * The pad must be alive, its peer need not be. */
 static inline uint32_t
 gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side, uintptr_t sp)
 {
@@ -97,7 +97,7 @@ gp_elements_pad_label (struct gp_thread *thread, GstPad *pad, enum gp_pad_side s
   return cached != NULL ? cached->label : gp_elements_pad_missed (thread, pad, side, sp, generation);
 }
 
-/* The same where a cache of the thread's has it; else 0. Takes no lock. */
+/* The same from the thread's caches alone; 0: not cached. Takes no lock. */
 static inline uint32_t
 gp_elements_pad_known (struct gp_thread *thread, const GstPad *pad, enum gp_pad_side side)
 {
@@ -111,7 +111,7 @@ gp_elements_pad_known (struct gp_thread *thread, const GstPad *pad, enum gp_pad_
   return cached != NULL ? cached->label : 0;
 }
 
-/* The pad came, goes, was linked or unlinked. MT-Safe | AS-Safe */
+/* The pad was added or removed, linked or unlinked. MT-Safe | AS-Safe */
 static inline void
 gp_elements_changed (const GstPad *pad)
 {

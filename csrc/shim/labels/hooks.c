@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* hooks.c: GStreamer's tracer hooks, and the call that has none -> labels.
+/* hooks.c: GStreamer's tracer hooks, and gst_pad_send_event(), which has none, push and pop labels.
  *
- * Context: hook. On the steady path no lock, no allocation, no reference, no log. Every hook asks g_active first:
- * tracers cannot be taken out, and a forked child keeps them. GP_CALLER must be expanded in the hook itself.
+ * Context: hook. On the steady path no lock, no allocation, no reference, no log. Every hook reads g_active first: a
+ * tracer cannot be unregistered, and a forked child keeps its hooks. GP_CALLER must be expanded in the hook itself.
  */
 #include "shim/labels/hooks.h"
 
@@ -20,7 +20,7 @@ active_thread (void)
   return atomic_load_explicit (&g_active, memory_order_relaxed) ? gp_thread_current () : NULL;
 }
 
-/* A GStreamer task that posts no stream-status shows whose it is by its first push. */
+/* The element of a GStreamer task that posts no stream-status is known by the task's first push. */
 static void
 adopt_task (struct gp_thread *thread, GstPad *pad, enum gp_pad_side side)
 {
@@ -84,13 +84,13 @@ do_pull_range_pre (GObject *tracer, GstClockTime time, GstPad *pad, guint64 offs
     return;
   if (__builtin_expect (thread->task, 0) && thread->depth == 0)
     adopt_task (thread, pad, GP_PAD_OWN);
-  if (__builtin_expect (pad->num_probes > 0, 0)) /* they run before the peer or after it */
+  if (__builtin_expect (pad->num_probes > 0, 0)) /* the probes run before the peer or after it: see probes.c */
     gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0);
   ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_PEER_PULLED, GP_CALLER_SP ()));
 }
 
-/* pad-push-event-pre: an event leaves a pad, either way. Hazard: GStreamer >= 1.26 holds the pad's object lock here
- * where it pushes sticky events anew. */
+/* pad-push-event-pre: an event leaves a pad, upstream or downstream. Hazard: GStreamer >= 1.26 holds the pad's object
+ * lock here when it pushes sticky events again. */
 static void
 do_push_event_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstEvent *event)
 {
@@ -122,9 +122,9 @@ do_push_event_post (GObject *tracer, GstClockTime time, GstPad *pad, gboolean ta
   gp_label_pop (thread, sp);
 }
 
-/* pad-link-post: a probe may link the pad that the event is on its way over, as decodebin3 does with its decoders; all
- * events that the pad has kept go to the new peer then, by that same push. Not where something was entered since: the
- * entries' order is the stack's. */
+/* pad-link-post: a probe may link the very pad that an event is being pushed over, as decodebin3 does with its
+ * decoders. The same push then hands all events that the pad has kept to the new peer. The peer is not entered where
+ * something else was entered since: entries have the order of the stack. */
 static void
 do_link_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, GstPadLinkReturn result)
 {
@@ -142,8 +142,8 @@ do_link_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink, 
     gp_label_push (thread, boundary);
 }
 
-/* gst_pad_send_event has no hook: its import slots are redirected. decodebin hands a decoder its caps by it, upon which
- * that opens its codec and makes threads. What is no pad is GStreamer's to complain about. */
+/* gst_pad_send_event has no hook: its import slots are redirected. decodebin hands a decoder its caps by this call, and
+ * the decoder then opens its codec and makes threads. GStreamer complains itself about what is no pad. */
 gboolean
 gp_hooks_send_event (GstPad *pad, GstEvent *event)
 {
@@ -152,7 +152,7 @@ gp_hooks_send_event (GstPad *pad, GstEvent *event)
     return g_hooks_real_send_event (pad, event);
   ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN, 0));
   gboolean taken = g_hooks_real_send_event (pad, event);
-  thread = active_thread (); /* none in the child of a fork */
+  thread = active_thread (); /* NULL in the child of a fork */
   if (thread != NULL)
     gp_label_pop (thread, GP_CALLER_SP ());
   return taken;
@@ -168,7 +168,7 @@ do_query_pre (GObject *tracer, GstClockTime time, GstPad *pad, GstQuery *query)
     ENTER (thread, gp_elements_pad_label (thread, pad, GP_PAD_OWN, 0));
 }
 
-/* element-change-state-pre: not cached, an element's address may be another's by the next time. */
+/* element-change-state-pre. Nothing is cached: by the next time the address may be another element's. */
 static void
 do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, GstStateChange change)
 {
@@ -176,14 +176,14 @@ do_change_state_pre (GObject *tracer, GstClockTime time, GstElement *element, Gs
   struct gp_thread *thread = active_thread ();
   if (thread == NULL)
     return;
-  gp_names_meet_element (element);
+  gp_names_collect_element (element);
   uint32_t own = gp_elements_label_now (element);
   if (atomic_load_explicit (&g_constructions_unnamed, memory_order_relaxed) > 0) /* a hint */
     gp_construction_names (element, gp_label_own_work (own));
   ENTER (thread, own);
 }
 
-/* element-post-message-pre: a task's thread says whose it is, and when no longer. */
+/* element-post-message-pre: a task's thread announces the element that it works for, and when it no longer does. */
 static void
 do_post_message_pre (GObject *tracer, GstClockTime time, GstElement *element, GstMessage *message)
 {
@@ -212,7 +212,7 @@ do_unlink_post (GObject *tracer, GstClockTime time, GstPad *source, GstPad *sink
   gp_elements_changed (sink);
 }
 
-/* element-add-pad, element-remove-pad: a pad at this address is another from now on. */
+/* element-add-pad, element-remove-pad: from now on another pad may be at this address. */
 static void
 do_pad_changed (GObject *tracer, GstClockTime time, GstElement *element, GstPad *pad)
 {
@@ -234,9 +234,10 @@ do_nothing (void)
 {
 }
 
-/* GStreamer looks each hook point up in a GHashTable of those that are taken, a dozen times in a push. With ours it has
- * 32 places, two thirds of them full, and most lookups collide. Taken by hooks of which next to none comes by, it has
- * 64, and its keys, quarks in a row, lie apart: 460 of 3,650 instructions a push less. */
+/* GStreamer looks each hook point up in a GHashTable of the registered ones, a dozen times in a push. With our hooks
+ * the table has 32 places, two thirds of them full, and most lookups collide. Registering empty hooks at points that
+ * are rarely reached makes it one of 64 places, in which the keys, consecutive quarks, do not collide: 460 of 3,650
+ * instructions a push less. */
 static void
 widen_table (GstTracer *tracer)
 {
@@ -278,13 +279,13 @@ gp_hooks_register (GstTracer *tracer)
   };
   for (size_t i = 0; i < G_N_ELEMENTS (hooks); i++)
     GST (gst_tracing_register_hook) (tracer, hooks[i].name, hooks[i].hook);
-  /* Registering an unknown name would register for every hook there is: ask for the quark first. */
+  /* An unknown name would be registered for every hook there is: look for its quark first. */
   bool chain = GST (g_quark_try_string) ("pad-chain-list-pre") != 0;
   for (int i = 0; i < 4; i++)
     GST (gst_tracing_register_hook) (tracer, data_hooks[chain][i],
         i >= 2  ? G_CALLBACK (do_leave)
         : chain ? G_CALLBACK (do_chain_pre)
                 : G_CALLBACK (do_push_pre));
-  if (chain) /* else the pushes of lists are taken already, and there are too few of the others */
+  if (chain) /* else pad-push-list-* are taken already, and the other rare hooks are too few */
     widen_table (tracer);
 }

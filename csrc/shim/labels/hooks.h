@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* hooks.h: GStreamer's tracer hooks, and the call that has none, as reporters of labels.
+/* hooks.h: GStreamer's tracer hooks, and gst_pad_send_event(), which has none, push and pop labels.
  *
  * Context: registration is lifecycle.
  */
@@ -8,11 +8,11 @@
 
 #include "shim/base/gst_api.h"
 
-/* Registers all hooks this GStreamer knows (1.22 added pad-chain-*, which name the callee's own pad; before it the
- * pushing pad's peer is asked). MT-Unsafe | AS-Unsafe */
+/* Registers all hooks that this GStreamer has. 1.22 added pad-chain-*, which name the callee's own pad; older ones have
+ * the peer of the pushing pad looked up. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_hooks_register (GstTracer *tracer);
 
-/* What the replacement below stands for; set by redirect.c. */
+/* The real function of the replacement below; set by the redirect pass. */
 extern GP_INTERNAL __typeof__ (&gst_pad_send_event) g_hooks_real_send_event;
 
 /* Enters the pad's element for as long as it takes the event. MT-Safe lock | AS-Unsafe lock heap */

@@ -40,7 +40,7 @@ void
 gp_label_push (struct gp_thread *thread, struct gp_boundary boundary)
 {
   uint32_t depth = thread->depth;
-  /* The frame at or below the new one's caller has returned without its post hook. */
+  /* An entry at or below the new one has lost its frame: that returned without its post hook. */
   for (; depth > 0 && thread->entries[depth - 1].sp <= boundary.sp; depth--)
     gp_count (GP_COUNTER_LABELS_DEAD);
   thread->depth = depth;
@@ -49,7 +49,8 @@ gp_label_push (struct gp_thread *thread, struct gp_boundary boundary)
     return;
   }
   gp_account_switch (thread, boundary.label);
-  /* What the time goes to, where there is no account for it: nothing else refers to the label. */
+  /* Where there was no account for the label, the time goes to the current tally's: samples get that label too, for
+   * nothing else holds a reference to the one asked for. */
   if (__builtin_expect (thread->meter.current->label != boundary.label, 0) && thread->meter.current->label != 0)
     boundary.label = thread->meter.current->label;
   thread->entries[depth] = boundary;
@@ -74,7 +75,7 @@ gp_label_pop (struct gp_thread *thread, uintptr_t sp)
 void
 gp_label_set_base (struct gp_thread *thread, uint32_t label)
 {
-  /* Its account holds the reference. */
+  /* The label's account holds the reference. */
   uint32_t counted = gp_tally_find (thread, label)->label;
   thread->base = counted != 0 ? counted : label;
   gp_account_switch (thread, top_label (thread));

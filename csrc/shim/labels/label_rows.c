@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* label_rows.c: labels are made, referred to, and end.
+/* label_rows.c: the life of a label: made, referred to, ended.
  *
- * Context: lifecycle and the slow path of hooks; references are given back on any thread of the host.
+ * Context: lifecycle and the slow path of hooks; references are dropped on any thread of the host.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -11,7 +11,7 @@
 
 enum
 {
-  MAX_DEPTH = 64 /* bins in bins; a chain that is longer is damaged */
+  MAX_DEPTH = 64 /* of bins in bins; a longer chain is damaged */
 };
 
 static uint32_t g_fixed[GP_LABEL_KINDS];
@@ -45,7 +45,7 @@ gp_label_fixed (enum gp_label_kind kind)
   return g_fixed[kind];
 }
 
-/* Into the room that the row's last user has left, or into a larger one. */
+/* Writes the name into the block that the row's last user has left, or into a larger one. */
 static bool
 set_name (struct gp_label *label, const char *name)
 {
@@ -54,7 +54,7 @@ set_name (struct gp_label *label, const char *name)
     uint32_t room, offset = gp_strings_take (bytes, &room);
     if (offset == 0)
       return false;
-    gp_strings_give_back (label->name, label->room);
+    gp_strings_release (label->name, label->room);
     label->name = offset;
     label->room = room;
   }
@@ -65,11 +65,12 @@ set_name (struct gp_label *label, const char *name)
 uint32_t
 gp_label_make (enum gp_label_kind kind, const char *name, uint32_t factory, uint32_t parent, bool auto_named)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t row = gp_row_take (GP_LABEL_TABLE (g_segment), GP_LABEL_WORDS);
   struct gp_label *label = row != GP_NO_ROW ? &g_segment->labels[row] : NULL;
   if (label == NULL || !set_name (label, name)) {
     if (label != NULL)
-      gp_row_give_back (GP_LABEL_TABLE (g_segment), row);
+      gp_row_free (GP_LABEL_TABLE (g_segment), row);
     gp_count (GP_COUNTER_LABELS_FULL);
     return g_fixed[GP_LABEL_OVERFLOW];
   }
@@ -100,12 +101,12 @@ gp_label_ref (uint32_t label)
 void
 gp_label_unref (uint32_t label)
 {
-  /* Each parent loses the reference that its child had. */
+  /* The end of a label drops its reference to its parent. */
   while (label != 0) {
     struct gp_label *row = &g_segment->labels[label];
     if (__atomic_fetch_sub (&row->refs, 1, __ATOMIC_ACQ_REL) != 1)
       return;
-    uint32_t parent = gp_load (&row->parent);      /* before the row can be another's */
+    uint32_t parent = gp_load (&row->parent);      /* read before the row can be another label's */
     gp_store_release (&row->state, GP_SLOT_ENDED); /* pairs with the agent's acquire */
     label = parent;
   }
@@ -157,6 +158,7 @@ gp_label_own_work (uint32_t label)
 void
 gp_label_rename (uint32_t label, const char *name, bool auto_named)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   struct gp_label *row = &g_segment->labels[label];
   pthread_mutex_lock (&lock);
@@ -173,7 +175,7 @@ gp_label_set_parent (uint32_t label, uint32_t parent)
   struct gp_label *row = &g_segment->labels[label];
   if (parent == 0 || gp_load (&row->parent) == parent || !gp_label_ref (parent))
     return;
-  /* A bin that was in this one last and is around it now: no circle, whose labels would never end. */
+  /* A bin that was last in this one may hold it now. Cut the circle: its labels would never end. */
   for (uint32_t above = parent, depth = 0; above != 0 && depth < MAX_DEPTH; depth++) {
     uint32_t *next = &g_segment->labels[above].parent;
     above = gp_load (next);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* loading.c: the label of plugins being loaded.
  *
- * decodebin and its like have plugins loaded amid the push of a capsfilter or a typefind: dlopen, the constructors of
- * all libraries that come along, the plugin's init function, and at the first element its class. The init function is
- * called by pointer, so no slot shows it. But libgstreamer traps SIGSEGV around it, in the function that has opened the
- * module: the label entered for g_module_open() stays in force until the trap is taken off. Where the host wants no
- * trap (gst_segtrap_set_enabled), the init function counts for whoever runs.
+ * decodebin and others load plugins within the push of a capsfilter or a typefind: dlopen, the constructors of all
+ * libraries that are loaded along, the plugin's init function, and the class of an element when its first instance is
+ * made. The init function is called by pointer, so no import slot leads to it. But libgstreamer traps SIGSEGV around
+ * it, in the function that has opened the module: the label that was entered for g_module_open() stays in force until
+ * the trap is removed. Where the host wants no trap (gst_segtrap_set_enabled), the init function counts for the label
+ * in force.
  *
  * Context: lifecycle, on the host's threads.
  */
@@ -17,7 +18,7 @@
 struct gp_loading_real g_loading_real;
 const char *const g_libgstreamer[] = { "libgstreamer-", NULL };
 
-/* Leaves the label where it is the innermost. */
+/* Leaves [loading plugins] where it is the innermost label. */
 static void
 leave (void)
 {
@@ -55,7 +56,7 @@ int
 gp_loading_trap (int number, const struct sigaction *action, struct sigaction *before)
 {
   int result = g_loading_real.trap (number, action, before);
-  if (before == NULL) /* taken off */
+  if (before == NULL) /* the trap is removed */
     leave ();
   return result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loading.h: what loading a plugin costs is nobody's who happens to run.
+/* loading.h: loading a plugin has a label of its own: it does not count for the element that happens to run.
  *
  * Context: lifecycle, on the host's threads (import-slot replacements, in libgstreamer alone).
  */
@@ -18,17 +18,17 @@ struct gp_loading_real
   GObject *(*new) (GType, guint, const char **, const GValue *);
 };
 
-/* What the replacements below stand for, and the module that they are for; set by redirect.c. */
+/* The real functions of the replacements below, set by the redirect pass, and the module whose calls are replaced. */
 extern GP_INTERNAL struct gp_loading_real g_loading_real;
 extern GP_INTERNAL const char *const g_libgstreamer[];
 
-/* Enters [loading plugins]; the two below leave it, whichever comes first. MT-Safe | AS-Unsafe */
+/* Enters [loading plugins]. The two below leave it, whichever is called first. MT-Safe | AS-Unsafe */
 GP_INTERNAL GModule *gp_loading_open (const gchar *name, GModuleFlags flags);
 GP_INTERNAL gboolean gp_loading_close (GModule *module);
 GP_INTERNAL int gp_loading_trap (int number, const struct sigaction *action, struct sigaction *before);
 
-/* An element is made: its class under [loading plugins], where it is not there yet, then itself. MT-Safe lock |
- * AS-Unsafe lock heap */
+/* An element is made: first its class, where that does not exist yet, under [loading plugins], then the element.
+ * MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL GObject *gp_loading_new (GType type, guint n, const char **names, const GValue *values);
 
 #endif

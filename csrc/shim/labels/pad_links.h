@@ -8,8 +8,8 @@
 
 #include "shim/base/segment.h"
 
-/* Tells the agent, once as a rule, that data goes from one label's element to the other's; nothing where one is no
- * element, or both are the same. MT-Safe lock | AS-Unsafe lock */
+/* Records for the agent, once as a rule, that data goes from one label's element to the other's. Does nothing where one
+ * is no element, or both are the same. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_pad_links_add (uint32_t source, uint32_t sink);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* pools.c: labels for what runs in GLib's thread pools.
  *
- * An item belongs to the element that pushed it; where none did, to the one that made the pool. Items are the host's
- * and pass unchanged (they are sorted, moved and freed by it), so who pushed one is kept beside it, and only where it
- * is not who made the pool.
+ * An item belongs to the element that pushed it; where none did, to the element that made the pool. Items are the
+ * host's and are passed on unchanged, since the host sorts, moves and frees them. So the label of a push is kept apart
+ * from the item, and only where it is not that of the pool.
  *
  * Context: lifecycle, on the host's threads. g_lock is a leaf: nothing is called under it.
  */
@@ -15,7 +15,7 @@
 #include "shim/labels/label.h"
 #include "shim/modules/modules.h"
 
-/* Items whose pusher is remembered; one that waits while so many others are pushed counts for the pool's maker. */
+/* Pushes that are remembered. An item that waits while so many others are pushed counts for the maker of the pool. */
 enum
 {
   PUSHES = 4096,
@@ -27,13 +27,13 @@ gp_pool_new_full_function g_real_pool_new_full;
 gp_pool_push_function g_real_pool_push;
 gp_pool_free_function g_real_pool_free;
 
-/* Stands in for a pool's user data. */
+/* Takes the place of a pool's user data. */
 struct pool_call
 {
   GFunc function;
   gpointer data;
-  _Atomic uint32_t label;      /* who made the pool; it has a reference from here */
-  bool task;                   /* of libgstreamer's: runs GstTasks, or an element's parallel work */
+  _Atomic uint32_t label;      /* of the element that made the pool; it has a reference from here */
+  bool task;                   /* the pool is libgstreamer's: runs GstTasks, or elements' parallel work */
   _Atomic uint32_t remembered; /* pushes of this pool in g_pushes */
 };
 
@@ -49,7 +49,7 @@ static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 /* under g_lock */
 static struct push g_pushes[PUSHES];
 static struct push *g_buckets[BUCKETS];
-static uint32_t g_next_push; /* the oldest of all: its place is taken next */
+static uint32_t g_next_push; /* the oldest of all, which is replaced next */
 
 static struct push **
 find_bucket (const struct pool_call *call, const void *item)
@@ -78,10 +78,11 @@ drop (struct push *push)
   gp_label_unref (forget (link));
 }
 
-/* Takes the reference to the label over. */
+/* The caller's reference to the label goes to the push. */
 static void
 remember (struct pool_call *call, gpointer item, uint32_t label)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   struct push *push = &g_pushes[g_next_push++ % PUSHES];
   struct push **link;
@@ -95,8 +96,8 @@ remember (struct pool_call *call, gpointer item, uint32_t label)
   pthread_mutex_unlock (&g_lock);
 }
 
-/* The label that one ran under when it pushed the item, or that of the pool; with a reference. The queue between push
- * and run orders the pushes of one item. */
+/* The label that was in force when the item was pushed, or that of the pool; with a reference. Where one item was
+ * pushed more than once, the pool's queue keeps the order of the pushes. */
 static uint32_t
 recall (struct pool_call *call, gpointer item)
 {
@@ -129,11 +130,12 @@ run_pool_call (gpointer item, gpointer user_data)
     return;
   }
   struct gp_boundary boundary = GP_CALLER (recall (call, item));
-  /* Also what waking up and falling asleep cost from now on: workers are shared, and none is anybody's for long. */
+  /* The base too: the thread goes to sleep and wakes up on behalf of the last item's element. Threads are shared, and
+   * belong to nobody for long. */
   gp_label_set_base (thread, boundary.label);
-  gp_label_unref (boundary.label); /* the thread's account has one now */
+  gp_label_unref (boundary.label); /* the thread's account holds one now */
   if (call->task) {
-    /* No entry: the task's own element will be the base. */
+    /* No entry: the task will set its own element as the base. */
     thread->task = true;
     call->function (item, call->data);
     thread->task = false;
@@ -145,7 +147,7 @@ run_pool_call (gpointer item, gpointer user_data)
   }
 }
 
-/* Of libgstreamer's pools; their function is its own. */
+/* Whether the pool is libgstreamer's: its function is in that library. */
 static bool
 is_task_pool (GFunc function)
 {
@@ -156,6 +158,7 @@ is_task_pool (GFunc function)
 static struct pool_call *
 make_pool_call (GFunc function, gpointer data)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
   struct pool_call *call = thread != NULL ? calloc (1, sizeof *call) : NULL;
   if (call == NULL)
@@ -180,7 +183,7 @@ gp_pool_new (GFunc function, gpointer data, gint max_threads, gboolean exclusive
                       : g_real_pool_new (run_pool_call, call, max_threads, exclusive, error);
 }
 
-/* item_free gets items, not user data: it stays as it is. */
+/* item_free is passed on unchanged: it gets items, not user data. */
 GThreadPool *
 gp_pool_new_full (
     GFunc function, gpointer data, GDestroyNotify item_free, gint max_threads, gboolean exclusive, GError **error)
@@ -196,8 +199,9 @@ gp_pool_push (GThreadPool *pool, gpointer item, GError **error)
   struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_current () : NULL;
   if (thread != NULL && pool != NULL && pool->func == run_pool_call) {
     struct pool_call *call = pool->user_data;
-    /* Whose a task is shows by stream-status or by its first push. Until then, or where it does neither, it is the
-     * element's that started it. libgstreamer's pools are everybody's, whoever needed one first. */
+    /* A task's element is known by its stream-status message or by its first push. Until then, or where it does
+     * neither, the task counts for the element that started it. libgstreamer's pools are shared by all elements,
+     * whichever needed one first. */
     uint32_t label = gp_label_to_hand_over (thread);
     if (label == 0 && call->task)
       label = gp_label_fixed (GP_LABEL_TASK);
@@ -210,6 +214,7 @@ gp_pool_push (GThreadPool *pool, gpointer item, GError **error)
 static void
 forget_pool (struct pool_call *call)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (atomic_load_explicit (&call->remembered, memory_order_relaxed) == 0)
     return;
   pthread_mutex_lock (&g_lock);
@@ -219,8 +224,8 @@ forget_pool (struct pool_call *call)
   pthread_mutex_unlock (&g_lock);
 }
 
-/* Who waits for the end of all items has the block freed behind it. Else some may still run, or come to run, and
- * nothing says when the last one is done: the block stays, some 40 bytes, without its label. */
+/* Where the caller waits for all items to end, the block is freed after that. Else items may still run, or be about to,
+ * and nothing tells when the last one is done: the block stays, some 40 bytes, without its label. */
 void
 gp_pool_free (GThreadPool *pool, gboolean immediate, gboolean wait)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pools.h: GLib's thread pools, whose workers are shared between pools and pipelines.
+/* pools.h: labels for what runs in GLib's thread pools, whose threads are shared between pools and pipelines.
  *
  * Context: lifecycle, on the host's threads (import-slot replacements).
  */
@@ -14,13 +14,13 @@ typedef GThreadPool *(*gp_pool_new_full_function) (GFunc, gpointer, GDestroyNoti
 typedef gboolean (*gp_pool_push_function) (GThreadPool *, gpointer, GError **);
 typedef void (*gp_pool_free_function) (GThreadPool *, gboolean, gboolean);
 
-/* What the replacements below stand for; set by redirect.c. */
+/* The real functions of the replacements below; set by the redirect pass. */
 extern GP_INTERNAL gp_pool_new_function g_real_pool_new;
 extern GP_INTERNAL gp_pool_new_full_function g_real_pool_new_full;
 extern GP_INTERNAL gp_pool_push_function g_real_pool_push;
 extern GP_INTERNAL gp_pool_free_function g_real_pool_free;
 
-/* Have the pool's function run under a label: that of the element that pushed the item, or of the one that made the
+/* Let the pool's function run under a label: that of the element that pushed the item, or of the one that made the
  * pool. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL GThreadPool *gp_pool_new (
     GFunc function, gpointer data, gint max_threads, gboolean exclusive, GError **error);
@@ -28,7 +28,7 @@ GP_INTERNAL GThreadPool *gp_pool_new_full (
     GFunc function, gpointer data, GDestroyNotify item_free, gint max_threads, gboolean exclusive, GError **error);
 GP_INTERNAL gboolean gp_pool_push (GThreadPool *pool, gpointer item, GError **error);
 
-/* Frees what was kept of the pool. MT-Safe lock | AS-Unsafe lock heap */
+/* Frees what was kept for the pool. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL void gp_pool_free (GThreadPool *pool, gboolean immediate, gboolean wait);
 
 #endif

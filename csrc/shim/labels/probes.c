@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* probes.c: the label of pad probes.
  *
- * The probes of a pad that pushes an event, or pulls, run between the hook that enters the peer and the peer itself, or
- * behind it. GStreamer runs a pad's probes by g_hook_list_marshal(), whose import slot in libgstreamer is redirected.
- * It holds the pad's object lock there, so nobody can be asked whose the pad is: only the thread's cache tells. The
- * hooks of events and pulls have seen to it. A ghost pad has no element of its own, nor is one known whose lock
- * somebody held: there it is who pushes the event. Where no hook came first (a query that the application itself sends
- * over a pad), probes count for who runs, as does an idle probe that gst_pad_add_probe() calls at once.
+ * Probes belong to their pad's element. Those of a pad that pushes an event, or pulls, run after the hook has entered
+ * the peer's label: before the peer itself runs, or after it. GStreamer runs a pad's probes by g_hook_list_marshal(),
+ * whose import slot in libgstreamer is redirected. GStreamer holds the pad's object lock at that call, so the pad's
+ * element cannot be looked up: it can only be in the thread's cache. The hooks of events and pulls put it there. The
+ * cache has no element for a ghost pad, nor for a pad whose lock was held at the hook: then probes count for the
+ * element that pushes the event. Where no hook ran first (the application itself sends a query over a pad), probes
+ * count for the label in force, as does an idle probe that gst_pad_add_probe() calls at once.
  *
  * Context: hook.
  */
@@ -24,7 +25,7 @@ gp_probes_run (GHookList *probes, gboolean may_recurse, GHookMarshaller marshall
   if (own == 0 && thread != NULL && thread->probed_pad == pad)
     own = thread->probed_label;
   struct gp_boundary boundary = GP_CALLER (own);
-  /* Not where an entry was made from the same frame: the new one would pass for its successor. */
+  /* Not where an entry was made from the same frame: the new entry would replace it. */
   bool enters = own != 0 && gp_label_current (thread, boundary.sp) != own
                 && (thread->depth == 0 || thread->entries[thread->depth - 1].sp > boundary.sp);
   if (enters)

@@ -8,14 +8,14 @@
 
 #include "shim/labels/elements.h"
 
-/* What the replacement below stands for; set by redirect.c. */
+/* The real function of the replacement below; set by the redirect pass. */
 extern GP_INTERNAL __typeof__ (&g_hook_list_marshal) g_real_run_probes;
 
-/* An event is pushed over the pad, by who is in force at sp; the hook has not entered the peer yet. */
+/* An event is being pushed over the pad by the label in force at sp. Called before the hook enters the peer. */
 static inline void
 gp_probes_expect (struct gp_thread *thread, GstPad *pad, uintptr_t sp)
 {
-  /* Whether there are probes or not: they may come while the event is on its way. */
+  /* Even where the pad has no probes: some may be added during the push. */
   if (gp_elements_pad_label (thread, pad, GP_PAD_OWN_LOCKED, 0) == 0) {
     thread->probed_pad = pad;
     thread->probed_label = gp_label_current (thread, sp);
@@ -30,7 +30,7 @@ gp_probes_over (struct gp_thread *thread, const GstPad *pad)
     thread->probed_pad = NULL;
 }
 
-/* Requires, as GStreamer has it: the pad's object lock. MT-Safe | AS-Unsafe (rare mmap) */
+/* Called, as GStreamer does, under the pad's object lock. MT-Safe | AS-Unsafe (rare mmap) */
 GP_INTERNAL void gp_probes_run (GHookList *probes, gboolean may_recurse, GHookMarshaller marshaller, gpointer data);
 
 #endif

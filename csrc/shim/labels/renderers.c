@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* renderers.c: whose work the threads of Mesa's software renderers do.
+/* renderers.c: the labels under which the threads of Mesa's software renderers work.
  *
- * llvmpipe's rasterizers (and Mesa's other workers) are made once and serve all who share the context. Who wants a
- * scene rasterized queues it and signals a condition, under the label of the element that draws. A worker takes one
- * scene for each signal: it locks the queue's mutex and, where nothing is queued, waits for the condition. So the
- * labels of signals that no worker has answered yet are kept in order, for each condition that a worker waits for first
- * in its life. Scenes of several elements may be queued at once: the label of the moment would not do.
+ * llvmpipe's rasterizers (and Mesa's other workers) are made once, and work for all elements that share the context.
+ * The thread that wants a scene rasterized queues it and signals a condition, under the label of the element that
+ * draws. A worker takes one scene for each signal: it locks the queue's mutex and, where nothing is queued, waits for
+ * the condition. So the labels of signals that no worker has answered yet are queued too, for each condition that was
+ * the first one a worker waited for. The label of the latest signal alone would be wrong: scenes of several elements
+ * may be queued at once.
  *
- * A worker that has to wait finds the queue empty, so what is left of the labels is void: a miscount lasts for one
- * burst of work.
+ * A worker that has to wait has found the queue of scenes empty, so labels that are still queued are void. A miscount
+ * is thus over after one burst of work.
  *
  * Context: lifecycle, on the host's threads. g_lock is a leaf: nothing is called under it.
  */
@@ -20,15 +21,15 @@ enum
 {
   QUEUES = 256, /* a power of two; a worker needs one, and Mesa makes at most a few dozen workers */
   WAYS = 8,
-  QUEUED = 64 /* signals that wait; llvmpipe has at most so many scenes */
+  QUEUED = 64 /* labels in a queue; llvmpipe has at most so many scenes */
 };
 
 struct work_queue
 {
   const pthread_cond_t *condition; /* NULL: free */
-  uint32_t first, count;           /* of labels, a ring */
+  uint32_t first, count;           /* of the ring of labels */
   uint32_t last;                   /* the latest label taken out; 0: none */
-  uint32_t labels[QUEUED];         /* each has a reference from here, and so has the last one */
+  uint32_t labels[QUEUED];         /* each has a reference from here, and so has `last` */
 };
 
 struct gp_renderers_real g_renderers_real;
@@ -37,7 +38,7 @@ const char *const g_renderers[] = { "libgallium", "swrast_dri.so", "kms_swrast_d
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct work_queue g_queues[QUEUES]; /* under g_lock */
-static uint32_t g_next_way;                /* whose place a new one takes where all are taken; under g_lock */
+static uint32_t g_next_way; /* of the queue that is replaced next, where all ways are taken; under g_lock */
 
 static void
 drop_labels (struct work_queue *queue)
@@ -46,7 +47,7 @@ drop_labels (struct work_queue *queue)
     gp_label_unref (queue->labels[queue->first]);
 }
 
-/* NULL: none, and none is wanted. Requires g_lock. */
+/* NULL: there is none, and none is to be made. Requires g_lock. */
 static struct work_queue *
 find_queue (const pthread_cond_t *condition, bool make)
 {
@@ -72,6 +73,7 @@ find_queue (const pthread_cond_t *condition, bool make)
 static void
 note_signal (const pthread_cond_t *condition)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct gp_thread *thread = atomic_load (&g_active) ? gp_thread_known () : NULL;
   if (thread == NULL)
     return;
@@ -85,11 +87,12 @@ note_signal (const pthread_cond_t *condition)
   pthread_mutex_unlock (&g_lock);
 }
 
-/* The worker has taken what the oldest signal was for. otherwise: where none is left, several may have been woken by
- * one. Returns the label with a reference; 0: nobody has signalled yet. */
+/* The worker has taken the work of the oldest signal: takes that signal's label, with a reference. 0: none is queued.
+ * repeat: then the last label again, since one broadcast may have woken several workers. */
 static uint32_t
-take_signal (const pthread_cond_t *condition, bool otherwise)
+take_signal (const pthread_cond_t *condition, bool repeat)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t label = 0;
   pthread_mutex_lock (&g_lock);
   struct work_queue *queue = find_queue (condition, false);
@@ -99,7 +102,7 @@ take_signal (const pthread_cond_t *condition, bool otherwise)
     queue->first = (queue->first + 1) % QUEUED;
     queue->count--;
     label = queue->last;
-  } else if (queue != NULL && otherwise) {
+  } else if (queue != NULL && repeat) {
     label = queue->last;
   }
   if (label != 0)
@@ -109,9 +112,9 @@ take_signal (const pthread_cond_t *condition, bool otherwise)
 }
 
 static void
-serve (struct gp_thread *thread, bool otherwise)
+serve (struct gp_thread *thread, bool repeat)
 {
-  uint32_t label = take_signal (thread->work_condition, otherwise);
+  uint32_t label = take_signal (thread->work_condition, repeat);
   if (label != 0 && label != thread->base)
     gp_label_set_base (thread, label);
   gp_label_unref (label);

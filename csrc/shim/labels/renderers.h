@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* renderers.h: the workers of a software renderer serve whoever wakes them.
+/* renderers.h: the threads of a software renderer run under the label of whoever wakes them.
  *
  * Context: lifecycle, on the host's threads (import-slot replacements, in the renderer's modules alone).
  */
@@ -17,12 +17,12 @@ struct gp_renderers_real
   int (*lock) (pthread_mutex_t *);
 };
 
-/* What the replacements below stand for, and the modules that they are for; set by redirect.c. */
+/* The real functions of the replacements below, set by the redirect pass, and the modules whose calls are replaced. */
 extern GP_INTERNAL struct gp_renderers_real g_renderers_real;
 extern GP_INTERNAL const char *const g_renderers[];
 
-/* Do what they replace; a worker's base becomes the label of who signalled for the work that it takes. MT-Safe lock |
- * AS-Unsafe lock */
+/* Call the real functions. A worker's base becomes the label under which the work that it takes was signalled. MT-Safe
+ * lock | AS-Unsafe lock */
 GP_INTERNAL int gp_renderers_wait (pthread_cond_t *condition, pthread_mutex_t *mutex);
 GP_INTERNAL int gp_renderers_signal (pthread_cond_t *condition);
 GP_INTERNAL int gp_renderers_broadcast (pthread_cond_t *condition);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* module_elf.c: what a loaded object says of itself.
+/* module_elf.c: reads a loaded object's path, build id and range of code.
  *
  * Context: lifecycle.
  */

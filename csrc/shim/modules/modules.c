@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* modules.c: keeps the segment's list of modules, and the handler's snapshot where glibc has no list of its own.
+/* modules.c: keeps the segment's list of modules, and the handler's snapshot where glibc has no _dl_find_object().
  *
  * Context: lifecycle.
  */
@@ -20,13 +20,13 @@
 enum
 {
   CLOSE_WAIT_MS = 1000, /* a handler takes a thousandth of it, but its thread may be preempted, or out of its quota */
-  LOST_WAIT_MS = 2      /* while there are no more readers than were waited for in vain */
+  LOST_WAIT_MS = 2      /* where there are no more readers than at the last wait that ran out */
 };
 
 /* One pass over the loader's list. */
 struct pass
 {
-  uint32_t generation; /* that changes would make */
+  uint32_t generation; /* of the list, if this pass changes it */
   bool changed, removed, unchanged_list;
   struct gp_snapshot *snapshot;
   uint32_t room;
@@ -46,8 +46,8 @@ same_text (uint32_t offset, const char *text)
   return strcmp (g_segment->strings + offset, text) == 0;
 }
 
-/* A module that went and came back, same file, same place: its old entry serves again, so that one plugin loaded and
- * unloaded for ever does not fill the list. No sample can be of the time between. */
+/* Uses the old entry again where a module was unloaded and the same file was loaded at the same place. So a plugin that
+ * is loaded and unloaded for ever does not fill the list. There can be no sample from the time between. */
 static bool
 revive (struct pass *pass, uintptr_t start, uintptr_t end, const char *path, const char *build_id)
 {
@@ -81,7 +81,7 @@ append (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uin
   module->path = gp_strings_add (path);
   module->build_id = gp_strings_add (build_id);
   module->added = pass->generation;
-  /* publishes the entry; pairs with the agent's acquire */
+  /* Publishes the entry; pairs with the agent's acquire. */
   gp_store_release (&g_segment->module_count, index + 1);
   g_seen[g_live_count] = true;
   g_live[g_live_count++] = index;
@@ -101,7 +101,7 @@ gp_modules_listed (uintptr_t address)
 }
 
 static void
-note_for_handler (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
+add_to_snapshot (struct pass *pass, const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
 {
   struct gp_snapshot *snapshot = pass->snapshot;
   if (snapshot == NULL || snapshot->n == pass->room)
@@ -117,13 +117,14 @@ note_for_handler (struct pass *pass, const struct dl_phdr_info *info, uintptr_t 
 static bool
 same_path (uint32_t offset, const struct dl_phdr_info *info)
 {
-  /* the executable and the vdso have other names in the segment, and never go */
+  /* The executable and the vdso have other names in the segment, and are never unloaded. */
   const char *name = info->dlpi_name;
   return name == NULL || name[0] != '/' || same_text (offset, name);
 }
 
+/* Callback of dl_iterate_phdr: finds the module in the list or appends it. */
 static int
-look_at (struct dl_phdr_info *info, size_t size, void *data)
+update_module (struct dl_phdr_info *info, size_t size, void *data)
 {
   (void) size;
   struct pass *pass = data;
@@ -135,7 +136,7 @@ look_at (struct dl_phdr_info *info, size_t size, void *data)
   g_subs = info->dlpi_subs;
   if (!gp_elf_code_range (info, &start, &end))
     return 0;
-  note_for_handler (pass, info, start, end);
+  add_to_snapshot (pass, info, start, end);
   for (uint32_t i = 0; i < g_live_count; i++) {
     const struct gp_module *module = &g_segment->modules[g_live[i]];
     if (module->start == start && module->end == end && same_path (module->path, info)) {
@@ -147,7 +148,7 @@ look_at (struct dl_phdr_info *info, size_t size, void *data)
   return 0;
 }
 
-/* Entries not seen in this pass are gone. */
+/* Marks modules as removed that this pass has not seen. */
 static void
 sweep (struct pass *pass)
 {
@@ -163,8 +164,8 @@ sweep (struct pass *pass)
   g_live_count = kept;
 }
 
-/* Waits until no handler reads modules, or long enough. One that a fault ended, of which the host made the best, reads
- * on for ever: it is waited for once. */
+/* Waits until no handler reads modules, a second at most. If a fault ends a handler and the host survives that, its
+ * reader stays counted for ever: it is waited for once. */
 static bool
 wait_for_readers (void)
 {
@@ -190,7 +191,7 @@ static void
 publish (struct gp_snapshot *snapshot)
 {
   struct gp_snapshot *old = atomic_exchange (&g_modules_snapshot, snapshot);
-  /* Not freed where a handler may hold it: a deliberate leak of some KiB. */
+  /* Not freed where a handler may still read it: a deliberate leak of some KiB. */
   if (old != NULL && wait_for_readers ())
     free (old);
 }
@@ -210,7 +211,7 @@ new_snapshot (uint32_t *room)
   if (atomic_load (&g_modules_find_object) != NULL)
     return NULL;
   dl_iterate_phdr (count_modules, room);
-  *room += 16; /* loaded meanwhile */
+  *room += 16; /* for modules that are loaded meanwhile */
   struct gp_snapshot *snapshot = malloc (sizeof *snapshot + *room * sizeof snapshot->modules[0]);
   if (snapshot != NULL)
     snapshot->n = 0;
@@ -218,7 +219,7 @@ new_snapshot (uint32_t *room)
 }
 
 static void
-look_up_loader (void)
+find_loader_function (void)
 {
   union
   {
@@ -231,13 +232,13 @@ look_up_loader (void)
 void
 gp_modules_refresh (void)
 {
-  /* Outside g_lock: dlsym takes the loader's, which a thread that comes here from a constructor holds already. */
-  pthread_once (&g_once, look_up_loader);
+  /* Outside g_lock: dlsym takes the loader's lock, which a thread inside a constructor holds already. */
+  pthread_once (&g_once, find_loader_function);
   pthread_mutex_lock (&g_lock);
   struct pass pass = { .generation = g_segment->generation + 1, .unchanged_list = g_live_count > 0 };
   pass.snapshot = new_snapshot (&pass.room);
   memset (g_seen, 0, g_live_count * sizeof g_seen[0]);
-  dl_iterate_phdr (look_at, &pass);
+  dl_iterate_phdr (update_module, &pass);
   if (pass.unchanged_list) {
     free (pass.snapshot);
   } else {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* names.c: gathers types and pad functions as they are met, names them, and publishes the names in the segment.
+/* names.c: collects types and pad functions in hooks; names them, and publishes the names in the segment, on the
+ * poller's thread.
  *
  * Types come from live instances, so their classes are complete, and GStreamer's types are never unregistered.
- * _gst_debug_nameof_funcptr() remembers a made-up name for a function that it does not know; each one is asked for
- * once.
+ * _gst_debug_nameof_funcptr() makes up a name for a function that it does not know, and keeps it for ever; so each
+ * function is asked for once.
  *
  * Context: said in names.h at each function.
  */
@@ -13,6 +14,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include "shim/base/thread_state.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names_formats.h"
 #include "shim/names/names_list.h"
@@ -33,16 +35,17 @@ enum state
   DONE = 2
 };
 
-/* Words met, never removed. Any thread adds; what finds no room is left without a name. */
-struct met_set
+/* A set of types or function pointers. Any thread adds words, nobody removes them. What finds no place is left without
+ * a name. */
+struct word_set
 {
   _Atomic uintptr_t rows[SET_ROWS];
   uint8_t state[SET_ROWS]; /* poller's: enum state */
 };
 
-static struct met_set g_types;
-static struct met_set g_functions;
-static _Atomic uint32_t g_met; /* raised with each new word */
+static struct word_set g_types;
+static struct word_set g_functions;
+static _Atomic uint32_t g_collected; /* number of words in both sets */
 
 static size_t
 first_row (uintptr_t word)
@@ -51,7 +54,7 @@ first_row (uintptr_t word)
 }
 
 static void
-meet (struct met_set *set, uintptr_t word)
+collect (struct word_set *set, uintptr_t word)
 {
   if (word == 0)
     return;
@@ -59,7 +62,7 @@ meet (struct met_set *set, uintptr_t word)
   for (int i = 0; i < SET_PROBES; i++, row = (row + 1) % SET_ROWS) {
     uintptr_t there = atomic_load_explicit (&set->rows[row], memory_order_relaxed);
     if (there == 0 && atomic_compare_exchange_strong (&set->rows[row], &there, word)) {
-      atomic_fetch_add (&g_met, 1);
+      atomic_fetch_add (&g_collected, 1);
       return;
     }
     if (there == word)
@@ -68,21 +71,22 @@ meet (struct met_set *set, uintptr_t word)
 }
 
 static void
-meet_task (GstPad *pad)
+collect_task (GstPad *pad)
 {
-  /* Only tried: whoever holds it may be waiting for what this thread holds. */
+  /* Only tried: the thread that holds the lock may be waiting for what this one holds. */
   if (!GST (g_mutex_trylock) (&GST_OBJECT_CAST (pad)->lock))
     return;
   GstTask *task = GST_PAD_TASK (pad);
   if (task != NULL)
-    meet (&g_functions, (uintptr_t) task->func);
+    collect (&g_functions, (uintptr_t) task->func);
   GST (g_mutex_unlock) (&GST_OBJECT_CAST (pad)->lock);
 }
 
 void
-gp_names_meet_pad (GstPad *pad)
+gp_names_collect_pad (GstPad *pad)
 {
-  /* Plain fields that their owner may be setting: a word is there or not. */
+  GP_ASSERT_NOT_IN_SIGNAL ();
+  /* Plain fields that their owner may be setting meanwhile: each word is read whole, old or new. */
   const void *const functions[] = {
     (const void *) GST_PAD_CHAINFUNC (pad),
     (const void *) GST_PAD_CHAINLISTFUNC (pad),
@@ -96,24 +100,26 @@ gp_names_meet_pad (GstPad *pad)
     (const void *) GST_PAD_LINKFUNC (pad),
     (const void *) GST_PAD_UNLINKFUNC (pad),
   };
-  meet (&g_types, G_TYPE_FROM_INSTANCE (pad));
+  collect (&g_types, G_TYPE_FROM_INSTANCE (pad));
   for (size_t i = 0; i < G_N_ELEMENTS (functions); i++)
-    meet (&g_functions, (uintptr_t) functions[i]);
+    collect (&g_functions, (uintptr_t) functions[i]);
 }
 
 void
-gp_names_meet_element (GstElement *element)
+gp_names_collect_element (GstElement *element)
 {
-  meet (&g_types, G_TYPE_FROM_INSTANCE (element));
+  GP_ASSERT_NOT_IN_SIGNAL ();
+  collect (&g_types, G_TYPE_FROM_INSTANCE (element));
   GST (g_mutex_lock) (&GST_OBJECT_CAST (element)->lock);
   for (GList *item = element->pads; item != NULL; item = item->next) {
-    gp_names_meet_pad (item->data);
-    meet_task (item->data);
+    gp_names_collect_pad (item->data);
+    collect_task (item->data);
   }
   GST (g_mutex_unlock) (&GST_OBJECT_CAST (element)->lock);
 }
 
-/* The identifier in what GST_DEBUG_FUNCPTR was given, which may hold a cast; NULL: no name, but an address. */
+/* The identifier in the text that GST_DEBUG_FUNCPTR registered, which may include a cast; NULL: the text is an address.
+ */
 static const char *
 identifier (const char *registered)
 {
@@ -136,7 +142,7 @@ registered_name (uintptr_t function)
   return registered != NULL ? identifier (registered) : NULL;
 }
 
-/* Whether the function is seen for the first time, by pad or by slot. Poller. */
+/* Whether the function was not named or looked up before, by pad or by slot; it counts as done from now on. Poller. */
 static bool
 is_new_function (uintptr_t function)
 {
@@ -150,7 +156,7 @@ is_new_function (uintptr_t function)
   return false;
 }
 
-/* The class that first had slots at this offset: the type itself or one of its ancestors. */
+/* The slot at this offset, by the class that introduced it: the type itself or one of its ancestors. */
 static const char *
 slot_at (GType type, size_t offset)
 {
@@ -160,7 +166,7 @@ slot_at (GType type, size_t offset)
     memset (&query, 0, sizeof query);
     if (parent != 0)
       GST (g_type_query) (parent, &query);
-    /* GObject's own parent is GTypeClass; it has no size to ask for. */
+    /* GObject's own parent is GTypeClass, whose size cannot be queried. */
     size_t base = query.class_size != 0 ? query.class_size : sizeof (GTypeClass);
     if (offset >= base)
       return gp_names_slot (GST (g_type_name) (type), base, offset);
@@ -168,7 +174,7 @@ slot_at (GType type, size_t offset)
   return NULL;
 }
 
-/* Each word of the class struct that is code, and is not the parent's. */
+/* Names each function in the class struct that is not the parent's too. */
 static void
 name_class (GType type)
 {
@@ -190,7 +196,7 @@ name_class (GType type)
       memcpy (&parents, parent + at, sizeof parents);
     if (function == parents || gp_modules_listed (function) == NULL)
       continue;
-    meet (&g_functions, function);
+    collect (&g_functions, function);
     if (!is_new_function (function))
       continue;
     const char *name = registered_name (function);
@@ -207,20 +213,20 @@ static void
 name_type (GType type)
 {
   for (; type != 0; type = GST (g_type_parent) (type)) {
-    meet (&g_types, type);
+    collect (&g_types, type);
     size_t row = first_row (type);
     for (int i = 0; i < SET_PROBES; i++, row = (row + 1) % SET_ROWS)
       if (atomic_load_explicit (&g_types.rows[row], memory_order_relaxed) == type)
         break;
     if (g_types.rows[row] != type || g_types.state[row] == DONE)
-      return; /* and so its ancestors */
+      return; /* and so are its ancestors */
     g_types.state[row] = DONE;
     name_class (type);
   }
 }
 
 static void
-claim (struct met_set *set)
+claim (struct word_set *set)
 {
   for (size_t i = 0; i < SET_ROWS; i++)
     if (set->state[i] == NEW && atomic_load_explicit (&set->rows[i], memory_order_relaxed) != 0)
@@ -230,12 +236,14 @@ claim (struct met_set *set)
 void
 gp_names_refresh (void)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   static uint32_t done;
-  uint32_t met = atomic_load (&g_met);
-  if (met == done)
+  uint32_t collected = atomic_load (&g_collected);
+  if (collected == done)
     return;
-  done = met;
-  /* The list of modules comes after what is claimed: a plugin may have been loaded and met since the last look. */
+  done = collected;
+  /* The list of modules is read after the words are claimed: a plugin may have been loaded since the list was last
+   * read. */
   claim (&g_types);
   claim (&g_functions);
   gp_modules_refresh ();

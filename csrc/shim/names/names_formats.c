@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* names_formats.c: how libgstvideo and libgstaudio pack and unpack each format; all conversions go through these.
+/* names_formats.c: names the functions by which libgstvideo and libgstaudio pack and unpack each format. All
+ * conversions use them.
  *
- * Neither exported nor registered, but each format's public description points to its two functions. The offsets are
- * those of GstVideoFormatInfo and GstAudioFormatInfo; tests/native/test_class_slots.py holds them against the headers.
+ * They are neither exported nor registered, but each format's public description points to its two functions. The
+ * offsets are those of GstVideoFormatInfo and GstAudioFormatInfo; tests/native/test_class_slots.py compares them with
+ * the headers.
  *
  * Context: poller.
  */
@@ -19,7 +21,7 @@
 enum
 {
   MAX_FUNCTIONS = 512,
-  SHOWN_FORMATS = 3, /* of those that share a function */
+  SHOWN_FORMATS = 3, /* names of so many formats that share a function are shown */
   TEXT_BYTES = 128
 };
 
@@ -72,7 +74,7 @@ note (size_t count, uintptr_t start, const char *info, const char *slot, const c
 static void
 name_library (struct format_library *library)
 {
-  /* Kept open: its types keep it loaded in any case. */
+  /* The handle is never closed: the library's types keep it loaded in any case. */
   atomic_store (&g_redirect_at_loader, true);
   void *handle = dlopen (library->file, RTLD_LAZY | RTLD_NOLOAD);
   atomic_store (&g_redirect_at_loader, false);

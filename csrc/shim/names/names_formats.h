@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* names_formats.h: names of what packs and unpacks video and audio formats.
+/* names_formats.h: names of the functions that pack and unpack video and audio formats.
  *
  * Context: poller.
  */
@@ -8,7 +8,7 @@
 
 #include "shim/base/segment.h"
 
-/* Names what packs and unpacks video and audio formats, once their libraries are there. Poller.
+/* Names the functions that pack and unpack video and audio formats, once their libraries are loaded. Poller.
  * MT-Unsafe | AS-Unsafe lock */
 GP_INTERNAL void gp_names_formats (void);
 

@@ -7,6 +7,7 @@
 #include "shim/names/names_list.h"
 
 #include <pthread.h>
+#include "shim/base/thread_state.h"
 #include "shim/signal/module_lookup.h"
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list; a leaf */
@@ -14,6 +15,7 @@ static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list; a lea
 void
 gp_names_add (uintptr_t start, uint32_t bytes, const char *text)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   pthread_mutex_lock (&g_lock);
   uint32_t count = g_segment->name_count;
   uint32_t offset = count < GP_NAMES ? gp_strings_add (text) : 0;

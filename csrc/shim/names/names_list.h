@@ -8,7 +8,7 @@
 
 #include "shim/base/segment.h"
 
-/* A name for the function that begins at start (bytes: 0), or for a range of code in no file. Lifecycle.
+/* Adds a name for the function that begins at start (bytes: 0), or for a range of code that is in no file. Lifecycle.
  * MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_names_add (uintptr_t start, uint32_t bytes, const char *text);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* names_orc.c: ORC's kernels by the names of their programs.
  *
- * Code that orcc generates compiles a program once and takes the result with orc_program_take_code(). Only two fields
- * of what that returns are looked at: exec is public API; code_size is not, so it is not taken for more than a hint.
+ * Code that orcc generates compiles a program once, and takes the result by orc_program_take_code(). Only two fields of
+ * that are read: exec, which is public API, and code_size, which is not and is used as a hint alone.
  *
  * Context: lifecycle, on the host's threads, once a kernel.
  */
@@ -16,7 +16,7 @@ enum
 {
   MAX_CODE_BYTES = 65536, /* what ORC allocates at once; no kernel is longer */
   NAME_BYTES = 256,
-  TOLD_LOG2 = 10
+  RECORDED_LOG2 = 10
 };
 
 /* The head of struct _OrcCode, orc/orccode.h. */
@@ -32,15 +32,15 @@ struct orc_code
 void *(*g_names_real_orc_take_code) (void *program);
 const char *(*g_names_orc_get_name) (void *program);
 
-/* Whether the last kernel at this address had the same name: an element that compiles its kernels anew for each of its
- * kind has them at the same places, and the segment's list of names has an end. Two threads that come at once tell it
- * twice. */
+/* Whether the last kernel at this address had the same name. An element that compiles its kernels again for each
+ * instance gets them at the same addresses, and the segment's list of names is finite. Two threads at once may record a
+ * kernel twice. */
 static bool
-is_told (uintptr_t start, int bytes, const char *text)
+was_recorded (uintptr_t start, int bytes, const char *text)
 {
-  static _Atomic uint64_t told[1 << TOLD_LOG2];
+  static _Atomic uint64_t recorded[1 << RECORDED_LOG2];
   uint64_t hash = (uint64_t) start * 0x9e3779b97f4a7c15u;
-  _Atomic uint64_t *place = &told[hash >> (64 - TOLD_LOG2)];
+  _Atomic uint64_t *place = &recorded[hash >> (64 - RECORDED_LOG2)];
   hash ^= (uint64_t) bytes;
   for (; *text != '\0'; text++)
     hash = (hash ^ (unsigned char) *text) * 0x100000001b3u;
@@ -51,7 +51,8 @@ void *
 gp_names_orc_take_code (void *program)
 {
   char text[NAME_BYTES] = "";
-  /* Acquire: pairs with the release where it is found. Asked first: the program's name may go with its code. */
+  /* Acquire: pairs with the release of the redirect pass. The name is read first: it may be freed along with the code.
+   */
   const char *(*get_name) (void *) = __atomic_load_n (&g_names_orc_get_name, __ATOMIC_ACQUIRE);
   if (atomic_load (&g_active) && get_name != NULL) {
     const char *name = get_name (program);
@@ -59,9 +60,10 @@ gp_names_orc_take_code (void *program)
       snprintf (text, sizeof text, "orc: %s", name);
   }
   struct orc_code *code = g_names_real_orc_take_code (program);
-  /* Where ORC could not compile it, exec is a function in some module, or none. */
+  /* Where ORC could not compile the program, exec is a function of some module, or NULL. */
   if (code != NULL && text[0] != '\0' && code->exec != NULL && code->code_size > 0 && code->code_size <= MAX_CODE_BYTES
-      && gp_modules_listed ((uintptr_t) code->exec) == NULL && !is_told ((uintptr_t) code->exec, code->code_size, text))
+      && gp_modules_listed ((uintptr_t) code->exec) == NULL
+      && !was_recorded ((uintptr_t) code->exec, code->code_size, text))
     gp_names_add ((uintptr_t) code->exec, (uint32_t) code->code_size, text);
   return code;
 }

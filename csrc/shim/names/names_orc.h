@@ -8,8 +8,8 @@
 
 #include "shim/base/segment.h"
 
-/* The replacement of liborc's function, to be redirected, and another of its functions, both found by the
- * pass over the modules. Lifecycle, on the host's threads. */
+/* The replacement of orc_program_take_code(), and the real functions, both set by the redirect pass. Lifecycle, on the
+ * host's threads. */
 GP_INTERNAL void *gp_names_orc_take_code (void *program);
 extern GP_INTERNAL void *(*g_names_real_orc_take_code) (void *program);
 extern GP_INTERNAL const char *(*g_names_orc_get_name) (void *program);

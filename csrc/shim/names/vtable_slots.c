@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* vtable_slots.c: what stands where in the class structs of GStreamer's base classes.
+/* vtable_slots.c: the virtual methods in the class structs of GStreamer's base classes, by their offsets.
  *
- * Each class appends its slots to its parent's struct, in the order of its header, and GStreamer never moves one: so
- * the parent's size, asked at run time, and the order are all that is needed. tests/native/test_class_slots.py holds
- * this against the headers. A slot newer than the host's GStreamer is reserved space there, and empty.
+ * Each class appends its slots to its parent's struct, in the order of its header, and GStreamer never moves one. So
+ * the parent's size, queried at run time, and the order are enough. tests/native/test_class_slots.py compares the table
+ * with the headers. A slot that is newer than the host's GStreamer is reserved space there, and empty.
  *
  * Context: poller.
  */
@@ -18,7 +18,7 @@ enum
 struct class_slots
 {
   const char *type;
-  const char *slots[MAX_SLOTS]; /* one a word; "": no function; NULL behind the last */
+  const char *slots[MAX_SLOTS]; /* one for each word; "": not a function; NULL behind the last */
 };
 
 static const struct class_slots g_classes[] = {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* pyroscope_io.c: pyroscope-io in the host's interpreter, from its start to its last push.
  *
- * One thread of ours runs host_python.py there: never the host's own, and not before one of them has entered Python.
- * That file is executed in a namespace of its own, so sys.path and sys.modules do not know of it.
+ * A thread of ours runs host_python.py there, never one of the host's. It is started once a thread of the host has
+ * entered Python. The script runs in a namespace of its own, so it changes neither sys.path nor sys.modules.
  *
  * Context: lifecycle, on a thread of our own; gp_python_poll() and gp_python_stop() are the poller's.
  */
 #define _GNU_SOURCE
-#include "shim/python/python_tags.h"
+#include "shim/python/pyroscope_io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,21 +18,21 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-#include "shim/base/gst_api.h"
 #include "shared/raw_syscall.h"
+#include "shim/base/gst_api.h"
 #include "shim/python/python_api.h"
-#include "shim/python/python_entered.h"
+#include "shim/python/python_entry.h"
 #include "shim/stop/stop.h"
 #include "shim/threads/own_thread.h"
 
 enum
 {
-  OFFER_MS = 10000, /* the agent may still be importing */
-  SETTLE_MS = 500,  /* pyroscope-io begins to sample on a thread of its own, 0.05 s after it was started */
-  WANTED_MS = 1000, /* the lock, with the host's threads giving way; pyroscope-io comes up in 0.1 s where it has it */
-  STOP_MS = 300,    /* pyroscope-io's last push stays on this machine; the interpreter's lock may be held */
+  OFFER_MS = 10000, /* for the agent to say where the samples go: it may still be importing */
+  SETTLE_MS = 500,  /* until pyroscope-io samples for certain: its thread begins 0.05 s after it was started */
+  WANTED_MS = 1000, /* while the host's threads let us have the lock first; pyroscope-io starts in 0.1 s with it */
+  STOP_MS = 300,    /* for the last push, which stays on this machine, and for the interpreter's lock */
   FILE_INPUT = 257, /* Py_file_input */
-  RATE_PART = 4, /* of our rate: for each sample pyroscope-io reads /proc for every thread, 0.35 ms for ten of them */
+  RATE_PART = 4,    /* of our rate: for each sample pyroscope-io reads /proc for every thread, 0.35 ms for ten */
   SCRIPT_BYTES = 65536
 };
 
@@ -43,9 +43,10 @@ enum state
   STATE_DONE
 };
 
-static uint32_t g_state; /* a futex */
-static int g_stop_fd = -1;
+static uint32_t g_state;   /* enum state, a futex */
+static int g_stop_fd = -1; /* an eventfd: readable once pyroscope-io is to stop */
 
+/* A value of the segment's python_config; "": there is none. */
 static const char *
 config (const char *wanted)
 {
@@ -61,7 +62,7 @@ config (const char *wanted)
   return "";
 }
 
-/* The text of a file; to be freed. */
+/* The text of a file, to be freed. NULL: it cannot be read. */
 static char *
 read_text (const char *path)
 {
@@ -76,7 +77,7 @@ read_text (const char *path)
   return text;
 }
 
-/* host_python.py's namespace; NULL with an exception set. */
+/* Runs host_python.py and returns its namespace. NULL: it cannot be read, or an exception is set. */
 static PyObject *
 load_script (void)
 {
@@ -95,13 +96,13 @@ load_script (void)
   return PY (PyEval_EvalCode) (code, names, names) != NULL ? names : NULL;
 }
 
-/* pyroscope-io samples one interpreter, the newest there is when it begins: of one made meanwhile it may call the
- * functions the program's own. */
+/* pyroscope-io samples one interpreter, the newest that exists when it begins. Functions of one that was made meanwhile
+ * would count as the main interpreter's. */
 static const char g_several[] = "pyroscope-io sees one interpreter, and the program has sub-interpreters."
                                 " The rest of the profile goes on.";
 
 static void
-tell_state (enum gp_python_state state)
+publish_state (enum gp_python_state state)
 {
   gp_store (&g_segment->python_state, state);
   gp_segment_signal (&g_segment->wake);
@@ -113,7 +114,7 @@ has_subinterpreters (void)
   return PY (PyInterpreterState_Head) () != PY (PyInterpreterState_Main) ();
 }
 
-/* Requires: the interpreter's lock, which is not held meanwhile. False: it is not to stop yet. */
+/* timeout_ms: -1: none. Requires: the interpreter's lock, which is released during the wait. False: timed out. */
 static bool
 wait_for_stop (int timeout_ms)
 {
@@ -128,6 +129,8 @@ wait_for_stop (int timeout_ms)
   return ready != 0;
 }
 
+/* Calls start() of host_python.py. Its result: a string, why Python cannot be profiled; or a tuple (add, remove,
+ * whether this pyroscope-io is ours). */
 static PyObject *
 start_script (PyObject *names)
 {
@@ -139,7 +142,7 @@ start_script (PyObject *names)
                    config ("token"), config ("package"), config ("interval"), config ("memory"), rate_hz, g_stop_fd);
 }
 
-/* Requires: the interpreter's lock. */
+/* From pyroscope-io's start to its last push. Requires: the interpreter's lock. */
 static void
 serve (void)
 {
@@ -149,31 +152,33 @@ serve (void)
   const char *problem = result != NULL ? PY (PyUnicode_AsUTF8AndSize) (result, NULL) : NULL;
   PY (PyErr_Clear) ();
   if (problem != NULL || result == NULL) {
-    gp_say ("Python functions are not profiled: %s", problem != NULL ? problem : "host_python.py cannot be run");
+    gp_say ("Python functions are not profiled: %s",
+        problem != NULL ? problem : "host_python.py cannot be run. Please report this");
     return;
   }
-  /* All of it is kept for ever: add and remove are the host's business too, the rest is small. */
-  gp_python_tags_set (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
+  /* Nothing here is released: the host may use pyroscope-io's functions too, and the rest is small. */
+  gp_python_tagging_start (PY (PyTuple_GetItem) (result, 0), PY (PyTuple_GetItem) (result, 1));
   gp_gst_log (GST_LEVEL_INFO, "pyroscope-io samples the host's Python");
   bool ours = PY (PyObject_IsTrue) (PY (PyTuple_GetItem) (result, 2)) == 1;
   if (ours)
-    tell_state (GP_PYTHON_SAMPLED);
+    publish_state (GP_PYTHON_SAMPLED);
   if (!wait_for_stop (SETTLE_MS)) {
     if (ours && has_subinterpreters ()) {
       gp_say ("Python functions are not profiled: %s", g_several);
       ours = false;
-      tell_state (GP_PYTHON_NONE);
+      publish_state (GP_PYTHON_NONE);
     } else {
       wait_for_stop (-1);
     }
   }
-  gp_python_tags_set (NULL, NULL);
+  gp_python_tagging_stop ();
   if (PY (PyObject_CallFunction) (PY (PyDict_GetItemString) (names, "finish"), NULL) == NULL)
     PY (PyErr_Clear) ();
   if (ours)
-    tell_state (GP_PYTHON_PUSHED);
+    publish_state (GP_PYTHON_PUSHED);
 }
 
+/* Waits until the agent has filled python_config. False: the host ends, or the agent has not answered. */
 static bool
 wait_for_offer (void)
 {
@@ -191,15 +196,14 @@ python_main (void *unused)
 {
   (void) unused;
   if (wait_for_offer () && gp_python_api_load ((void *) (uintptr_t) g_python_real.ensure) && PY (Py_IsInitialized) ()) {
-    /* The table that gp_python_api_load() filled goes before it. */
+    /* Release: threads that read it use the table that gp_python_api_load() has filled. */
     atomic_store_explicit (
         &g_python_lock_wanted, gp_clock_ns (CLOCK_MONOTONIC) + WANTED_MS * 1000000ull, memory_order_release);
     int state = g_python_real.ensure ();
     serve ();
     PY (PyGILState_Release) (state);
   }
-  gp_store_release (&g_state, STATE_DONE);
-  gp_segment_signal (&g_segment->poll); /* whoever waits looks at the state again */
+  gp_segment_signal (&g_state); /* raises it from STATE_RUNS to STATE_DONE */
   return NULL;
 }
 
@@ -209,7 +213,7 @@ gp_python_poll (void)
   if (g_state != STATE_NONE || !atomic_load_explicit (&g_python_entered, memory_order_relaxed))
     return;
   g_state = STATE_RUNS;
-  tell_state (GP_PYTHON_ENTERED);
+  publish_state (GP_PYTHON_ENTERED);
   g_stop_fd = gp_fd_move_up ((int) gp_syscall (SYS_eventfd2, 0, EFD_CLOEXEC));
   if (g_stop_fd < 0 || gp_own_thread_start (python_main, NULL, "gst-pyro-python") != 0)
     gp_store (&g_state, STATE_DONE);
@@ -221,7 +225,7 @@ gp_python_stop (void)
   static const uint64_t one = 1;
   if (gp_load_acquire (&g_state) != STATE_RUNS || gp_syscall (SYS_write, g_stop_fd, &one, sizeof one) < 0)
     return;
-  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull;
-  while (gp_load_acquire (&g_state) != STATE_DONE && gp_clock_ns (CLOCK_MONOTONIC) < deadline)
-    gp_syscall (SYS_nanosleep, &(struct timespec) { .tv_nsec = 2000000 }, NULL);
+  uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull, now;
+  while (gp_load_acquire (&g_state) != STATE_DONE && (now = gp_clock_ns (CLOCK_MONOTONIC)) < deadline)
+    gp_segment_wait (&g_state, STATE_RUNS, (unsigned) ((deadline - now) / 1000000 + 1));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* python_api.c: looks CPython's functions up in the host.
+/* python_api.c: looks up CPython's functions in the host.
  *
- * Context: lifecycle, on our own thread.
+ * Context: lifecycle, on a thread of our own.
  */
 #define _GNU_SOURCE
 #include "shim/python/python_api.h"
@@ -11,8 +11,9 @@
 
 struct gp_python_api g_python_api;
 
-static uintptr_t g_code_lo, g_code_hi;
+static uintptr_t g_code_lo, g_code_hi; /* of the interpreter */
 
+/* Callback of dl_iterate_phdr. */
 static int
 find_code (struct dl_phdr_info *info, size_t bytes, void *known)
 {
@@ -29,7 +30,7 @@ find_code (struct dl_phdr_info *info, size_t bytes, void *known)
   return 0;
 }
 
-/* Not dladdr: it waits for the loader's lock, and whoever holds that may wait for the thread that asks. */
+/* Not by dladdr(): it waits for the loader's lock, whose holder may wait for the calling thread. */
 bool
 gp_python_api_holds (const void *function)
 {
@@ -39,7 +40,7 @@ gp_python_api_holds (const void *function)
 bool
 gp_python_api_load (void *known)
 {
-  /* python3 itself, or a libpython, which may be open locally. */
+  /* The module is python3 itself, or a libpython, which may have been opened with RTLD_LOCAL. */
   Dl_info info;
   void *handle = NULL;
   if (dladdr (known, &info) != 0)

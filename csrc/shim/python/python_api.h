@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* python_api.h: the host's CPython without linking against it, and without its headers: one shim for every version.
+/* python_api.h: functions of the host's CPython, looked up at run time. Neither linked nor compiled against it, so one
+ * shim serves every version.
  *
- * All of it is part of the stable ABI but PyGILState_Check, PyInterpreterState_Main and _Head, which every CPython
- * since 3.7 exports.
+ * All of them are in the stable ABI except PyGILState_Check, PyInterpreterState_Main and PyInterpreterState_Head, which
+ * every CPython since 3.7 exports.
  *
  * Context: lifecycle; calls need the interpreter's lock.
  */
@@ -55,11 +56,11 @@ extern GP_INTERNAL struct gp_python_api g_python_api;
 
 #define PY(name) (g_python_api.name##_)
 
-/* Fills the table from the module that holds the function at `known`; false where something is missing.
+/* Fills the table from the module that holds the function at `known`. False: a function is missing.
  * MT-Unsafe | AS-Unsafe lock */
 GP_INTERNAL bool gp_python_api_load (void *known);
 
-/* The function is the interpreter's own; false before the table is filled. MT-Safe | AS-Safe */
+/* Whether the function is in the interpreter's module; false before the table is filled. MT-Safe | AS-Safe */
 GP_INTERNAL bool gp_python_api_holds (const void *function);
 
 #endif

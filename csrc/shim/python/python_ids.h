@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* python_ids.h: which tags stand at a thread id of Python's.
+/* python_ids.h: which tags pyroscope-io has for a thread id.
  *
  * Context: lifecycle, with the interpreter's lock.
  */
@@ -14,24 +14,24 @@ enum
   GP_PYTHON_TAGS = 4
 };
 
-/* A label's tags: tuples (key, value), NULL where it has fewer. A label's row is another's one day, and its element
- * may move: then they are other tags. */
+/* The tags of a label. They are out of date where serial or parent differs from the label's: the row of a label that
+ * has ended gets another label, and an element may move to another bin. */
 struct gp_python_tags
 {
-  uint32_t label; /* 0: none */
+  uint32_t label; /* 0: no tags */
   uint32_t serial;
   uint32_t parent;
-  PyObject *pairs[GP_PYTHON_TAGS];
+  PyObject *pairs[GP_PYTHON_TAGS]; /* tuples (key, value), NULL where there are fewer */
 };
 
-struct gp_tagged
+struct gp_python_id
 {
-  uintptr_t id;                /* a pthread_t; 0: a free row */
-  struct gp_python_tags stand; /* what was added for it, with a reference to each */
+  uintptr_t id;               /* a pthread_t; 0: a free row */
+  struct gp_python_tags tags; /* what was added for the id, with a reference to each pair */
 };
 
-/* The row of an id, made where it has none; it stays where it is until the next call. NULL, and counted: 32,768 ids
- * have one. MT-Unsafe | AS-Unsafe */
-struct gp_tagged *gp_python_find_tagged (uintptr_t id) __attribute__ ((visibility ("hidden")));
+/* The row of an id, made where there is none. Valid until the next call. NULL: 32,768 ids have rows; counts
+ * GP_COUNTER_TAGS_FULL. MT-Unsafe | AS-Unsafe */
+GP_INTERNAL struct gp_python_id *gp_python_id_row (uintptr_t id);
 
 #endif

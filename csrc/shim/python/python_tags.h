@@ -1,36 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* python_tags.h: whose Python code it is that a thread of the host runs.
+/* python_tags.h: tags the calling thread for pyroscope-io with the element that it runs for.
  *
- * Where GStreamer's way into Python (PyGObject's _gi, libgstpython) takes the interpreter's lock, the label in force is
- * set as pyroscope-io's tags of that thread. Only that: Python's own samples are pyroscope-io's (host_python.py).
+ * pyroscope-io takes the samples of Python code itself (host_python.py), and gives each the tags of its thread.
  *
- * Context: said at each function.
+ * Context: lifecycle, with the interpreter's lock.
  */
 #ifndef GP_PYTHON_TAGS_H
 #define GP_PYTHON_TAGS_H
 
-#include "shim/redirect/redirect.h"
+#include <stdatomic.h>
+#include "shim/base/thread_state.h"
+#include "shim/python/python_api.h"
 
-/* The functions that take the lock, and the modules whose calls of them we see. */
-struct gp_python_lock
+/* add, remove: pyroscope-io's functions, called as (key, value), never released; NULL: threads are tagged no more. */
+GP_INTERNAL void gp_python_tags_use (PyObject *add, PyObject *remove);
+
+extern GP_INTERNAL _Atomic bool g_python_tags_wanted;
+
+/* Whether threads are to be tagged. Pairs with the release in gp_python_tags_use(). MT-Safe | AS-Safe */
+static inline bool
+gp_python_tags_wanted (void)
 {
-  int (*ensure) (void);
-  void (*restore) (void *);
-};
-extern GP_INTERNAL struct gp_python_lock g_python_real;
-extern GP_INTERNAL const char *const g_python_callers[];
-GP_INTERNAL int gp_python_ensure (void);
-GP_INTERNAL void gp_python_restore (void *state);
+  return atomic_load_explicit (&g_python_tags_wanted, memory_order_acquire);
+}
 
-/* A thread begins with this function, under this label. One that Python's `_thread` has made gets its tags now: it may
- * never come by an import slot. Lifecycle. MT-Safe | AS-Unsafe lock heap */
-GP_INTERNAL void gp_python_thread_starts (void *(*function) (void *), void *argument, uint32_t label);
-
-/* Poller: once a thread of the host has entered Python, starts the thread that brings pyroscope-io up.
- * MT-Unsafe | AS-Unsafe lock heap */
-GP_INTERNAL void gp_python_poll (void);
-
-/* Poller: has pyroscope-io push what it holds, and waits for it. MT-Unsafe | AS-Unsafe lock */
-GP_INTERNAL void gp_python_stop (void);
+/* Sets the calling thread's tags to those of a label. thread: its state; NULL: it has none. Does nothing in a
+ * sub-interpreter: pyroscope-io belongs to the main one. */
+GP_INTERNAL void gp_python_tag (struct gp_thread *thread, uint32_t label);
 
 #endif

@@ -39,9 +39,9 @@ struct dynamic
   size_t n;
 };
 
-/* Bytes from address to the end of the segment it lies in, one that has all of flags; 0: in none. */
+/* Bytes from address to the end of its segment, which must have all of flags; 0: there is no such segment. */
 static size_t
-room_at (const struct gp_elf *elf, uintptr_t address, uint32_t flags)
+room_at (const struct gp_loaded_elf *elf, uintptr_t address, uint32_t flags)
 {
   for (size_t i = 0; i < elf->phnum; i++) {
     const Elf64_Phdr *ph = &elf->phdr[i];
@@ -55,17 +55,17 @@ room_at (const struct gp_elf *elf, uintptr_t address, uint32_t flags)
 }
 
 bool
-gp_elf_holds (const struct gp_elf *elf, uintptr_t address, size_t bytes, uint32_t flags)
+gp_loaded_holds (const struct gp_loaded_elf *elf, uintptr_t address, size_t bytes, uint32_t flags)
 {
   size_t room = room_at (elf, address, flags);
   return room > 0 && bytes <= room;
 }
 
-/* The loader has made the pointers of most dynamic sections absolute, not those of read-only ones. */
+/* The loader makes the pointers in a dynamic section absolute, unless the section is read-only. */
 static uintptr_t
-absolute (const struct gp_elf *elf, uintptr_t value)
+absolute (const struct gp_loaded_elf *elf, uintptr_t value)
 {
-  return gp_elf_holds (elf, value, 1, PF_R) ? value : elf->bias + value;
+  return gp_loaded_holds (elf, value, 1, PF_R) ? value : elf->bias + value;
 }
 
 static uintptr_t
@@ -80,7 +80,7 @@ tag (const struct dynamic *dynamic, Elf64_Sxword wanted, uintptr_t otherwise)
 
 /* 0 where it is absent or not aligned. */
 static uintptr_t
-pointer (const struct gp_elf *elf, const struct dynamic *dynamic, Elf64_Sxword wanted, size_t alignment)
+pointer (const struct gp_loaded_elf *elf, const struct dynamic *dynamic, Elf64_Sxword wanted, size_t alignment)
 {
   uintptr_t value = tag (dynamic, wanted, 0);
   uintptr_t address = value != 0 ? absolute (elf, value) : 0;
@@ -88,7 +88,7 @@ pointer (const struct gp_elf *elf, const struct dynamic *dynamic, Elf64_Sxword w
 }
 
 static bool
-read_headers (struct gp_elf *elf, const Elf64_Phdr **dynamic)
+read_headers (struct gp_loaded_elf *elf, const Elf64_Phdr **dynamic)
 {
   uintptr_t page = (uintptr_t) sysconf (_SC_PAGESIZE);
   *dynamic = NULL;
@@ -105,22 +105,22 @@ read_headers (struct gp_elf *elf, const Elf64_Phdr **dynamic)
   if (*dynamic == NULL)
     return false;
   elf->dynamic = elf->bias + (*dynamic)->p_vaddr;
-  return elf->dynamic % sizeof (uintptr_t) == 0 && gp_elf_holds (elf, elf->dynamic, (*dynamic)->p_memsz, PF_R);
+  return elf->dynamic % sizeof (uintptr_t) == 0 && gp_loaded_holds (elf, elf->dynamic, (*dynamic)->p_memsz, PF_R);
 }
 
 static void
-read_relocs (struct gp_elf *elf, int table, uintptr_t address, size_t bytes)
+read_relocs (struct gp_loaded_elf *elf, int table, uintptr_t address, size_t bytes)
 {
-  if (address == 0 || !gp_elf_holds (elf, address, bytes, PF_R))
+  if (address == 0 || !gp_loaded_holds (elf, address, bytes, PF_R))
     return;
   elf->relocs[table] = (const Elf64_Rela *) address;
   elf->reloc_count[table] = bytes / sizeof (Elf64_Rela);
 }
 
 bool
-gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
+gp_loaded_read (const struct dl_phdr_info *info, struct gp_loaded_elf *elf)
 {
-  *elf = (struct gp_elf) {
+  *elf = (struct gp_loaded_elf) {
     .bias = info->dlpi_addr,
     .phdr = info->dlpi_phdr,
     .phnum = info->dlpi_phnum,
@@ -132,7 +132,7 @@ gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
   struct dynamic dynamic = { (const Elf64_Dyn *) elf->dynamic, header->p_memsz / sizeof (Elf64_Dyn) };
   uintptr_t strings = pointer (elf, &dynamic, DT_STRTAB, 1);
   elf->strings_bytes = tag (&dynamic, DT_STRSZ, 0);
-  if (strings == 0 || elf->strings_bytes == 0 || !gp_elf_holds (elf, strings, elf->strings_bytes, PF_R))
+  if (strings == 0 || elf->strings_bytes == 0 || !gp_loaded_holds (elf, strings, elf->strings_bytes, PF_R))
     return false;
   elf->strings = (const char *) strings;
   uintptr_t soname = tag (&dynamic, DT_SONAME, elf->strings_bytes);
@@ -147,7 +147,7 @@ gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
     read_relocs (elf, 0, pointer (elf, &dynamic, DT_RELA, 8), tag (&dynamic, DT_RELASZ, 0));
   if (tag (&dynamic, DT_PLTREL, 0) == DT_RELA)
     read_relocs (elf, 1, pointer (elf, &dynamic, DT_JMPREL, 8), tag (&dynamic, DT_PLTRELSZ, 0));
-  /* Relative ones come first and name no symbol; a large library has tens of thousands. */
+  /* Relative relocations come first and name no symbol; a large library has tens of thousands. */
   size_t relative = tag (&dynamic, DT_RELACOUNT, 0);
   if (relative <= elf->reloc_count[0] && elf->reloc_count[0] > 0) {
     elf->relocs[0] += relative;
@@ -157,7 +157,7 @@ gp_elf_read (const struct dl_phdr_info *info, struct gp_elf *elf)
 }
 
 static const Elf64_Sym *
-symbol_at (const struct gp_elf *elf, uint32_t index)
+symbol_at (const struct gp_loaded_elf *elf, uint32_t index)
 {
   if (elf->symbols == NULL || index >= elf->symbol_count)
     return NULL;
@@ -173,13 +173,13 @@ string_is (const char *string, size_t room, const char *name)
 }
 
 bool
-gp_elf_slot_is (const struct gp_elf_slot *slot, const char *name)
+gp_loaded_slot_is (const struct gp_loaded_slot *slot, const char *name)
 {
   return slot->name[0] == name[0] && string_is (slot->name, slot->name_room, name);
 }
 
 bool
-gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cursor, struct gp_elf_slot *slot)
+gp_loaded_next_slot (const struct gp_loaded_elf *elf, struct gp_loaded_cursor *cursor, struct gp_loaded_slot *slot)
 {
   for (; cursor->table < 2; cursor->table++, cursor->index = 0) {
     while (cursor->index < elf->reloc_count[cursor->table]) {
@@ -190,7 +190,7 @@ gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cursor, struct gp_e
       const Elf64_Sym *symbol = symbol_at (elf, ELF64_R_SYM (reloc->r_info));
       if (symbol == NULL)
         continue;
-      *slot = (struct gp_elf_slot) {
+      *slot = (struct gp_loaded_slot) {
         .address = elf->bias + reloc->r_offset,
         .symbol = symbol,
         .name = elf->strings + symbol->st_name,
@@ -203,9 +203,9 @@ gp_elf_next (const struct gp_elf *elf, struct gp_elf_cursor *cursor, struct gp_e
   return false;
 }
 
-/* Takes symbol index into account if it is a function of that name. */
+/* Notes the symbol's address where it is a function of that name. */
 static void
-consider (const struct gp_elf *elf, uint32_t index, const char *name, struct gp_elf_definition *found)
+consider (const struct gp_loaded_elf *elf, uint32_t index, const char *name, struct gp_loaded_definition *found)
 {
   const Elf64_Sym *symbol = symbol_at (elf, index);
   if (symbol == NULL || symbol->st_shndx == SHN_UNDEF || ELF64_ST_TYPE (symbol->st_info) != STT_FUNC
@@ -213,7 +213,7 @@ consider (const struct gp_elf *elf, uint32_t index, const char *name, struct gp_
       || !string_is (elf->strings + symbol->st_name, elf->strings_bytes - symbol->st_name, name))
     return;
   uintptr_t version = elf->versions + (uintptr_t) index * sizeof (Elf64_Half);
-  bool hidden = elf->versions != 0 && gp_elf_holds (elf, version, sizeof (Elf64_Half), PF_R)
+  bool hidden = elf->versions != 0 && gp_loaded_holds (elf, version, sizeof (Elf64_Half), PF_R)
                 && (*(const Elf64_Half *) version & VERSION_HIDDEN) != 0;
   uintptr_t *address = hidden ? &found->older : &found->address;
   if (*address == 0)
@@ -223,9 +223,9 @@ consider (const struct gp_elf *elf, uint32_t index, const char *name, struct gp_
 /* Layout: nbuckets, first symbol, bloom words, bloom shift; bloom[]; buckets[]; chain[] (hash of each symbol from the
  * first on, bit 0 set at the end of a chain). */
 static void
-find_gnu (const struct gp_elf *elf, const char *name, struct gp_elf_definition *found)
+find_gnu (const struct gp_loaded_elf *elf, const char *name, struct gp_loaded_definition *found)
 {
-  if (!gp_elf_holds (elf, elf->gnu_hash, 4 * sizeof (uint32_t), PF_R))
+  if (!gp_loaded_holds (elf, elf->gnu_hash, 4 * sizeof (uint32_t), PF_R))
     return;
   uint32_t hash = 5381;
   for (const unsigned char *p = (const unsigned char *) name; *p != 0; p++)
@@ -234,7 +234,7 @@ find_gnu (const struct gp_elf *elf, const char *name, struct gp_elf_definition *
   uint32_t buckets = header[0], first = header[1], blooms = header[2], shift = header[3] % 32;
   const uint64_t *bloom = (const uint64_t *) (header + 4);
   size_t bytes = blooms * sizeof *bloom + (size_t) buckets * sizeof (uint32_t);
-  if (buckets == 0 || blooms == 0 || !gp_elf_holds (elf, (uintptr_t) bloom, bytes, PF_R))
+  if (buckets == 0 || blooms == 0 || !gp_loaded_holds (elf, (uintptr_t) bloom, bytes, PF_R))
     return;
   uint64_t word = bloom[hash / 64 % blooms];
   if ((word >> (hash % 64) & word >> ((hash >> shift) % 64) & 1) == 0)
@@ -243,7 +243,7 @@ find_gnu (const struct gp_elf *elf, const char *name, struct gp_elf_definition *
   uintptr_t chain = (uintptr_t) (bucket + buckets);
   for (uint32_t index = bucket[hash % buckets]; index >= first && index != 0; index++) {
     uintptr_t at = chain + (uintptr_t) (index - first) * sizeof (uint32_t);
-    if (!gp_elf_holds (elf, at, sizeof (uint32_t), PF_R))
+    if (!gp_loaded_holds (elf, at, sizeof (uint32_t), PF_R))
       return;
     uint32_t seen = *(const uint32_t *) at;
     if ((seen | 1) == (hash | 1))
@@ -255,9 +255,9 @@ find_gnu (const struct gp_elf *elf, const char *name, struct gp_elf_definition *
 
 /* Layout: nbuckets, nchains; buckets[]; chain[], by symbol; 0 ends a chain. */
 static void
-find_sysv (const struct gp_elf *elf, const char *name, struct gp_elf_definition *found)
+find_sysv (const struct gp_loaded_elf *elf, const char *name, struct gp_loaded_definition *found)
 {
-  if (!gp_elf_holds (elf, elf->sysv_hash, 2 * sizeof (uint32_t), PF_R))
+  if (!gp_loaded_holds (elf, elf->sysv_hash, 2 * sizeof (uint32_t), PF_R))
     return;
   uint32_t hash = 0;
   for (const unsigned char *p = (const unsigned char *) name; *p != 0; p++) {
@@ -268,7 +268,7 @@ find_sysv (const struct gp_elf *elf, const char *name, struct gp_elf_definition 
   const uint32_t *table = (const uint32_t *) elf->sysv_hash;
   uint32_t buckets = table[0], chains = table[1];
   size_t bytes = (2 + (size_t) buckets + chains) * sizeof *table;
-  if (buckets == 0 || !gp_elf_holds (elf, elf->sysv_hash, bytes, PF_R))
+  if (buckets == 0 || !gp_loaded_holds (elf, elf->sysv_hash, bytes, PF_R))
     return;
   const uint32_t *chain = table + 2 + buckets;
   uint32_t index = table[2 + hash % buckets];
@@ -276,10 +276,10 @@ find_sysv (const struct gp_elf *elf, const char *name, struct gp_elf_definition 
     consider (elf, index, name, found);
 }
 
-struct gp_elf_definition
-gp_elf_find (const struct gp_elf *elf, const char *name)
+struct gp_loaded_definition
+gp_loaded_find (const struct gp_loaded_elf *elf, const char *name)
 {
-  struct gp_elf_definition found = { 0, 0 };
+  struct gp_loaded_definition found = { 0, 0 };
   if (elf->gnu_hash != 0)
     find_gnu (elf, name, &found);
   else if (elf->sysv_hash != 0)

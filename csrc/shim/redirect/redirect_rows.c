@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redirect_rows.c: the rows of calls that are redirected, and the flags that ask for a pass.
+/* redirect_rows.c: the rows of calls that are redirected, and the flags for passes.
  *
  * Context: data of lifecycle and poller.
  */

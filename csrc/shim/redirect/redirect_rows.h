@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redirect_rows.h: which calls are redirected, and what a pass over the modules must know besides.
+/* redirect_rows.h: which calls are redirected, and two flags for passes over the modules.
  *
  * Context: lifecycle and poller.
  */
@@ -20,10 +20,10 @@ enum
 struct gp_redirect
 {
   const char *name;
-  void *replacement; /* NULL: none, only real is asked for */
+  void *replacement; /* NULL: only real is wanted */
   void **real;       /* set before the first slot is redirected, NULL until some module defines the name */
-  /* beginnings of the file names or sonames of modules that it is for, NULL behind the last; NULL: all. Of several rows
-   * of one name a module gets the first that is for it. */
+  /* The modules that it is for, by how their file names or sonames begin, NULL behind the last; NULL: all modules. Of
+   * several rows of one name a module gets the first that is for it. */
   const char *const *only;
 };
 
@@ -33,14 +33,14 @@ extern GP_INTERNAL size_t g_redirect_row_count;
 
 extern GP_INTERNAL _Atomic bool g_redirect_pending;
 
-/* Modules may have come that no pass has seen: ask before calls that are to be seen. MT-Safe | AS-Safe */
+/* Modules may have been loaded that no pass has seen: to be asked before calls that must be seen. MT-Safe | AS-Safe */
 static inline bool
 gp_redirect_pending (void)
 {
   return atomic_load_explicit (&g_redirect_pending, memory_order_relaxed); /* a hint, orders nothing */
 }
 
-/* Some module was opened by RTLD_DEEPBIND: it looks at what it brought along before the global scope. */
+/* A module was opened by RTLD_DEEPBIND: the loader searches its own dependencies before the global scope. */
 extern GP_INTERNAL _Atomic bool g_redirect_deepbind;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redirect_slot.c: looks at a slot and its page, and writes it.
+/* redirect_slot.c: reads a slot, finds whether its page is writable, and redirects it.
  *
  * Context: lifecycle, under the loader's list lock.
  */
@@ -33,13 +33,13 @@ probe (uintptr_t address)
 }
 
 bool
-gp_slot_module_closed (const struct gp_elf *elf)
+gp_slot_module_closed (const struct gp_loaded_elf *elf)
 {
   return elf->relro_lo < elf->relro_hi && probe (elf->relro_lo) == ACCESS_READ_ONLY;
 }
 
 static enum gp_slot_outcome
-write_slot (const struct gp_elf *elf, uintptr_t address, uintptr_t old, uintptr_t new, bool ready)
+write_slot (const struct gp_loaded_elf *elf, uintptr_t address, uintptr_t old, uintptr_t new, bool ready)
 {
   uintptr_t *slot = (uintptr_t *) address;
   bool relro = address >= elf->relro_lo && address < elf->relro_hi;
@@ -54,11 +54,11 @@ write_slot (const struct gp_elf *elf, uintptr_t address, uintptr_t old, uintptr_
       return GP_SLOT_LEFT_ALONE;
     opened = true;
   } else if (relro && !ready) {
-    return GP_SLOT_NOT_READY; /* the loader may close the page at any moment */
+    return GP_SLOT_NOT_READY; /* the loader may make the page read-only at any moment */
   } else if (access == ACCESS_READ_ONLY) {
-    return GP_SLOT_LEFT_ALONE; /* closed by somebody else */
+    return GP_SLOT_LEFT_ALONE; /* somebody else made it read-only */
   }
-  /* Exchanged, not stored: the host may bind or change the slot meanwhile. Release: real is set before (look_up). */
+  /* Exchanged, not stored: the host may bind or change the slot meanwhile. Release: after publish_real(). */
   bool done = __atomic_compare_exchange_n (slot, &old, new, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
   if (opened)
     mprotect (page, page_bytes, PROT_READ);
@@ -67,16 +67,16 @@ write_slot (const struct gp_elf *elf, uintptr_t address, uintptr_t old, uintptr_
 
 enum gp_slot_outcome
 gp_slot_redirect (
-    const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target, bool ready)
+    const struct gp_loaded_elf *elf, const struct gp_loaded_slot *slot, const struct gp_slot_target *target, bool ready)
 {
   if (target->real == 0 || slot->address % sizeof (uintptr_t) != 0
-      || !gp_elf_holds (elf, slot->address, sizeof (uintptr_t), PF_R | PF_W))
+      || !gp_loaded_holds (elf, slot->address, sizeof (uintptr_t), PF_R | PF_W))
     return GP_SLOT_LEFT_ALONE;
   uintptr_t value = __atomic_load_n ((uintptr_t *) slot->address, __ATOMIC_RELAXED);
   if (value == target->replacement)
     return GP_SLOT_LEFT_ALONE;
-  /* Not bound yet: still at the module's own PLT. */
-  bool unbound = slot->lazy && slot->symbol->st_shndx == SHN_UNDEF && gp_elf_holds (elf, value, 1, PF_X);
+  /* Not bound yet: it points into the module's own PLT. */
+  bool unbound = slot->lazy && slot->symbol->st_shndx == SHN_UNDEF && gp_loaded_holds (elf, value, 1, PF_X);
   if (value != target->real && !(unbound && target->certain))
     return ready ? GP_SLOT_LEFT_ALONE : GP_SLOT_NOT_READY;
   return write_slot (elf, slot->address, value, target->replacement, ready);

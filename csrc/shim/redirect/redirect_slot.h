@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* redirect_slot.h: whether one slot may be redirected now, and doing it.
+/* redirect_slot.h: redirects one slot where that is safe now.
  *
  * Context: lifecycle, under the loader's list lock (redirect.c). MT-Unsafe but for that lock | AS-Unsafe.
  */
@@ -10,26 +10,26 @@
 #include <stdint.h>
 #include "shim/redirect/redirect_elf.h"
 
-/* What a slot of some name is to hold. */
+/* What a slot for one name must hold, before and after. */
 struct gp_slot_target
 {
   uintptr_t real;
   uintptr_t replacement;
-  bool certain; /* a slot not bound yet will be bound to real */
+  bool certain; /* the loader will bind a slot that is not bound yet to real */
 };
 
 enum gp_slot_outcome
 {
   GP_SLOT_LEFT_ALONE,
   GP_SLOT_REDIRECTED,
-  GP_SLOT_NOT_READY /* the loader may not be done with the module */
+  GP_SLOT_NOT_READY /* the loader may not have relocated the module yet */
 };
 
-/* The loader has made the module's pages read-only, which it does last. */
-GP_INTERNAL bool gp_slot_module_closed (const struct gp_elf *elf);
+/* The loader has made the module's RELRO pages read-only, which it does last. */
+GP_INTERNAL bool gp_slot_module_closed (const struct gp_loaded_elf *elf);
 
 /* ready: the module is relocated for sure. */
-GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (
-    const struct gp_elf *elf, const struct gp_elf_slot *slot, const struct gp_slot_target *target, bool ready);
+GP_INTERNAL enum gp_slot_outcome gp_slot_redirect (const struct gp_loaded_elf *elf, const struct gp_loaded_slot *slot,
+    const struct gp_slot_target *target, bool ready);
 
 #endif

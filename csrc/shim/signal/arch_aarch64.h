@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* arch_aarch64.h: DWARF numbers of the registers (DWARF for the Arm 64-bit Architecture) and the leaf's values.
+/* arch_aarch64.h: DWARF numbers of the registers (DWARF for the Arm 64-bit Architecture), and their values at a tick.
  *
  * Context: signal.
  */
@@ -23,14 +23,15 @@ enum
   GP_RED_ZONE = 0
 };
 
-/* From sp of the kernel's signal frame to the registers it saved (struct rt_sigframe of arch/arm64/kernel/signal.c). */
+/* Bytes from the sp of the kernel's signal frame to the saved registers (struct rt_sigframe of
+ * arch/arm64/kernel/signal.c). */
 enum
 {
   GP_SIGNAL_REGS = sizeof (siginfo_t) + offsetof (ucontext_t, uc_mcontext) + offsetof (mcontext_t, regs)
 };
 _Static_assert (GP_SIGNAL_REGS == 312, "rt_sigframe is the kernel's ABI");
 
-/* Without the pointer authentication code: user space addresses of code have 48 bits. */
+/* Strips the pointer authentication code: user space addresses of code have 48 bits. */
 static inline uintptr_t
 gp_arch_code_address (uintptr_t address)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* arch_x86_64.h: DWARF numbers of the registers (System V ABI, AMD64 supplement, figure 3.36) and the leaf's values.
+/* arch_x86_64.h: DWARF numbers of the registers (System V ABI, AMD64 supplement, figure 3.36), and their values at a
+ * tick.
  *
  * Context: signal.
  */

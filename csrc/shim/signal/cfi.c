@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cfi.c: makes a step, from the cache of simple rules or by reading CFI.
+/* cfi.c: makes a step, by a simple rule from the cache or by reading CFI.
  *
  * Context: signal.
  */
@@ -12,7 +12,7 @@
 
 struct gp_cache_line g_cfi_cache[1 << GP_CACHE_BITS];
 
-/* The slot of a register saved at CFA + value, 0 where there is none. */
+/* The slot of a register saved at CFA + value; 0: it is not saved there, or too far away. */
 static uint64_t
 slot_of (const struct gp_row *row, int reg)
 {
@@ -22,7 +22,7 @@ slot_of (const struct gp_row *row, int reg)
   return (uint64_t) (-value / 8);
 }
 
-/* The simple rule that says what row says, or 0. */
+/* The simple rule that is equivalent to row; 0: there is none. */
 static uint64_t
 simplify (const struct gp_row *row, const struct gp_fde *fde)
 {
@@ -41,8 +41,9 @@ simplify (const struct gp_row *row, const struct gp_fde *fde)
          | bp << GP_SIMPLE_BP_SHIFT | (uint64_t) row->cfa_offset / 8 << GP_SIMPLE_CFA_SHIFT;
 }
 
-/* A caller's frame lies above its callee's. Only a leaf that has not touched the stack (its return address still in a
- * register) shares its caller's sp, and only a signal frame may lead down, to another stack. */
+/* A caller's frame lies above its callee's. One exception: a leaf that has not touched the stack (its return address is
+ * still in a register) shares its caller's sp. A signal frame may lead down, to another stack, and is not checked here.
+ */
 static inline bool
 rises (const struct gp_frame *frame, uintptr_t cfa, bool in_register)
 {
@@ -76,12 +77,12 @@ apply_simple (struct gp_frame *frame, const struct gp_stack *stack, uint64_t rul
   return GP_STEP_OK;
 }
 
-/* The caller's value of a register; false where it cannot be had. */
+/* The caller's value of a register; false: it is not known. */
 static bool
 caller_value (const struct gp_frame *frame, const struct gp_stack *stack, const struct gp_fde *fde,
     const struct gp_row *row, int reg, uintptr_t cfa, uintptr_t *value)
 {
-  uintptr_t operand = (uintptr_t) (intptr_t) row->value[reg], at = fde->base + (uint32_t) row->value[reg];
+  uintptr_t operand = (uintptr_t) (intptr_t) row->value[reg], at = fde->lo + (uint32_t) row->value[reg];
   switch (row->rule[reg]) {
     case GP_RULE_SAME:
       *value = frame->r[reg];
@@ -97,21 +98,21 @@ caller_value (const struct gp_frame *frame, const struct gp_stack *stack, const 
       *value = frame->r[operand];
       return true;
     case GP_RULE_EXPRESSION:
-      return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, &at) && gp_stack_read (stack, at, value);
+      return gp_cfi_evaluate (at, fde->hi, frame, stack, &cfa, &at) && gp_stack_read (stack, at, value);
     case GP_RULE_VAL_EXPRESSION:
-      return gp_cfi_evaluate (at, fde->limit, frame, stack, &cfa, value);
+      return gp_cfi_evaluate (at, fde->hi, frame, stack, &cfa, value);
     default: /* GP_RULE_UNDEFINED */
       return false;
   }
 }
 
-/* Where a CFA comes from a register that quick steps lose, or an expression over such. */
+/* False: the CFA depends on a register that is not known, as quick steps lose most. */
 static bool
 find_cfa (const struct gp_frame *frame, const struct gp_stack *stack, const struct gp_fde *fde,
     const struct gp_row *row, uintptr_t *cfa)
 {
   if (row->cfa_expression)
-    return gp_cfi_evaluate (fde->base + (uintptr_t) row->cfa_offset, fde->limit, frame, stack, NULL, cfa);
+    return gp_cfi_evaluate (fde->lo + (uintptr_t) row->cfa_offset, fde->hi, frame, stack, NULL, cfa);
   if (!gp_knows (frame, row->cfa_register))
     return false;
   *cfa = frame->r[row->cfa_register] + (uintptr_t) row->cfa_offset;
@@ -153,8 +154,8 @@ static const uint32_t MOV_X8_RT_SIGRETURN = 0xd2801168, SVC = 0xd4000001, BTI_C 
                       STP_X16_X30 = 0xa9bf7bf0; /* stp x16, x30, [sp, #-16]!, in the PLT's first entry alone */
 #endif
 
-/* The kernel's signal frame where its trampoline has no CFI, as on aarch64 since Linux 5.8: known by its instructions.
- */
+/* Steps out of the kernel's signal frame where its trampoline has no CFI, as on aarch64 since Linux 5.8. The trampoline
+ * is recognised by its instructions. */
 static bool
 step_over_signal (struct gp_frame *frame, const struct gp_stack *stack, const struct gp_code *code)
 {
@@ -180,7 +181,7 @@ step_over_signal (struct gp_frame *frame, const struct gp_stack *stack, const st
 #endif
 }
 
-/* A stub of the PLT, which has no CFI on aarch64: it leaves alone all registers that its caller relies on. */
+/* Steps out of a PLT stub, which has no CFI on aarch64. It changes no register that its caller relies on. */
 static bool
 step_over_stub (struct gp_frame *frame, const struct gp_code *code)
 {
@@ -211,7 +212,7 @@ step_over_stub (struct gp_frame *frame, const struct gp_code *code)
 #endif
 }
 
-/* Reads CFI. Not inline: its large frame is for those who need it. */
+/* Reads CFI. Not inline: steps from the cache do not need its large stack frame. */
 __attribute__ ((noinline)) static enum gp_step
 step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc, bool quick)
 {
@@ -239,7 +240,8 @@ step_by_cfi (struct gp_frame *frame, const struct gp_stack *stack, uintptr_t pc,
 enum gp_step
 gp_cfi_step (struct gp_frame *frame, const struct gp_stack *stack, bool quick)
 {
-  /* A call that never returns may be a function's last instruction: look behind it, at the call. */
+  /* A call that never returns may be a function's last instruction: its return address lies in the next function. So a
+   * return address stands for the call before it. */
   uintptr_t pc = frame->r[GP_REG_PC] - !frame->exact;
   uint64_t rule = quick ? gp_cache_recall (pc, frame->exact) : 0;
   return rule != 0 ? apply_simple (frame, stack, rule) : step_by_cfi (frame, stack, pc, quick);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* cfi_cache.h: remembers the simple rules of pcs, so that most steps read no CFI.
  *
- * A rule is two words, (key ^ data, data): one torn between two writers matches no key. Relaxed throughout: the words
- * carry their own proof and order nothing else. The key holds the modules' epoch, so all rules end when code goes away.
+ * A rule is two words, (key ^ data, data): a rule torn between two writers matches no key. Relaxed throughout: the
+ * words prove each other and order nothing else. The key holds the modules' epoch, so all rules end when code is
+ * unloaded.
  *
- * What a step costs in a running program is the cache lines it touches, all of them cold. So a return address, which
- * comes again and again, finds its rule in one line: way 0 has the one that holds for its whole block of code (most
- * blocks lie in the middle of a function), the others hold rules of single pcs. A leaf may be anywhere, and is looked
- * for by area first: a large function, or assembly without any CFI, is known after a few samples.
+ * In a running program a step costs as many cache misses as it reads cache lines. A return address occurs again and
+ * again, so its rule is found in one line. Way 0 has the rule that holds for the whole block of code; most blocks lie
+ * in the middle of a function. The other ways hold rules of single pcs. A leaf may be at any instruction, so it is
+ * looked up by area first: a large function, or assembly without any CFI, is known after a few samples.
  *
  * Context: signal. MT-Safe | AS-Safe
  */
@@ -27,8 +28,8 @@ enum
   GP_AREA_BYTES = 1024
 };
 
-/* A simple rule: the CFA is sp or bp plus a number of words; the return address and bp lie at CFA - 8 * slot, slot 0:
- * still where they were (in lr, in bp). */
+/* A simple rule: the CFA is sp or bp plus a number of words. The return address and bp are saved at CFA - 8 * slot;
+ * slot 0: they are still in their registers (lr, bp). */
 enum
 {
   GP_SIMPLE_VALID = 1 << 0,
@@ -65,8 +66,8 @@ gp_cache_line_of_area (uintptr_t pc)
   return gp_cache_line (~(pc / GP_AREA_BYTES));
 }
 
-/* The key of [pc, pc + bytes); bytes is 1, a block's or an area's. Bits 48 to 63 of an address are 0: they tell blocks
- * from areas, and hold the epoch. */
+/* The key of [pc, pc + bytes); bytes is 1, a block's or an area's. Bits 48 to 63 of an address are 0: the key has the
+ * kind and the epoch there. */
 static inline uint64_t
 gp_cache_key (uintptr_t pc, uintptr_t bytes)
 {
@@ -95,7 +96,7 @@ gp_cache_write (struct gp_cache_line *line, uint32_t way, uint64_t key, uint64_t
   atomic_store_explicit (&line->ways[way].data, data, memory_order_relaxed);
 }
 
-/* The rule of pc, 0: not known. */
+/* The rule of pc; 0: not in the cache. */
 static inline uint64_t
 gp_cache_recall (uintptr_t pc, bool leaf)
 {
@@ -107,7 +108,7 @@ gp_cache_recall (uintptr_t pc, bool leaf)
   return data != 0 ? data : gp_cache_read (line, gp_cache_way (pc), gp_cache_key (pc, 1));
 }
 
-/* Whether the aligned stretch of so many bytes around pc lies within [start, end). */
+/* Whether the aligned block of so many bytes around pc lies within [start, end). */
 static inline bool
 gp_cache_covers (uintptr_t pc, uintptr_t bytes, uintptr_t start, uintptr_t end)
 {

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/cfi_expression.h"
-#include "shim/signal/cfi_bytes.h"
+#include "shared/dwarf_reader.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum
@@ -16,8 +16,8 @@ enum
 
 struct evaluation
 {
-  struct gp_reader reader;
-  uintptr_t start; /* branches may not leave [start, reader.end) */
+  struct gp_dwarf_reader reader;
+  uintptr_t start; /* branches must stay in [start, reader.end] */
   const struct gp_frame *frame;
   const struct gp_stack *stack;
   unsigned depth;
@@ -152,9 +152,9 @@ shuffle (struct evaluation *e, uint8_t op)
 }
 
 static void
-run_one (struct evaluation *e)
+run_operation (struct evaluation *e)
 {
-  struct gp_reader *r = &e->reader;
+  struct gp_dwarf_reader *r = &e->reader;
   uint8_t op = (uint8_t) gp_read_fixed (r, 1);
   if (op >= OP_LIT0 && op <= OP_LIT31) {
     push (e, op - OP_LIT0);
@@ -254,7 +254,7 @@ gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame, cons
     const uintptr_t *initial, uintptr_t *value)
 {
   struct evaluation e; /* values[] is written before it is read */
-  e.reader = (struct gp_reader) { .at = at, .end = end };
+  e.reader = (struct gp_dwarf_reader) { .at = at, .end = end };
   e.frame = frame;
   e.stack = stack;
   e.depth = 0;
@@ -268,7 +268,7 @@ gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame, cons
   for (unsigned n = 0; e.reader.at < e.reader.end && !e.reader.bad; n++) {
     if (n == OPERATIONS_MAX)
       return false;
-    run_one (&e);
+    run_operation (&e);
   }
   *value = pop (&e);
   return !e.reader.bad;

@@ -8,7 +8,8 @@
 
 #include "shim/signal/frame.h"
 
-/* Evaluates the expression (length first) at at, below end. initial, where not NULL, lies on its stack at the start. */
+/* Evaluates the expression at at, below end: a length, then its operations. initial, unless NULL, is on its stack at
+ * the start. False: it is damaged, too long, or needs a register or memory that is not known. */
 GP_INTERNAL bool gp_cfi_evaluate (uintptr_t at, uintptr_t end, const struct gp_frame *frame,
     const struct gp_stack *stack, const uintptr_t *initial, uintptr_t *value);
 

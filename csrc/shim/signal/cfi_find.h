@@ -6,24 +6,11 @@
 #ifndef GP_CFI_FIND_H
 #define GP_CFI_FIND_H
 
-#include "shim/signal/cfi_bytes.h"
+#include "shared/eh_frame.h"
 #include "shim/signal/module_lookup.h"
 
-/* What an FDE and its CIE say about a function. */
-struct gp_fde
-{
-  uintptr_t start, end;              /* of the function's code */
-  struct gp_reader initial, program; /* instructions of the CIE, of the FDE */
-  uintptr_t base, limit;             /* the segment that holds it all */
-  uint64_t code_align;
-  int64_t data_align;
-  uint64_t ra_column;
-  uint8_t encoding; /* of addresses */
-  bool signal;      /* the frame was made by the kernel: its caller's pc is exact */
-};
-
-/* Finds the FDE that covers pc. False: there is none; fde->start and end are then the stretch without, empty where that
- * cannot be said. */
+/* Finds the FDE that covers pc. False: no FDE does. Then [fde->start, fde->end) is the code around pc without an FDE,
+ * empty where that is not known. */
 GP_INTERNAL bool gp_cfi_find (uintptr_t pc, const struct gp_code *code, struct gp_fde *fde);
 
 #endif

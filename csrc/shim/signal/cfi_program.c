@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "shim/signal/cfi_program.h"
-#include "shim/signal/cfi_bytes.h"
+#include "shared/dwarf_reader.h"
 #include "shim/signal/dwarf_codes.h"
 
 enum
@@ -16,7 +16,7 @@ enum
 struct machine
 {
   const struct gp_fde *fde;
-  struct gp_reader reader;
+  struct gp_dwarf_reader reader;
   uintptr_t pc, location;
   struct gp_row *row;
   const struct gp_row *initial; /* NULL while the CIE's run */
@@ -24,7 +24,7 @@ struct machine
   unsigned depth;
 };
 
-/* Rules of registers beyond ours (vector registers) are read and dropped. */
+/* Rules of other registers than ours (vector registers) are dropped. */
 static void
 set_rule (struct machine *m, uint64_t reg, enum gp_rule rule, int64_t value)
 {
@@ -44,11 +44,11 @@ factored (const struct machine *m, uint64_t operand)
   return (int64_t) (operand * (uint64_t) m->fde->data_align);
 }
 
-/* Skips an expression and returns where it is, from the segment's start. */
+/* Skips an expression and returns its offset from the segment's start. */
 static int64_t
 expression (struct machine *m)
 {
-  int64_t at = (int64_t) (m->reader.at - m->fde->base);
+  int64_t at = (int64_t) (m->reader.at - m->fde->lo);
   uint64_t length = gp_read_uleb (&m->reader);
   if (m->reader.bad || length > m->reader.end - m->reader.at)
     m->reader.bad = true;
@@ -74,7 +74,7 @@ define_cfa (struct machine *m, uint64_t reg, int64_t offset)
   m->row->cfa_offset = offset;
 }
 
-/* False once the location has passed pc: the row stands. */
+/* False once the location is beyond pc: the row is complete. */
 static bool
 advance_to (struct machine *m, uintptr_t location)
 {
@@ -104,7 +104,7 @@ restore_state (struct machine *m)
 static void
 run_register (struct machine *m, uint8_t op, uint64_t reg)
 {
-  struct gp_reader *r = &m->reader;
+  struct gp_dwarf_reader *r = &m->reader;
   switch (op) {
     case CFA_OFFSET_EXTENDED:
       set_rule (m, reg, GP_RULE_OFFSET, factored (m, gp_read_uleb (r)));
@@ -151,11 +151,11 @@ run_register (struct machine *m, uint8_t op, uint64_t reg)
   }
 }
 
-/* One instruction; false where pc lies before what it begins. */
+/* Runs one instruction; false: it advances beyond pc. */
 static bool
-run_one (struct machine *m)
+run_instruction (struct machine *m)
 {
-  struct gp_reader *r = &m->reader;
+  struct gp_dwarf_reader *r = &m->reader;
   uint8_t op = (uint8_t) gp_read_fixed (r, 1);
   switch (op & 0xc0) {
     case CFA_ADVANCE_LOC:
@@ -171,7 +171,7 @@ run_one (struct machine *m)
     case CFA_NOP:
       return true;
     case CFA_SET_LOC:
-      return advance_to (m, gp_read_encoded (r, m->fde->encoding, m->fde->base));
+      return advance_to (m, gp_read_encoded (r, m->fde->encoding, m->fde->lo));
     case CFA_ADVANCE_LOC1:
       return advance (m, gp_read_fixed (r, 1));
     case CFA_ADVANCE_LOC2:
@@ -206,7 +206,7 @@ run_one (struct machine *m)
 #if defined(__aarch64__)
     case CFA_AARCH64_NEGATE_RA_STATE_WITH_PC:
     case CFA_AARCH64_NEGATE_RA_STATE:
-      return true; /* the code is stripped wherever an address is read */
+      return true; /* addresses are stripped of their authentication code wherever they are read */
 #endif
     case CFA_OFFSET_EXTENDED:
     case CFA_OFFSET_EXTENDED_SF:
@@ -234,7 +234,7 @@ static bool
 run (struct machine *m)
 {
   for (unsigned n = 0; m->reader.at < m->reader.end && !m->reader.bad; n++)
-    if (n == PROGRAM_MAX || !run_one (m))
+    if (n == PROGRAM_MAX || !run_instruction (m))
       return n < PROGRAM_MAX && !m->reader.bad;
   return !m->reader.bad;
 }

@@ -21,15 +21,15 @@ enum gp_rule
   GP_RULE_OFFSET,     /* saved at CFA + value */
   GP_RULE_VAL_OFFSET, /* is CFA + value */
   GP_RULE_REGISTER,
-  GP_RULE_EXPRESSION, /* saved where the expression at base + value says */
+  GP_RULE_EXPRESSION, /* saved at the address that the expression at lo + value gives */
   GP_RULE_VAL_EXPRESSION
 };
 
 /* The rules at one pc. */
 struct gp_row
 {
-  uintptr_t start, end; /* where else they hold */
-  int64_t cfa_offset;   /* or where its expression is, from base */
+  uintptr_t start, end; /* the code for which they hold */
+  int64_t cfa_offset;   /* or the offset of its expression from lo */
   uint32_t cfa_register;
   bool cfa_expression;
   uint8_t rule[GP_REGS]; /* enum gp_rule */

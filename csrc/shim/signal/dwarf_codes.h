@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dwarf_codes.h: numbers of DWARF 5 (7.7, 7.24), of LSB Core 5.0 (10.5) and of the Arm and GNU extensions.
+/* dwarf_codes.h: numbers of DWARF 5 (7.7, 7.24) and of the Arm and GNU extensions.
  *
  * Context: none (data only).
  */
@@ -7,14 +7,6 @@
 #define GP_DWARF_CODES_H
 
 /* clang-format off */
-/* DW_EH_PE: how pointers are written */
-enum
-{
-  EH_ABSPTR = 0x00, EH_ULEB128 = 0x01, EH_UDATA2 = 0x02, EH_UDATA4 = 0x03, EH_UDATA8 = 0x04,
-  EH_SLEB128 = 0x09, EH_SDATA2 = 0x0a, EH_SDATA4 = 0x0b, EH_SDATA8 = 0x0c,
-  EH_PCREL = 0x10, EH_DATAREL = 0x30, EH_INDIRECT = 0x80, EH_OMIT = 0xff
-};
-
 /* DW_CFA: call frame instructions */
 enum
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* frame.h: a frame's registers, and the one way to read its stack.
+/* frame.h: a frame's registers, and the only way to read its stack.
  *
  * Context: signal. All functions MT-Safe | AS-Safe.
  */
@@ -18,18 +18,18 @@
 #error "gst-pyro-shim knows x86-64 and aarch64 only"
 #endif
 
-/* For functions that read the stack of others: its gaps are none of the sanitizer's business. */
+/* For functions that read the host's stack: a sanitizer's red zones there must not be reported. */
 #define GP_UNSANITIZED __attribute__ ((no_sanitize ("address"), no_sanitize ("thread")))
 
-/* A frame, as far as its registers are known. */
+/* A frame's registers, as far as they are known. */
 struct gp_frame
 {
   uintptr_t r[GP_REGS]; /* by DWARF number; r[GP_REG_PC] is the pc */
   uint64_t known;       /* set of them */
-  bool exact;           /* pc is the instruction at hand, not a return address */
+  bool exact;           /* pc is the interrupted instruction, not a return address */
 };
 
-/* The one way to read stack: aligned and within it. */
+/* The only way to read stack: aligned and within it. */
 GP_UNSANITIZED static inline bool
 gp_stack_read (const struct gp_stack *stack, uintptr_t at, uintptr_t *value)
 {

@@ -2,8 +2,8 @@
 /* handler.c: what one tick does.
  *
  * Context: signal. Runs on any armed thread, anywhere, also inside malloc, dlopen or thread start. Everything in this
- * file is AS-Safe: nothing outside tests/native/as_safe_symbols.txt, no lock, no allocation. Its ordinary half is
- * sampler.c.
+ * file is AS-Safe: it calls nothing outside tests/native/as_safe_symbols.txt, takes no lock and allocates nothing.
+ * threads/sampler.c arms and disarms the ticks.
  */
 #define _GNU_SOURCE
 #include "shim/signal/handler.h"
@@ -37,8 +37,8 @@ is_system_call (const struct gp_code *code, uintptr_t at)
 #endif
 }
 
-/* Whether a timer's tick fell into the kernel, as seen from where it returns to: behind the instruction, or at it, to
- * make the call again. In code that no module has, nobody looks. */
+/* Whether a timer's tick interrupted a system call: the kernel then returns behind the call's instruction, or to it, to
+ * make the call again. False for code outside every module. */
 static bool
 in_system_call (const ucontext_t *context)
 {
@@ -78,7 +78,7 @@ find_stack (const struct gp_thread *thread, const ucontext_t *context)
   return stack;
 }
 
-/* Of a thread of glibc's: just above its stack. */
+/* In glibc it points just above a thread's stack. */
 static uintptr_t
 thread_pointer (void)
 {
@@ -121,8 +121,9 @@ count_stack (enum gp_stack_end end)
   gp_count (counters[end]);
 }
 
-/* On another stack than its own (a handler of the host's on an alternate one, or one that the host has made) sp says
- * nothing of who has returned: who was entered last is at work. */
+/* The innermost label whose function has not returned. On another stack than the thread's own (the host's signal
+ * handler on an alternate stack, or a stack that the host has made) sp does not show that: the label entered last is
+ * taken. */
 static uint32_t
 find_label (const struct gp_thread *thread, const struct gp_stack *stack, uintptr_t sp)
 {
@@ -136,7 +137,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
 {
   struct gp_regs regs = gp_regs_of (context);
   struct gp_stack stack = find_stack (thread, context);
-  /* Armed from outside: the poller finds the rest of the stack by this (on the main thread it needs no help). */
+  /* Armed from outside: with this the poller finds the rest of the stack. The main thread's it finds without. */
   if (stack.hi == 0 && !is_main (thread))
     gp_store (&thread->stack.hi, thread_pointer ());
   struct gp_boundary root = thread->root;
@@ -170,12 +171,12 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
 }
 
 bool
-gp_handler_meets (const void *context, uintptr_t start, uintptr_t end)
+gp_handler_interrupted_in (const void *context, uintptr_t start, uintptr_t end)
 {
   struct gp_thread *thread = gp_thread_known ();
   if (thread == NULL || thread->in_handler || !atomic_load_explicit (&thread->ready, memory_order_acquire))
     return false;
-  thread->in_handler = true; /* frames[] is ours until then */
+  thread->in_handler = true; /* frames[] is ours while it is set */
   struct gp_regs regs = gp_regs_of (context);
   struct gp_stack stack = find_stack (thread, context);
   struct gp_walk_result walk = { .depth = 0 };
@@ -199,8 +200,8 @@ gp_tick_owner (const siginfo_t *info)
   return NULL;
 }
 
-/* A tick that was pending while its event was closed bears a number that may be another thread's event by now. Threads
- * armed from outside are known by where they told that their stack ends. */
+/* A tick that was pending when its event was closed has a descriptor's number that may be another thread's event by
+ * now. Threads armed from outside are recognised by the end of their stack, which their first tick stored. */
 static bool
 is_of_this_thread (const struct gp_thread *thread)
 {
@@ -210,10 +211,11 @@ is_of_this_thread (const struct gp_thread *thread)
   return hi == 0 || hi == thread_pointer () || is_main (thread);
 }
 
-/* An event costs three interrupts a sample (26 us in a virtual machine), a timer's tick next to nothing, since the
- * kernel's own tick looks after it. But that is the clock which paces live media, and a thread that wakes up in step
- * with it has the same part of its work sampled for ever. One that does not sleep is in step with nothing: its event
- * rests until it does. No tick may meet it then: the poller wakes the event as well, gp_sampler_wake(). */
+/* An event costs three interrupts a sample (26 us in a virtual machine). A timer's tick costs next to nothing, since
+ * the kernel's own tick expires it. But that clock also paces live media: a thread that wakes in step with it has the
+ * same part of its work sampled for ever. A thread that does not sleep is in step with nothing. So its event rests
+ * until it sleeps. A thread that sleeps may get no tick any more, so the poller wakes the event as well:
+ * gp_sampler_wake(). */
 static void
 choose_clock (struct gp_thread *thread)
 {
@@ -231,7 +233,7 @@ choose_clock (struct gp_thread *thread)
   gp_syscall (SYS_ioctl, thread->perf_fd, rests ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
 }
 
-/* A forked child keeps the handler, and maps its parent's counters: it counts nothing there. */
+/* A forked child keeps the handler, and maps its parent's counters: it must count nothing. */
 static void
 count_in_host (enum gp_counter counter)
 {
@@ -239,8 +241,8 @@ count_in_host (enum gp_counter counter)
     gp_count (counter);
 }
 
-/* Records one sample of the interrupted thread. In order: keep errno; leave foreign signals; refuse after the stop, on
- * half-built threads and in itself; label, unwind, commit. Each refusal counts one reason. Bounded: at most
+/* Records one sample of the interrupted thread. In order: save errno; leave foreign signals; refuse after the stop, on
+ * half-built threads and inside itself; unwind, label, commit. Each refusal counts one reason. Bounded: at most
  * GP_MAX_FRAMES frames, a bounded scan, no loop over shared data. */
 void
 gp_handler (int number, siginfo_t *info, void *context)
@@ -249,8 +251,8 @@ gp_handler (int number, siginfo_t *info, void *context)
   struct gp_thread *thread = gp_tick_owner (info);
   (void) number;
   if (thread == NULL) {
-    /* Nobody to pass it on to: the signal was free when we took it, and is ignored by default, or known to nobody in
-     * this process. */
+    /* There is no handler to pass it on to: the signal was free when we took it, and is ignored by default, or nothing
+     * in this process uses it. */
     count_in_host (GP_COUNTER_FOREIGN_SIGNALS);
   } else if (!atomic_load_explicit (&g_active, memory_order_relaxed)) {
     count_in_host (GP_COUNTER_DROPPED_INERT);
@@ -272,9 +274,10 @@ gp_handler (int number, siginfo_t *info, void *context)
     }
     choose_clock (thread);
     take_sample (thread, interrupted, 1 + (info->si_code == SI_TIMER ? (uint32_t) info->si_overrun : 0));
-    /* A thread armed from outside gets its alternate stack when this handler returns: setting it directly would be
-     * undone by the return. Not before the poller has come by for its stack: until then it may still be starting, and
-     * set up one of its own only where it finds none (ASan, which unmaps at the thread's end what it finds then). */
+    /* A thread armed from outside gets its alternate stack when this handler returns: the return would undo a direct
+     * sigaltstack(). Not before the poller has found the thread's stack. Until then the thread may still be starting,
+     * and may set up an alternate stack of its own only where it finds none: ASan, which at the thread's end unmaps the
+     * one that is set then. */
     if ((interrupted->uc_stack.ss_flags & SS_DISABLE) && gp_load (&thread->stack.lo) != 0) {
       interrupted->uc_stack.ss_sp = (void *) thread->signal_stack.lo;
       interrupted->uc_stack.ss_size = thread->signal_stack.hi - thread->signal_stack.lo;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* module_lookup.c: whose code a pc is, by glibc's own list or by the snapshot that modules.c published.
+/* module_lookup.c: finds the module of a pc, in glibc's own list or in the snapshot that modules.c published.
  *
  * Context: signal.
  */
@@ -21,7 +21,7 @@ enum
 bool
 gp_modules_enter (void)
 {
-  /* Sequentially consistent, as in gp_modules_close_begin(): of a handler that comes and a dlclose that begins, at
+  /* Sequentially consistent, as in gp_modules_close_begin(): of a handler that enters and a dlclose that begins, at
    * least one sees the other. */
   atomic_fetch_add (&g_modules_readers, 1);
   if (atomic_load (&g_modules_closing) == 0)
@@ -33,7 +33,8 @@ gp_modules_enter (void)
 void
 gp_modules_leave (void)
 {
-  /* Release: what was read of a module was read before its dlclose goes on; pairs with the load in close_begin. */
+  /* Release: what was read of a module was read before its dlclose continues. Pairs with the load in
+   * gp_modules_close_begin(). */
   atomic_fetch_sub_explicit (&g_modules_readers, 1, memory_order_release);
 }
 
@@ -75,8 +76,8 @@ find_segments (struct gp_code *code, uintptr_t pc)
   return code->start != 0 && code->lo != 0;
 }
 
-/* Reads the program headers of the ELF image that is mapped at start. False where they do not lie in its first page: no
- * linker does that without being told to. */
+/* Reads the program headers of the ELF image that is mapped at start. False where they do not lie in its first page:
+ * linkers put them there unless told otherwise. */
 static bool
 open_image (uintptr_t start, uintptr_t end, struct gp_code *code)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* module_lookup.h: the module whose code an address is in.
+/* module_lookup.h: the module in whose code an address lies.
  *
- * Context: signal. modules/modules.c publishes what is looked up here.
+ * Context: signal. modules/modules.c publishes the list.
  */
 #ifndef GP_MODULE_LOOKUP_H
 #define GP_MODULE_LOOKUP_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include "shim/base/segment.h"
 
-/* One module as the handler sees it. Its memory stays mapped while gp_modules_enter() holds. */
+/* One module as the handler sees it. Its memory stays mapped between gp_modules_enter() and gp_modules_leave(). */
 struct gp_code
 {
   uintptr_t start, end; /* the executable segment that holds the pc asked for */
@@ -23,14 +23,15 @@ struct gp_code
   uint32_t phnum;
 };
 
-/* Of the segment's list. MT-Safe | AS-Safe */
+/* Of the segment's list of modules. MT-Safe | AS-Safe */
 static inline uint32_t
 gp_modules_generation (void)
 {
   return gp_load (&g_segment->generation);
 }
 
-/* A handler's way in: false while modules are being closed; true must be followed by leave. MT-Safe | AS-Safe */
+/* Called by a handler before it reads modules. False: a module is being closed, and none may be read. True must be
+ * followed by gp_modules_leave(). MT-Safe | AS-Safe */
 GP_INTERNAL bool gp_modules_enter (void);
 GP_INTERNAL void gp_modules_leave (void);
 
@@ -40,7 +41,7 @@ GP_INTERNAL bool gp_modules_find (uintptr_t pc, struct gp_code *code);
 /* The readable segment of that module which holds [at, at + 8). Requires: entered. MT-Safe | AS-Safe */
 GP_INTERNAL bool gp_modules_readable (const struct gp_code *code, uintptr_t at);
 
-/* Raised whenever code went away: rules remembered before are void. MT-Safe | AS-Safe */
+/* Raised whenever a module is unloaded: rules cached before are void. MT-Safe | AS-Safe */
 GP_INTERNAL extern _Atomic uint32_t g_modules_epoch;
 
 /* What modules.c publishes. */
@@ -67,7 +68,7 @@ struct gp_snapshot
   struct gp_known_module modules[]; /* by start */
 };
 
-/* Where glibc has it (2.35 and later; documented as async-signal-safe), else NULL: then the snapshot serves. */
+/* _dl_find_object() of glibc 2.35 and later, documented as async-signal-safe. NULL: the snapshot is used instead. */
 GP_INTERNAL extern int (*_Atomic g_modules_find_object) (void *, struct gp_loader_object *);
 GP_INTERNAL extern struct gp_snapshot *_Atomic g_modules_snapshot;
 GP_INTERNAL extern _Atomic uint32_t g_modules_readers;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* ring.h: the samples' way out of the handler. Layout: abi.h.
+/* ring.h: the ring into which handlers write records. Layout: abi.h.
  *
  * Many writers (handlers on any thread), one reader (the agent). head moves by compare-and-swap, so a writer owns what
- * it reserved; the record becomes readable by its own state word. The reader zeroes what it has read before it moves
- * tail, so that a reserved but unwritten record reads as EMPTY. A full ring refuses: the sample is counted as dropped,
- * nothing is overwritten.
+ * it reserved. The record's own state word makes it readable. The reader zeroes what it has read before it moves tail,
+ * so a record that is reserved and not yet written reads as EMPTY. A full ring refuses: the sample is counted as
+ * dropped, and nothing is overwritten.
  *
  * Context: signal. MT-Safe | AS-Safe
  */
@@ -21,7 +21,7 @@ enum
 _Static_assert (GP_RECORD_HEADER_WORDS == GP_RECORD_ALIGN_WORDS, "a filler is a whole header");
 _Static_assert (GP_RING_WORDS % GP_RECORD_ALIGN_WORDS == 0, "records fill the ring evenly");
 
-/* Room for a record of depth frames, header's words filled in; NULL where there is none. */
+/* Reserves a record of depth frames; its words and state are filled in. NULL: the ring is full. */
 static inline struct gp_record *
 gp_ring_reserve (uint32_t depth)
 {
@@ -44,8 +44,8 @@ gp_ring_reserve (uint32_t depth)
     gp_store_release (&record->state, GP_RECORD_COMMITTED); /* pairs with the acquire in gp_reader_drain() */
     record = (struct gp_record *) &segment->ring[0];
   }
-  gp_store (&record->words, words); /* relaxed: a reader of half a record looks at it, and relies on state */
-  gp_store_release (&record->state, GP_RECORD_BUSY); /* lets a reader step over it should we die before the commit */
+  gp_store (&record->words, words);                  /* relaxed: the reader relies on state */
+  gp_store_release (&record->state, GP_RECORD_BUSY); /* if we die before the commit, a reader can skip the record */
   return record;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* unwind.c: the walk from the leaf to the root.
  *
- * CFI steps as far as they go; where code has none, a verified scan (unwind_scan.c), else the innermost boundary not
- * yet passed: its frame is known, whatever lies below it.
+ * CFI steps are made as far as they go. Where code has no CFI, a scan finds the caller (unwind_scan.c). Where that
+ * fails, the walk resumes at the innermost boundary not yet passed: its frame is known, whatever lies below it.
  *
  * Context: signal.
  */
@@ -15,7 +15,7 @@
 
 enum
 {
-  EXPECTED = 64 /* frames of the last stack to expect again */
+  EXPECTED = 64 /* frames of the last stack that are prefetched */
 };
 
 static const uint64_t TAGGED = (uint64_t) 1 << 63;
@@ -27,9 +27,9 @@ struct walk
   const struct gp_boundary *boundaries;
   uint32_t inner;                 /* boundaries[inner - 1] is the innermost not yet passed */
   const struct gp_boundary *root; /* NULL: none, or passed */
-  bool rooted;                    /* it was passed: what is still missing is libc's thread start */
+  bool rooted;                    /* root was passed: only libc's thread start is missing */
   bool placed;                    /* sp has been on the thread's own stack */
-  bool crossed;                   /* a gap: registers that got lost there, no repetition brings back */
+  bool crossed;                   /* a gap was crossed: a repetition does not recover the registers lost there */
   struct gp_scan_budget budget;
   uint64_t *frames;
   uint32_t max;
@@ -49,7 +49,7 @@ emit_tagged (struct walk *walk, enum gp_frame_tag tag, uint64_t operand)
   emit (walk, TAGGED | (uint64_t) tag << 56 | operand);
 }
 
-/* The stack is worth what its least trusted stretch is. */
+/* The stack counts as its least trusted part. */
 static void
 degrade (struct walk *walk, enum gp_stack_end end)
 {
@@ -89,7 +89,7 @@ on_alternate_stack (const struct walk *walk, uintptr_t sp)
   return sp >= walk->stack.alt_lo && sp < walk->stack.alt_hi;
 }
 
-/* Entries whose function has returned without a post hook. Where sp is on another stack, nothing is known. */
+/* Drops boundaries whose function has returned without a post hook. Where sp is on another stack, none can be told. */
 static void
 drop_dead (struct walk *walk)
 {
@@ -121,7 +121,7 @@ resume_at (struct walk *walk, const struct gp_boundary *boundary)
   walk->frame.exact = false;
 }
 
-/* What a scan could not tell, the boundary knows. */
+/* Takes bp from the boundary where a scan could not find it. */
 static void
 learn_bp (struct walk *walk)
 {
@@ -132,7 +132,7 @@ learn_bp (struct walk *walk)
   }
 }
 
-/* Goes on behind a stretch that cannot be crossed. False: nothing is known to go on from. */
+/* Continues at the next boundary, behind code that cannot be crossed. False: there is none. */
 static bool
 resume (struct walk *walk)
 {
@@ -167,9 +167,9 @@ cross_by_scan (struct walk *walk)
   return gp_scan (&walk->frame, &walk->stack, next_boundary (walk), &walk->budget, &walk->result->end);
 }
 
-/* One frame out. False at the end of the walk; *step says why. */
+/* Emits one frame and steps to its caller. False at the end of the walk; *step holds the reason. */
 static bool
-walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
+walk_frame (struct walk *walk, bool readable, bool quick, enum gp_step *step)
 {
   uintptr_t pc = walk->frame.r[GP_REG_PC], sp = walk->frame.r[GP_REG_SP];
   bool exact = walk->frame.exact;
@@ -179,7 +179,7 @@ walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
   if (*step == GP_STEP_UNKNOWN_REGISTER && quick && !walk->crossed)
     return false;
   learn_bp (walk);
-  /* Its CFA may not be known, but it is no lower than this. */
+  /* The CFA may not be known, but it is no lower than this. */
   pass_boundaries_below (walk, sp, *step == GP_STEP_OK ? walk->frame.r[GP_REG_SP] : sp + (exact ? GP_CALL_PUSHES : 1));
   emit_pc (walk, pc, exact);
   if (*step == GP_STEP_OK && walk->frame.r[GP_REG_PC] != 0)
@@ -191,12 +191,12 @@ walk_one (struct walk *walk, bool readable, bool quick, enum gp_step *step)
   return (readable && cross_by_scan (walk)) || resume (walk);
 }
 
-/* All frames. False where the walk must be repeated without the cache: it carries too few registers along. */
+/* All frames. False: the walk must be repeated without the cache, whose rules carry too few registers along. */
 static bool
 walk_all (struct walk *walk, bool readable, bool quick)
 {
   enum gp_step step;
-  while (walk_one (walk, readable, quick, &step))
+  while (walk_frame (walk, readable, quick, &step))
     if (walk->result->depth == walk->max) {
       step = GP_STEP_BAD;
       walk->rooted = false;
@@ -238,7 +238,7 @@ gp_unwind (const struct gp_regs *regs, const struct gp_stack *stack, const struc
   struct walk walk = { .stack = *stack, .boundaries = boundaries, .frames = frames, .max = max, .result = result };
   gp_cfi_expect (regs->pc, frames, max < EXPECTED ? max : EXPECTED);
   bool readable = gp_modules_enter ();
-  /* Below the leaf's red zone there may be nothing yet, or no more. */
+  /* Below the leaf's red zone nothing is live, and memory may not be mapped. */
   uintptr_t lowest = (regs->sp - GP_RED_ZONE) & ~(uintptr_t) 7;
   if (on_stack (&walk, regs->sp) && walk.stack.lo < lowest)
     walk.stack.lo = lowest;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* unwind_call.c: whether one function can have led to another.
+/* unwind_call.c: whether a call can have led to a given function.
  *
- * Context: signal. Bounded: SEARCH_MAX bytes of code are looked at.
+ * Context: signal. Bounded: SEARCH_MAX bytes of code are read.
  */
 #define _GNU_SOURCE
 #include "shim/signal/unwind_call.h"
@@ -14,8 +14,8 @@ enum
   LINK_MASK = 3
 };
 
-/* Links found before: a hash of who and whom in the upper 62 bits, the link in the lower two. Relaxed: one word, whole
- * by itself. */
+/* Links found before: a hash of caller and callee in the upper 62 bits, the link in the lower two. Relaxed: each word
+ * is complete by itself. */
 static _Atomic uint64_t g_links[1 << LINK_BITS];
 
 static uint64_t
@@ -34,7 +34,7 @@ function_of (uintptr_t address, struct gp_code *code, struct gp_fde *fde)
          && fde->end <= code->end;
 }
 
-/* Whether the function jumps out of itself to pc's (pc 0: to code without CFI). */
+/* Whether the function jumps to the function of pc (pc 0: to code without CFI). */
 static bool
 jumps_to (const struct gp_fde *from, uintptr_t pc)
 {
@@ -54,7 +54,7 @@ jumps_to (const struct gp_fde *from, uintptr_t pc)
     if (pc == 0 ? !found : found && pc >= to.start && pc < to.end)
       return true;
   }
-  return end < from->end; /* too long to say */
+  return end < from->end; /* too long to search: it may */
 }
 
 static enum gp_link
@@ -82,7 +82,7 @@ find_link (uintptr_t ra, uintptr_t pc)
     case GP_CALL_DIRECT:
       return reaches (gp_machine_stub (&code, target), pc);
     case GP_CALL_BY_SLOT: {
-      /* it may have pointed elsewhere when the call was made */
+      /* the slot may have held another address when the call was made */
       enum gp_link link = reaches (target, pc);
       return link == GP_LINK_NO ? GP_LINK_INDIRECT : link;
     }

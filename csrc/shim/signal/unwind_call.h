@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* unwind_call.h: what the machine code around a return address says about who was called.
+/* unwind_call.h: what was called before a return address, from the machine code there.
  *
  * Context: signal. All functions MT-Safe | AS-Safe, and require gp_modules_enter().
  */
@@ -8,11 +8,11 @@
 
 #include "shim/signal/module_lookup.h"
 
-/* How one frame can have come to call another. */
+/* How a call can have led to a function. */
 enum gp_link
 {
-  GP_LINK_NO,       /* no call stands there, or it leads elsewhere */
-  GP_LINK_INDIRECT, /* the call goes wherever a register or memory said */
+  GP_LINK_NO,       /* there is no call, or it leads elsewhere */
+  GP_LINK_INDIRECT, /* the call goes where a register or memory pointed */
   GP_LINK_JUMP,     /* the function called may have jumped on: a tail call, or its cold part */
   GP_LINK_DIRECT
 };
@@ -31,14 +31,14 @@ enum gp_call
 
 /* By machine: unwind_call_x86_64.c, unwind_call_aarch64.c. */
 
-/* The call before ra, which lies in code; a direct one's target as it stands in the instruction. */
+/* The call before ra, which lies in code. *target: that of a direct call, as the instruction holds it. */
 GP_INTERNAL enum gp_call gp_machine_call (const struct gp_code *code, uintptr_t ra, uintptr_t *target);
 
-/* Where the PLT stub at address goes, 0: it was never used; address itself where there is no stub. */
+/* Where the PLT stub at address goes; 0: it is not bound yet. If there is no stub, address itself. */
 GP_INTERNAL uintptr_t gp_machine_stub (const struct gp_code *code, uintptr_t address);
 
-/* The next jump at or after *at, below end, that may leave the function: true, *at moved behind it, *target its
- * destination, 0 where a register or memory holds that. False: none. */
+/* Finds the next jump at or after *at, below end, that may leave the function, and moves *at behind it. *target: its
+ * destination; 0: a register or memory holds it. False: there is none. */
 GP_INTERNAL bool gp_machine_jump (uintptr_t *at, uintptr_t end, uintptr_t *target);
 
 #endif

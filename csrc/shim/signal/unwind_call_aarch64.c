@@ -51,7 +51,7 @@ gp_machine_stub (const struct gp_code *code, uintptr_t address)
   uintptr_t slot = (at & ~(uintptr_t) 4095) + (uintptr_t) (pages * 4096) + (load >> 10 & 0xfff) * 8;
   if (!gp_modules_readable (code, slot))
     return address;
-  /* Relaxed: the loader binds it at any time; either value is one that was there. */
+  /* Relaxed: the loader may bind it at any time; any value read is one that was there. */
   uintptr_t bound = __atomic_load_n ((const uintptr_t *) slot, __ATOMIC_RELAXED);
   /* not bound yet: the PLT's first entry, which lies before all stubs */
   if (bound >= code->start && bound <= address && address - bound < 1 << 20

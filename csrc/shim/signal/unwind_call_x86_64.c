@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* unwind_call_x86_64.c: calls, PLT stubs and jumps in x86-64 machine code.
  *
- * Nothing is decoded from a function's start on: patterns are looked for, and may be found within other instructions.
- * Such a mistake loses a candidate or makes a guess out of a certainty.
+ * Instructions are not decoded from a function's start. Patterns of bytes are searched for, and one may be found within
+ * another instruction. Such a mistake loses a candidate, or turns a certain stack into a guess.
  *
  * Context: signal.
  */
@@ -22,7 +22,7 @@ relative (const uint8_t *operand)
   return (uintptr_t) operand + 4 + (uintptr_t) (intptr_t) (int32_t) bits;
 }
 
-/* Whether call r/m64 (ff /2) with its operand, length bytes in all, stands right before p. */
+/* Whether the length bytes before p are call r/m64 (ff /2) with its operand. */
 static bool
 indirect_call (const uint8_t *p, int length)
 {
@@ -39,7 +39,7 @@ indirect_call (const uint8_t *p, int length)
   return want == length;
 }
 
-/* Relaxed: the loader and the program write it at any time; either value is one that was there. */
+/* Relaxed: the loader and the program may write it at any time; any value read is one that was there. */
 static bool
 read_slot (const struct gp_code *code, uintptr_t slot, uintptr_t *value)
 {
@@ -57,7 +57,7 @@ gp_machine_call (const struct gp_code *code, uintptr_t ra, uintptr_t *target)
   const uint8_t *p = (const uint8_t *) ra;
   if (p[-5] == 0xe8) {
     *target = relative (p - 4);
-    /* a linker makes direct calls within the module only; else these are the last bytes of something longer */
+    /* a linker makes direct calls within the module only; others are the last bytes of a longer instruction */
     if (*target >= code->start && *target < code->end)
       return GP_CALL_DIRECT;
   }
@@ -87,8 +87,8 @@ gp_machine_stub (const struct gp_code *code, uintptr_t address)
   return bound >= address && bound - address < 16 ? 0 : bound;
 }
 
-/* Whether the jmp r/m64 (ff /4) at p may leave the function. Those through a jump table do not: entries are added to
- * the table's address, or indexed. */
+/* Whether the jmp r/m64 (ff /4) at p may leave the function. A jump through a jump table does not: it is indexed, or
+ * adds an entry to the table's address. */
 static bool
 leaves_by_pointer (const uint8_t *p, const uint8_t *start)
 {

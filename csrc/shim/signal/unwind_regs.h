@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* unwind_regs.h: where a signal interrupted its thread. Needs _GNU_SOURCE.
+/* unwind_regs.h: the registers of the thread that a signal interrupted. Needs _GNU_SOURCE.
  *
  * Context: signal.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* poller.c: housekeeping from outside the host's threads.
+/* poller.c: the poller's loop. poller.h lists its states.
  *
  * Context: poller.
  */
@@ -8,26 +8,26 @@
 
 #include <string.h>
 #include <time.h>
-#include "shim/labels/account.h"
 #include "shim/base/gst_api.h"
-#include "shim/redirect/redirect.h"
-#include "shim/redirect/redirect_walk.h"
-#include "shim/threads/signal_watch.h"
+#include "shim/home/agent_process.h"
+#include "shim/home/home.h"
+#include "shim/labels/account.h"
 #include "shim/modules/modules.h"
 #include "shim/names/names.h"
-#include "shim/python/python_tags.h"
-#include "shim/home/home.h"
+#include "shim/python/pyroscope_io.h"
+#include "shim/redirect/redirect.h"
+#include "shim/redirect/redirect_walk.h"
 #include "shim/stop/stop.h"
-#include "shim/threads/thread.h"
-#include "shim/home/agent_process.h"
 #include "shim/threads/own_thread.h"
+#include "shim/threads/signal_watch.h"
+#include "shim/threads/thread.h"
 
 enum
 {
   PERIOD_MS = 100,
-  FOLLOW_MS = 1,
+  FOLLOW_MS = 1, /* between two tries to redirect a library that is being loaded */
   FOLLOW_TIMES = 200,
-  CALIBRATE_PERIODS = 20
+  CALIBRATE_PERIODS = 20 /* between two measurements of the cycle counter's rate */
 };
 
 static void
@@ -42,9 +42,9 @@ log_sample_clock (void)
       g_segment->signal);
 }
 
-/* The agent's lines: a level digit, text, '\n'. */
+/* Passes the agent's log lines to GStreamer's log. A line is a digit for the level, text, '\n'. */
 static void
-pass_log_on (void)
+forward_log (void)
 {
   char line[1024];
   size_t used = 0;
@@ -65,30 +65,32 @@ pass_log_on (void)
   }
 }
 
+/* Publishes all accounts, and answers the agent where it has asked to close a window. whole: also reads threads' names
+ * anew and counts a lost signal, as for a window. */
 static void
-close_window (bool names)
+publish (bool whole)
 {
   uint32_t wanted =
       gp_load_acquire (&g_segment->close_wanted); /* pairs with the release in gp_reader_request_close() */
   bool asked = wanted != g_segment->close_done;
-  gp_signal_watch (names || asked);
-  gp_threads_publish (names || asked);
+  gp_signal_watch (whole || asked);
+  gp_threads_publish (whole || asked);
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store (&g_segment->close_mono_ns, gp_clock_ns (CLOCK_MONOTONIC));
   if (!asked)
     return;
   __atomic_store_n (&g_segment->close_done, wanted - 1, __ATOMIC_RELEASE);
-  gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the closed accounts are visible then */
+  gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the accounts are visible to the agent then */
 }
 
 static void
 say_agent_ended (void)
 {
-  gp_say ("the agent ended early; nothing more is profiled. GST_DEBUG=pyroscope:5 says more");
+  gp_say ("the agent ended early, and nothing more is profiled. Run again with GST_DEBUG=pyroscope:5 to see why");
 }
 
 static bool
-agent_is_over (void)
+agent_has_ended (void)
 {
   uint32_t state = gp_load_acquire (&g_segment->agent_state);
   return state == GP_AGENT_REFUSED || state == GP_AGENT_DONE;
@@ -105,10 +107,11 @@ log_redirections (void)
   gp_gst_log (GST_LEVEL_DEBUG, "%u import slots of %u modules redirected", slots, gp_redirect_modules ());
 }
 
+/* Takes in what has changed in the host since the last round. */
 static void
-look_around (void)
+refresh (void)
 {
-  gp_redirect_settle (); /* cheap where nothing came */
+  gp_redirect_settle (); /* cheap where no module came */
   log_redirections ();
   gp_modules_refresh ();
   gp_names_refresh ();
@@ -116,16 +119,16 @@ look_around (void)
   gp_python_poll ();
 }
 
-/* Whether all goes on. */
+/* Starts the agent in the host where its process has ended before it ran. False: there is no agent any more. */
 static bool
-look_after_agent (void)
+keep_agent (void)
 {
-  static bool announced;
-  if (!announced && gp_load_acquire (&g_segment->agent_state) == GP_AGENT_RUNNING) {
-    announced = true;
+  static bool is_up;
+  if (!is_up && gp_load_acquire (&g_segment->agent_state) == GP_AGENT_RUNNING) {
+    is_up = true;
     gp_stop_agent_runs ();
   }
-  if (agent_is_over ())
+  if (agent_has_ended ())
     return false;
   if (gp_agent_process_lives () || gp_home_start_elsewhere ())
     return true;
@@ -135,8 +138,8 @@ look_after_agent (void)
   return false;
 }
 
-/* A library is being loaded that nobody will redirect on the way out of dlopen(). It is looked for until it is there,
- * and its loader is waited for then: what it loads and starts itself comes right behind. */
+/* Where a library is being loaded whose dlopen() returns to the host without a pass of ours (calls/dlopen.c): redirects
+ * it as soon as it is listed. May wait for the loader then: the library may load others and start threads at once. */
 static void
 follow_loader (void)
 {
@@ -147,24 +150,56 @@ follow_loader (void)
   }
 }
 
+/* The state "profile". */
 static void
-profile_until_the_end (void)
+profile (void)
 {
   unsigned periods = 0;
-  while (!gp_stop_is_wanted () && look_after_agent ()) {
+  while (!gp_stop_is_wanted () && keep_agent ()) {
     uint32_t seen = gp_load_acquire (&g_segment->poll);
-    /* First, for a host that ends at once needs one look only, the last. */
+    /* The wait comes first: a host that ends at once needs the last round only. */
     if (!gp_stop_is_wanted ())
       gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
     follow_loader ();
     if (gp_stop_is_wanted ())
       return;
-    look_around ();
-    close_window (false);
-    pass_log_on ();
+    refresh ();
+    publish (false);
+    forward_log ();
     if (++periods % CALIBRATE_PERIODS == 0)
       gp_account_calibrate ();
   }
+}
+
+/* The state "publish". */
+static void
+publish_last (void)
+{
+  refresh ();
+  gp_python_stop ();
+  publish (true);
+  gp_stop_profiling ();
+  /* Read again: hooks may have accounted more until profiling stopped. */
+  gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
+  gp_store_release (&g_segment->host_state, agent_has_ended () ? GP_HOST_INERT : GP_HOST_STOPPING);
+  gp_segment_signal (&g_segment->wake);
+  gp_stop_published ();
+}
+
+/* The state "deliver". */
+static void
+wait_for_delivery (void)
+{
+  while (!agent_has_ended () && gp_agent_process_lives ()) {
+    uint32_t state = gp_load_acquire (&g_segment->agent_state);
+    forward_log ();
+    if (!agent_has_ended ())
+      gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
+  }
+  forward_log ();
+  if (!agent_has_ended ())
+    say_agent_ended ();
+  gp_stop_done ();
 }
 
 static void *
@@ -173,26 +208,9 @@ poller_main (void *unused)
   (void) unused;
   log_sample_clock ();
   gp_home_start_agent ();
-  profile_until_the_end ();
-  look_around ();
-  gp_python_stop ();
-  close_window (true);
-  gp_stop_profiling ();
-  /* Again, behind all that hooks could account meanwhile. */
-  gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
-  gp_store_release (&g_segment->host_state, agent_is_over () ? GP_HOST_INERT : GP_HOST_STOPPING);
-  gp_segment_signal (&g_segment->wake);
-  gp_stop_closed ();
-  while (!agent_is_over () && gp_agent_process_lives ()) {
-    uint32_t state = gp_load_acquire (&g_segment->agent_state);
-    pass_log_on ();
-    if (!agent_is_over ())
-      gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
-  }
-  pass_log_on ();
-  if (!agent_is_over ())
-    say_agent_ended ();
-  gp_stop_over ();
+  profile ();
+  publish_last ();
+  wait_for_delivery ();
   return NULL;
 }
 

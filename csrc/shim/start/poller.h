@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* poller.h: the one thread of the shim's own.
+/* poller.h: the shim's own thread in the host, "gst-pyro". It does what needs no thread of the host.
  *
- * Ten times a second it looks for threads made behind our back, modules loaded without our wrapper, and whether the
- * handler still stands; it closes the accounts, at the agent's request and on its own (what a host that dies by SIGKILL
- * loses is then a tenth of a second); it passes the agent's lines on to GStreamer's log.
+ * Its states:
  *
- * Context: poller, a thread that runs none of the host's code.
+ *   start      starts an agent where none has taken the segment (home/home.h)
+ *   profile    ten times a second, and at once when the agent asks: finds threads and modules that no redirected call
+ *              has shown, checks that the sampling signal still is ours, publishes all accounts, passes the agent's log
+ *              lines to GStreamer's log. A host that dies by SIGKILL thus loses a tenth of a second at most.
+ *              Left when gp_stop() was called, or when the agent has refused or ended.
+ *   publish    the same once more; pyroscope-io's last push (300 ms at most); then profiling stops, and the agent is
+ *              woken: host_state is STOPPING, or INERT where there is no agent any more
+ *   deliver    passes log lines on until the agent is done, or its process has ended. No limit: the host's end has its
+ *              own (stop/stop.h)
+ *   done       the thread ends
+ *
+ * Context: poller. The thread runs none of the host's code.
  */
 #ifndef GP_POLLER_H
 #define GP_POLLER_H
 
 #include "shim/base/segment.h"
 
-/* Starts the poller, which starts the agent where no controller is. Returns an errno or 0. */
+/* Starts the thread. Returns an errno or 0. */
 GP_INTERNAL int gp_poller_start (void);
 
 #endif

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* start.h: the tracer comes up.
+/* start.h: the tracer is made, and profiling begins. The end: stop.h.
  *
- * In this order: segment, labels, accounts, signal, this thread; g_active; hooks; import slots; the other threads; a
- * controller gets the segment, where there is one; poller, which starts the agent elsewhere. The end: stop.h.
- *
- * Context: lifecycle, on the host's threads.
+ * Context: lifecycle, on the host's thread that calls gst_init().
  */
 #ifndef GP_START_H
 #define GP_START_H
@@ -12,10 +9,11 @@
 #include <gst/gst.h>
 #include "shim/base/segment.h"
 
-/* The tracer was made. On failure one line is said and everything stays inert. */
+/* Runs the steps that start.c lists. A step that fails prints one line and leaves the shim inert: the host runs on,
+ * unprofiled. A second call in the process does nothing. */
 GP_INTERNAL void gp_start (GstTracer *tracer, const char *params);
 
-/* Whether that was called. */
+/* Whether gp_start() was called. */
 GP_INTERNAL bool gp_start_was_called (void);
 
 #endif

@@ -10,8 +10,8 @@
  * GST_TRACERS='pyroscope(server-url="http://localhost:4040",tags="env=dev")' gst-launch-1.0 videotestsrc ! fakesink
  * ]|
  */
-/* tracer.c: the GstTracer and the plugin that holds it. Registered by hand, since the macros of GObject would call
- * functions that this object is not linked with (gst_api.h).
+/* tracer.c: the GstTracer and the plugin that holds it. Registered by hand: GObject's macros would call functions that
+ * this object is not linked with (gst_api.h).
  *
  * Context: lifecycle.
  */
@@ -62,7 +62,7 @@ plugin_init (GstPlugin *plugin)
 {
   const char *missing = gp_gst_load ();
   if (missing != NULL) {
-    gp_say ("this GStreamer has no %s; 1.20 or newer is needed. Nothing is profiled", missing);
+    gp_say ("this GStreamer has no %s: nothing is profiled. Install GStreamer 1.20 or newer", missing);
     return FALSE;
   }
   GType type = GST (g_type_register_static_simple) (GST (gst_tracer_get_type) (), "GstPyroTracer",
@@ -72,13 +72,13 @@ plugin_init (GstPlugin *plugin)
 
 static const GstPluginDesc plugin_desc = {
   .major_version = GST_VERSION_MAJOR,
-  .minor_version = 20, /* the oldest we run with: GStreamer refuses plugins newer than itself */
+  .minor_version = 20, /* the oldest supported: GStreamer refuses plugins newer than itself */
   .name = "pyro",
   .description = "Profile of the CPU by element, pushed to Grafana Pyroscope",
   .plugin_init = plugin_init,
   .version = GP_VERSION,
   .license = "MIT/X11",
-  .source = "gst-pyro-shim",
+  .source = GP_PLUGIN_SOURCE,
   .package = "gst-pyro-shim",
   .origin = "Unknown package origin",
 };

@@ -17,8 +17,8 @@
 
 enum
 {
-  /* What glibc gives where nobody has limited it. A host may limit its threads' to less than libdw needs, or Python, or
-   * its own log functions, which our poller calls. */
+  /* glibc's default. A host may have set a smaller one than libdw or Python needs, or the host's own log functions,
+   * which our poller calls. */
   OWN_STACK_BYTES = 8 << 20
 };
 
@@ -29,7 +29,7 @@ struct own_thread
   char name[GP_COMM];
 };
 
-/* A host with real-time priority would share it with whatever the agent does, and wait for it. */
+/* With the real-time priority of its host the agent could keep the host's threads waiting. */
 static void
 leave_real_time (void)
 {
@@ -56,14 +56,15 @@ own_main (void *data)
 int
 gp_own_thread_start (void *(*function) (void *), void *argument, const char *name)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   struct own_thread *own = calloc (1, sizeof *own);
   if (own == NULL)
     return ENOMEM;
   own->function = function;
   own->argument = argument;
   strncpy (own->name, name, sizeof own->name - 1);
-  /* The host's signals are for the host's threads; the sampling signal must come through, or we would not see
-   * ourselves. */
+  /* The host's signals are for the host's threads. The sampling signal is not blocked: our own threads are sampled too.
+   */
   sigset_t blocked, before;
   sigfillset (&blocked);
   if (g_segment->signal != 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* own_thread.h: threads of the shim's own, in the host.
+/* own_thread.h: starts the shim's own threads in the host.
  *
  * Context: lifecycle and poller.
  */

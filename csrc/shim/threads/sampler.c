@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sampler.c: chooses the clock; arms and disarms threads. The choice of the signal is tick_signal.c.
+/* sampler.c: chooses the clocks; arms and disarms threads. States and transitions: sampler.h. The signal:
+ * tick_signal.c.
  *
  * Context: lifecycle and poller. The signal half is handler.c.
  */
@@ -28,7 +29,7 @@
 enum
 {
   HIGH_FD = 3072,
-  WAKE_NS = 50000000 /* a shorter time says nothing of how much of it a thread works */
+  WAKE_NS = 50000000 /* over a shorter time the part that a thread works means nothing */
 };
 
 static bool g_quiet; /* nobody is armed from now on; under the registry lock */
@@ -44,8 +45,8 @@ random_period (void)
   return 10000 + (x ^ x >> 31) % g_interval_ns;
 }
 
-/* User code only. With kernel time in it, an event that runs out on the way into a sleep ends the sleep: half the
- * samples of a host that polls cost it an EINTR; without, none in 130,000 calls. */
+/* Counts user code only. With kernel time in it, an event that expires on the way into a sleep ends the sleep: half the
+ * samples of a host that polls cost it an EINTR. With user code only: none in 130,000 calls. */
 static int
 open_perf (pid_t tid, uint64_t period_ns)
 {
@@ -61,9 +62,9 @@ open_perf (pid_t tid, uint64_t period_ns)
   return (int) gp_syscall (SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* Of few descriptors events have the upper quarter and no more: low numbers stay as they were, and a host with many
- * threads does not run out. Not the upper quarter of many: each fork copies the table up to its last entry, twice the
- * time at number 20,000. */
+/* Moves an event's descriptor up. Where the limit of descriptors is low, events get its upper quarter and no more: low
+ * numbers stay as they were, and a host with many threads does not run out of them. Where it is high, they begin at
+ * HIGH_FD: a fork copies the table up to its last entry, and takes twice the time with number 20,000 in use. */
 static int
 move_up (int fd)
 {
@@ -76,7 +77,7 @@ move_up (int fd)
   return high;
 }
 
-/* Sets the thread's event; false: the number is beyond what we keep. */
+/* Sets the thread's event; false: the descriptor is not below GP_PERF_FDS. */
 static bool
 set_event (struct gp_thread *thread, int fd)
 {
@@ -120,7 +121,7 @@ arm_timer (struct gp_thread *thread)
   event.sigev_value.sival_ptr = thread; /* the cookie: gp_thread_from_cookie() */
   event.sigev_notify_thread_id = thread->tid;
   int timer;
-  /* The raw call: a kernel id, and no helper thread of glibc's. */
+  /* The system call: a kernel's id, and no helper thread of glibc's. */
   if (gp_syscall (SYS_timer_create, thread->cpu_clock, &event, &timer) != 0)
     return false;
   uint64_t first = random_period ();
@@ -146,12 +147,14 @@ gp_sampler_set_quiet (bool quiet)
 void
 gp_sampler_arm (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (gp_load (&g_segment->clock) == GP_CLOCK_NONE || g_quiet || thread->perf_fd >= 0 || thread->timer >= 0)
     return;
   bool event = gp_load (&g_segment->clock) == GP_CLOCK_PERF && arm_perf (thread);
-  /* Beside an event the timer sees what that leaves out, the kernel's time; alone it sees all, at the kernel's tick. */
+  /* Beside an event the timer samples what that leaves out, the kernel's time. Alone it samples all, at the kernel's
+   * tick. */
   bool timer = arm_timer (thread);
-  /* One found by the poller may have ended meanwhile. */
+  /* A thread that the poller found may have ended meanwhile: that is not counted. */
   if (!event && !timer && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) == 0)
     gp_count (GP_COUNTER_UNARMED);
 }
@@ -159,12 +162,14 @@ gp_sampler_arm (struct gp_thread *thread)
 void
 gp_sampler_disarm (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (thread->perf_fd >= 0) {
     int fd = thread->perf_fd;
     bool has_event = gp_thread_has_event (thread);
     set_event (thread, -1);
-    /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event. Closed only if it could
-     * be disabled: a host that closes all descriptors closes ours too, and its next file may have got the number. */
+    /* Disabled first: a forked child may hold a copy of the descriptor, which keeps the event alive. Closed only where
+     * it could be disabled: a host that closes all descriptors closes ours too, and its next file may have got the
+     * number. */
     if (has_event && gp_syscall (SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0) == 0)
       gp_syscall (SYS_close, fd);
   }
@@ -177,11 +182,12 @@ gp_sampler_disarm (struct gp_thread *thread)
 void
 gp_sampler_renew (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint64_t id;
   if (thread->perf_fd < 0
       || (gp_thread_has_event (thread) && gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ID, &id) == 0))
     return;
-  /* The number is the host's now, or another thread's. */
+  /* The descriptor belongs to the host now, or to another thread. It is not closed. */
   set_event (thread, -1);
   arm_perf (thread);
 }
@@ -189,6 +195,7 @@ gp_sampler_renew (struct gp_thread *thread)
 void
 gp_sampler_wake (struct gp_thread *thread)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   if (!gp_thread_has_event (thread) || !atomic_load_explicit (&thread->event_rests, memory_order_relaxed))
     return;
   uint64_t now_ns = gp_clock_ns (CLOCK_MONOTONIC), cpu_ns = gp_clock_ns (thread->cpu_clock);
@@ -199,15 +206,16 @@ gp_sampler_wake (struct gp_thread *thread)
   thread->rest_cpu_ns = cpu_ns;
   if (used_ns >= passed_ns - passed_ns / 8)
     return;
-  /* One that was only preempted puts it to rest again at its next sample. In this order: a handler that does so between
-   * the two leaves it running beside the timer, never still without it. */
+  /* The handler of a thread that was only preempted lets the event rest again, at the next sample. First the flag, then
+   * the event: where the handler runs in between, the event stays enabled although it rests, and both clocks sample the
+   * thread. The event is never disabled while the timer leaves user code to it. */
   bool rests = true;
   if (atomic_compare_exchange_strong_explicit (
           &thread->event_rests, &rests, false, memory_order_relaxed, memory_order_relaxed))
     gp_syscall (SYS_ioctl, thread->perf_fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
-/* How often the kernel looks at CPU timers. */
+/* The kernel's tick, at which it checks CPU timers. */
 static uint64_t
 tick_ns (void)
 {
@@ -216,8 +224,8 @@ tick_ns (void)
   return (uint64_t) tick.tv_sec * 1000000000 + (uint64_t) tick.tv_nsec;
 }
 
-/* A filter of system calls may end the process for one that it does not know (systemd's SystemCallFilter= does so): a
- * child tries first. Without an exit signal, so the host hears nothing of it. */
+/* A filter of system calls may end the process for a call that it does not allow (systemd's SystemCallFilter= does so):
+ * so a child tries it first. The child has no exit signal, so that the host does not notice it. */
 static bool
 may_open_perf (void)
 {
@@ -229,11 +237,11 @@ may_open_perf (void)
     return true;
   pid_t child = (pid_t) gp_syscall (SYS_clone, 0, 0, 0, 0, 0);
   if (child == 0) {
-    prctl (PR_SET_DUMPABLE, 0); /* no core of it */
+    prctl (PR_SET_DUMPABLE, 0); /* the child leaves no core */
     _exit (open_perf (0, g_interval_ns) < 0);
   }
   int status = -1;
-  if (child > 0) /* not the function: that is a cancellation point */
+  if (child > 0) /* the system call: libc's function is a cancellation point */
     while (gp_syscall (SYS_wait4, child, &status, __WCLONE, NULL) < 0 && errno == EINTR)
       continue;
   return status == 0;
@@ -249,8 +257,8 @@ find_clock (void)
   return GP_CLOCK_PERF;
 }
 
-/* What stands while a signal of ours may end the process: timers alone, whose pending ticks the kernel drops at an
- * exec, which an event's outlive. */
+/* Where the signal may end the process, timers alone: the kernel drops a timer's pending tick at an exec, but not an
+ * event's. */
 static enum gp_clock
 clock_of_signal (void)
 {

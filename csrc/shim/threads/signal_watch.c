@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* signal_watch.c: looks whether the signal of the ticks still is ours.
+/* signal_watch.c: checks that the signal of the ticks still has our handler.
  *
  * Context: poller.
  */
@@ -13,24 +13,24 @@ gp_signal_watch (bool window)
 {
   if (g_segment->signal == 0)
     return;
-  bool yield, stands = gp_signal_is_ours (&yield);
-  if (yield && !g_yields) {
+  bool is_hosts, is_ours = gp_signal_is_ours (&is_hosts);
+  if (is_hosts && !g_yields) {
     gp_threads_disarm ();
     atomic_store (&g_yields, true);
   }
-  /* What stands is the host's; another signal may still be free. */
-  if (yield && gp_signal_take ()) {
+  /* The host has this signal. Another one may be free. */
+  if (is_hosts && gp_signal_take ()) {
     if (!gp_signal_is_harmless ((int) g_segment->signal))
       gp_store (&g_segment->clock, GP_CLOCK_TIMER);
-    stands = true;
-    yield = false;
+    is_ours = true;
+    is_hosts = false;
   }
-  /* Given back by a host that resets all there are: the next tick would end it. */
-  if (!stands && !yield && !gp_signal_is_harmless ((int) g_segment->signal))
-    stands = gp_signal_take_again ();
-  if (window && !stands)
+  /* The host has reset all its signals to their defaults: by that of a real-time signal the next tick would end it. */
+  if (!is_ours && !is_hosts && !gp_signal_is_harmless ((int) g_segment->signal))
+    is_ours = gp_signal_take_again ();
+  if (window && !is_ours)
     gp_count (GP_COUNTER_SIGNAL_TAKEN);
-  if (!yield && g_yields) {
+  if (!is_hosts && g_yields) {
     gp_threads_arm ();
     atomic_store (&g_yields, false);
   }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* signal_watch.h: looks whether the signal of the ticks still is ours.
+/* signal_watch.h: checks that the signal of the ticks still has our handler.
  *
  * Context: poller.
  */
@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include "shim/base/segment.h"
 
-/* Poller: where a handler of the host's stands in the place of ours, the other signal is taken. Where that is the
- * host's too, nobody is armed, for it would get our ticks; window: counts that. MT-Unsafe | AS-Unsafe */
+/* Where the host has set a handler of its own, takes another signal. Where none is free, disarms all threads until one
+ * is, for the host's handler would get our ticks. window: a window has ended, for which a lost signal is counted.
+ * Poller. MT-Unsafe | AS-Unsafe */
 GP_INTERNAL void gp_signal_watch (bool window);
 
 #endif

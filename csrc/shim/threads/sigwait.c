@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* sigwait.c: a thread that has all signals blocked and waits for any of them, as many servers' main threads do, would
- * be handed our tick: one that was due while it worked, with the signal blocked.
+/* sigwait.c: keeps ticks from the host's waits for signals. A thread that has all signals blocked and waits for any of
+ * them, as many servers' main threads do, would get a tick that fell due while it worked, with the signal blocked.
  *
- * Hazard: the number is the host's no more. Two pending signals of one number are one to the kernel, so what the host
- * sends that very thread while a tick is pending is lost with it; what it sends the process goes to any thread of which
- * we have unblocked it.
+ * Hazard: the host cannot use this signal itself. To the kernel two pending signals of one number are one: a signal
+ * that the host sends to such a thread while a tick is pending is discarded with the tick. One that it sends to the
+ * process is delivered to any thread on which we have unblocked it.
  *
  * Context: lifecycle, on the host's threads.
  */
@@ -53,7 +53,7 @@ gp_sigwait (const sigset_t *set, int *number)
   int got;
   do
     got = g_real_sigwaitinfo (set, &info);
-  while (got < 0 ? errno == EINTR : is_tick (got, &info)); /* sigwait() itself knows no EINTR */
+  while (got < 0 ? errno == EINTR : is_tick (got, &info)); /* sigwait() never fails with EINTR */
   if (got < 0)
     return errno;
   *number = got;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sigwait.h: the host's waits for signals do not see ticks.
+/* sigwait.h: keeps ticks from the host's waits for signals.
  *
  * Context: lifecycle, on the host's threads (import-slot replacements).
  */
@@ -10,12 +10,12 @@
 #include <time.h>
 #include "shim/base/segment.h"
 
-/* What the replacements below stand for; set by redirect.c. */
+/* The real functions of the replacements below; set by the redirect pass. */
 extern GP_INTERNAL int (*g_real_sigwait) (const sigset_t *, int *);
 extern GP_INTERNAL int (*g_real_sigwaitinfo) (const sigset_t *, siginfo_t *);
 extern GP_INTERNAL int (*g_real_sigtimedwait) (const sigset_t *, siginfo_t *, const struct timespec *);
 
-/* As the functions of libc of these names, but for ticks: they are taken and not told. Cancellation points, as those.
+/* As libc's functions of these names, but they discard ticks. Cancellation points, as those are.
  * MT-Safe | AS-Safe */
 GP_INTERNAL int gp_sigwait (const sigset_t *set, int *number);
 GP_INTERNAL int gp_sigwaitinfo (const sigset_t *set, siginfo_t *info);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.c: the registry of the host's threads, and how a thread comes to it and leaves it by itself.
+/* thread.c: threads that register themselves, and their ends.
  *
- * Threads come in three ways: through our trampoline (trampoline.c), by their first hook, or found by the poller
- * (thread_poll.c). They go by a key destructor (pthread_exit and cancellation too), or vanish.
+ * A thread is registered in one of three ways: by our trampoline (calls/trampoline.c), by its first hook, or by the
+ * poller (thread_poll.c). It ends by a key destructor (also after pthread_exit or cancellation), or vanishes.
  *
- * Locking: g_registry is taken by attach, detach and the poller, never by hooks on their steady path, never by the
- * handler. No call out to the host is made under it.
+ * Locking: attach, end and the poller take g_registry; hooks on their steady path and the handler never do. No code of
+ * the host's is called under it.
  *
- * Context: lifecycle and poller; gp_thread_from_*() and gp_thread_slot() are signal.
+ * Context: lifecycle.
  */
 #define _GNU_SOURCE
 #include "shim/threads/thread.h"
@@ -24,11 +24,11 @@
 #include "shim/labels/account.h"
 
 #define ENDING ((struct gp_thread *) 1)
-#define DESTRUCTOR_ROUNDS 3 /* others' destructors may still use CPU: go last (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
+#define DESTRUCTOR_ROUNDS 3 /* run late: others' destructors use CPU time too (PTHREAD_DESTRUCTOR_ITERATIONS is 4) */
 
 static pthread_key_t g_end_key;
 
-/* Key destructor: the thread's last account. */
+/* Key destructor: ends the thread's accounts, and its slot. */
 static void
 on_thread_end (void *data)
 {
@@ -38,7 +38,8 @@ on_thread_end (void *data)
   if (++thread->exit_rounds < DESTRUCTOR_ROUNDS && pthread_setspecific (g_end_key, thread) == 0)
     return;
   t_thread = ENDING;
-  /* Before we look: the handler of a thread that is ready lends the stack, whose next user is another thread. */
+  /* Before the check: the handler of a thread that is ready sets the alternate stack, which another thread gets next.
+   */
   atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
   atomic_signal_fence (memory_order_seq_cst);
   stack_t now;
@@ -46,13 +47,13 @@ on_thread_end (void *data)
     stack_t none = { .ss_flags = SS_DISABLE };
     sigaltstack (&none, NULL);
   }
-  /* As in gp_thread_attach(): a thread can be cancelled until its destructors are done. */
+  /* As in gp_thread_attach(): a thread can be cancelled as long as its destructors run. */
   int cancel;
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   prctl (PR_GET_NAME, g_segment->threads[gp_thread_slot (thread)].comm);
   gp_thread_end_slot (thread, true);
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   pthread_setcancelstate (cancel, NULL);
 }
 
@@ -86,8 +87,8 @@ static struct gp_thread *
 attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundary *root)
 {
   pid_t tid = (pid_t) gp_syscall (SYS_gettid);
-  struct gp_stack stack = find_own_stack (); /* allocates, on main it reads /proc: not under the lock */
-  pthread_mutex_lock (&g_registry);
+  struct gp_stack stack = find_own_stack (); /* allocates, and reads /proc on the main thread: so not under the lock */
+  gp_registry_lock ();
   struct gp_thread *thread = gp_thread_find_tid (tid);
   bool found = thread != NULL;
   if (!found)
@@ -95,7 +96,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
   if (thread != NULL) {
     atomic_store_explicit (&thread->ready, false, memory_order_relaxed);
     atomic_signal_fence (memory_order_seq_cst);
-    if (stack.lo != 0) { /* as the poller does, which looks without the lock */
+    if (stack.lo != 0) { /* in this order, as the poller does: it reads them without the lock */
       gp_store (&thread->stack.hi, stack.hi);
       gp_store_release (&thread->stack.lo, stack.lo);
     }
@@ -111,7 +112,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
     atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
     t_thread = thread;
   }
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   if (thread != NULL)
     pthread_setspecific (g_end_key, thread);
   return thread;
@@ -120,12 +121,13 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
 struct gp_thread *
 gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   int saved_errno = errno, cancel;
   clockid_t clock;
   if (pthread_getcpuclockid (pthread_self (), &clock) != 0)
     return NULL;
-  t_thread = ENDING; /* hooks that our own calls below run into find no half-built state */
-  /* close() is a cancellation point: a thread that is being cancelled would take the lock along. */
+  t_thread = ENDING; /* hooks that run within the calls below must not find a half-built state */
+  /* close() is a cancellation point: a thread that is cancelled there would never release the lock. */
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
   struct gp_thread *thread = attach (clock, base, before, root);
   pthread_setcancelstate (cancel, NULL);

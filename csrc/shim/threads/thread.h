@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.h: what we keep for each thread of the host, and how threads come under our eyes.
+/* thread.h: registers the threads of the host and ends them; what the poller does for all of them.
  *
- * One struct gp_thread a thread, out of one fixed array; its index is the thread's slot in the segment. A thread finds
- * its own through one initial-exec TLS pointer (a plugin loaded late has little static TLS). The registry lock orders
- * attach, detach and the poller; hooks and handler never take it.
+ * The state of a thread: base/thread_state.h. The registry lock orders attach, end and the poller. Neither hooks on
+ * their steady path nor the handler take it.
  *
  * Context: said at each function.
  */
@@ -12,7 +11,7 @@
 
 #include "shim/base/thread_state.h"
 
-/* The last thread with an id that has ended, which may be in the kernel's list for a while. */
+/* The end of the last thread that had an id. The kernel may list that thread for a while longer. */
 struct gp_ended
 {
   pid_t tid;
@@ -23,31 +22,31 @@ struct gp_ended
 /* Lifecycle, once, on the thread that makes the tracer. Returns an errno or 0. */
 GP_INTERNAL int gp_threads_init (void);
 
-/* Poller: takes in threads that came behind our back, ends those that vanished. before: what the CPU of new ones so
- * far is labelled. MT-Safe lock | AS-Unsafe lock heap */
+/* Poller: registers threads that did not attach themselves, ends those that vanished. before: the label of the CPU time
+ * that new ones have used so far. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL void gp_threads_poll (uint32_t before);
 
-/* Poller: closes the accounts of every thread, renews events that were lost, and wakes those that rest in vain. names:
- * reads their names anew too. MT-Safe lock | AS-Unsafe lock */
+/* Poller: publishes the accounts of every thread, reopens events that were lost, and enables events that should not
+ * rest. names: also reads the threads' names anew. MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_threads_publish (bool names);
 
-/* Poller: disarms all threads and those to come, or arms them again. The handler may still run on some.
+/* Poller: disarms all threads, later ones included, or arms them again. The handler may still be running on some.
  * MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_threads_disarm (void);
 GP_INTERNAL void gp_threads_arm (void);
 
-/* The calling thread's state, newly made or, where the poller found it first, taken over. base: its label outside every
- * entry; before: what its CPU so far is labelled; root: the frame that called its function, or NULL. NULL: no slot was
- * free. MT-Safe lock | AS-Unsafe lock heap */
+/* Attaches the calling thread, and returns its state: a new one or, where the poller found the thread first, that one.
+ * base: its label outside of every entry; before: the label of the CPU time that it has used so far; root: the frame
+ * that called its function, or NULL. Returns NULL where no slot was free. MT-Safe lock | AS-Unsafe lock heap */
 GP_INTERNAL struct gp_thread *gp_thread_attach (uint32_t base, uint32_t before, const struct gp_boundary *root);
 
 /* Poller, thread_stacks.c: finds the stacks of threads whose own is not known. MT-Safe lock | AS-Unsafe lock heap */
-GP_INTERNAL void gp_threads_learn_stacks (void);
+GP_INTERNAL void gp_threads_find_stacks (void);
 
-/* Between thread.c, thread_slots.c, thread_poll.c and account_table.c. All but the lock itself require it. take_slot
- * returns a slot filled in but not ready, or NULL; end_slot with own = false is for a thread that vanished. find_tid:
- * alive; find_ended: how the last one with the id ended here, NULL: not known; note_end: remembers it. index_tid files
- * the slot under a thread id. */
+/* Between thread.c, thread_slots.c and thread_poll.c. All require the registry lock. take_slot: a slot that is filled
+ * in but not ready, or NULL. end_slot: own = false is for a thread that vanished. find_tid: the live thread of the id.
+ * find_ended: how the last thread of the id ended, NULL: not known; note_end records it. index_tid adds the slot to the
+ * list of a thread id. */
 extern GP_INTERNAL uint32_t g_pass; /* the poller's current one */
 GP_INTERNAL struct gp_thread *gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base);
 GP_INTERNAL struct gp_thread *gp_thread_find_tid (pid_t tid);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* thread_poll.c: what the poller does about threads: finds those made behind our back (raw clone, pthread_create by
- * dlsym, all that were there before the tracer), ends those that vanished, closes the accounts of all.
+/* thread_poll.c: what the poller does for threads. It finds those that no replaced call made (raw clone, pthread_create
+ * by dlsym, all that were there before the tracer), ends those that vanished, and publishes the accounts of all.
  *
  * Context: poller; the first pass is lifecycle, on the thread that makes the tracer.
  */
@@ -38,15 +38,15 @@ start_ns (pid_t tid)
   return at != NULL ? strtoull (at, NULL, 10) * (1000000000 / (uint64_t) sysconf (_SC_CLK_TCK)) : 0;
 }
 
-/* When the last thread here with this id ended, CLOCK_BOOTTIME, and its CPU time then. False: there was none. */
+/* When the last thread with this id ended, by CLOCK_BOOTTIME, and its CPU time then. False: there was none. */
 static bool
 find_end (pid_t tid, uint64_t *ended_ns, uint64_t *cpu_ns)
 {
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   const struct gp_ended *ended = gp_thread_find_ended (tid);
   *ended_ns = ended != NULL ? ended->ns : 0;
   *cpu_ns = ended != NULL ? ended->cpu_ns : 0;
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
   return ended != NULL;
 }
 
@@ -56,15 +56,15 @@ attach_from_outside (pid_t tid, uint32_t before)
   /* The kernel's encoding of a thread's CPU clock, as pthread_getcpuclockid() makes it. */
   clockid_t clock = (clockid_t) (~(unsigned) tid << 3 | 6);
   uint64_t cpu_ns = gp_clock_ns (clock), ended_ns, ended_cpu_ns;
-  if (cpu_ns == 0) /* it has ended since the listing, or not run yet; the next pass will see */
+  if (cpu_ns == 0) /* it has ended since the listing, or has not run yet: the next pass finds out */
     return;
-  /* One that has closed its accounts and is only not gone yet would have all its CPU time told a second time. One that
-   * has used less, or was started later, is another with the same id. */
+  /* A thread that has ended its accounts may still be listed: registered again, all its CPU time would count twice. A
+   * thread that has used less CPU time, or was started later, is another one with the same id. */
   if (find_end (tid, &ended_ns, &ended_cpu_ns) && cpu_ns >= ended_cpu_ns && start_ns (tid) <= ended_ns)
     return;
   uint32_t base = gp_label_fixed (tid == g_segment->host_pid ? GP_LABEL_MAIN : GP_LABEL_THREAD);
-  pthread_mutex_lock (&g_registry);
-  /* It may have come by itself meanwhile, and ended. */
+  gp_registry_lock ();
+  /* It may have attached itself meanwhile, and even ended. */
   const struct gp_ended *ended = gp_thread_find_ended (tid);
   bool is_new = gp_thread_find_tid (tid) == NULL && (ended == NULL || ended->ns == ended_ns);
   struct gp_thread *thread = is_new ? gp_thread_take_slot (tid, clock, base) : NULL;
@@ -74,7 +74,7 @@ attach_from_outside (pid_t tid, uint32_t before)
     gp_sampler_arm (thread);
     atomic_store_explicit (&thread->ready, true, memory_order_release); /* pairs with the acquire in gp_handler() */
   }
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
 
 /* The ids of all threads, as the kernel lists them. Returns their number. *ids is kept for the next call. */
@@ -101,17 +101,17 @@ list_threads (pid_t **ids, size_t *room)
   return count;
 }
 
-/* Marks those that are known as seen. Returns how many others there are, which stand at the front then. */
+/* Marks known threads as seen. Moves the ids of the others to the front, and returns their number. */
 static size_t
-see_known (pid_t *ids, size_t count)
+mark_known (pid_t *ids, size_t count)
 {
   enum
   {
-    AT_ONCE = 128 /* no thread of the host waits longer to start or end */
+    AT_ONCE = 128 /* under one lock: threads of the host that start or end wait no longer */
   };
   size_t others = 0;
   for (size_t from = 0; from < count; from += AT_ONCE) {
-    pthread_mutex_lock (&g_registry);
+    gp_registry_lock ();
     for (size_t i = from; i < count && i < from + AT_ONCE; i++) {
       struct gp_thread *thread = gp_thread_find_tid (ids[i]);
       if (thread != NULL)
@@ -119,7 +119,7 @@ see_known (pid_t *ids, size_t count)
       else
         ids[others++] = ids[i];
     }
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
   return others;
 }
@@ -131,32 +131,33 @@ end_vanished (void)
     struct gp_thread *thread = &g_threads[slot];
     if (gp_load (&thread->seen) == g_pass || gp_load (&thread->tid) == 0)
       continue;
-    pthread_mutex_lock (&g_registry);
-    /* A listing may miss a thread while others end: ask again before it is given up. */
+    gp_registry_lock ();
+    /* A listing may miss a thread while others end: ask the kernel before ending it. */
     if (thread->seen != g_pass && thread->tid != 0 && gp_syscall (SYS_tgkill, g_segment->host_pid, thread->tid, 0) != 0
         && errno == ESRCH)
       gp_thread_end_slot (thread, false);
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
 }
 
 void
 gp_threads_poll (uint32_t before)
 {
-  static pid_t *ids; /* the poller's, kept: as many as threads at once */
+  GP_ASSERT_NOT_IN_SIGNAL ();
+  static pid_t *ids; /* kept for the next pass; as large as there were threads at once */
   static size_t room;
-  pthread_mutex_lock (&g_registry);
-  gp_store (&g_pass, g_pass + 1); /* those that come from now on count as seen */
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_lock ();
+  gp_store (&g_pass, g_pass + 1); /* threads that attach from now on count as seen */
+  gp_registry_unlock ();
   size_t count = list_threads (&ids, &room);
   if (count == 0)
     return;
-  size_t others = see_known (ids, count);
-  /* Files are read here, and the lock is held for no more than one thread. */
+  size_t others = mark_known (ids, count);
+  /* This reads files. The lock is taken for one thread at a time. */
   for (size_t i = 0; i < others; i++)
     attach_from_outside (ids[i], before);
   end_vanished ();
-  gp_threads_learn_stacks ();
+  gp_threads_find_stacks ();
 }
 
 static void
@@ -171,39 +172,40 @@ read_name (struct gp_thread *thread)
   bool has_name = fgets (name, sizeof name, file) != NULL;
   fclose (file);
   name[strcspn (name, "\n")] = '\0';
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   if (has_name && thread->tid == tid)
     memcpy (g_segment->threads[gp_thread_slot (thread)].comm, name, GP_COMM);
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
 
 void
 gp_threads_publish (bool names)
 {
-  /* The lock anew for each, and for no file: no thread of the host shall wait to start. */
+  /* The lock is taken for one thread at a time, and not while a file is read: no thread of the host may wait to start.
+   */
   for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1)) {
     struct gp_thread *thread = &g_threads[slot];
     if (names && gp_load (&thread->tid) != 0)
       read_name (thread);
-    pthread_mutex_lock (&g_registry);
+    gp_registry_lock ();
     if (thread->tid != 0) {
       gp_account_publish (thread);
       gp_sampler_renew (thread);
       gp_sampler_wake (thread);
     }
-    pthread_mutex_unlock (&g_registry);
+    gp_registry_unlock ();
   }
 }
 
 static void
 for_each_thread (void (*function) (struct gp_thread *), bool quiet)
 {
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   gp_sampler_set_quiet (quiet);
   for (uint32_t slot = gp_thread_next (0); slot != GP_NO_ROW; slot = gp_thread_next (slot + 1))
     if (g_threads[slot].tid != 0)
       function (&g_threads[slot]);
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }
 
 void

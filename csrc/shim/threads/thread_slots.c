@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* thread_slots.c: the slots of the registry: taking one, its room, finding it by thread id, ending it.
+/* thread_slots.c: the slots of the registry: taking one, its memory, finding it by thread id, ending it.
  *
- * All of it requires the registry lock, and costs the same however many threads there are or were.
+ * All of it requires the registry lock. The cost does not depend on how many threads there are or were.
  *
  * Context: lifecycle and poller.
  */
@@ -19,17 +19,17 @@
 #define AT_MINSIGSTKSZ 51
 #endif
 
-/* Lent to threads that have no alternate stack; a host's own SA_ONSTACK handlers, crash reporters say, run on it too.
- */
+/* Lent to threads that have no alternate stack. The host's own SA_ONSTACK handlers, of a crash reporter say, run on it
+ * too. */
 #define SIGNAL_STACK_BYTES 32768
-#define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not tell: AVX-512 needs less than half */
+#define SIGNAL_FRAME_BYTES 8192 /* where the kernel does not report it; AVX-512 needs less than half */
 
 uint32_t g_pass;
 static int32_t g_ids[GP_THREADS];           /* first slot of each list by thread id, -1: none */
 static struct gp_ended g_ended[GP_THREADS]; /* by thread id */
 static uint32_t g_slots_live;               /* threads alive */
-static char *g_spare_rooms;                 /* a list; NULL: none */
-static uint32_t g_rooms_spare;
+static char *g_spare_blocks;                /* a list; NULL: none */
+static uint32_t g_spare_count;
 
 static size_t
 signal_stack_bytes (void)
@@ -44,35 +44,35 @@ enum
   ENTRIES_BYTES = GP_FIRST_ENTRIES * sizeof (struct gp_boundary),
   TABLE_BYTES = GP_FIRST_TABLE * sizeof (struct gp_tally *),
   PADS_BYTES = sizeof (struct gp_pad_set) << GP_PAD_SETS_LOG2,
-  ROOMS_SPARE = 32 /* kept besides one for four threads */
+  SPARE_BLOCKS = 32 /* kept, besides one for each four threads */
 };
 
 _Static_assert (FRAMES_BYTES % 64 == 0, "the cache of pads is behind them");
 _Static_assert (sizeof (struct gp_slab) % 8 == 0, "a table of pointers is behind it");
 
 static size_t
-room_bytes (void)
+block_bytes (void)
 {
   return FRAMES_BYTES + signal_stack_bytes () + PADS_BYTES + sizeof (struct gp_slab) + TABLE_BYTES + ENTRIES_BYTES;
 }
 
-/* What a thread needs besides its slot: the handler's scratch, alternate stack, cache of pads, first tallies and
- * entries. The stack would run over into the scratch's far end, which hardly any sample reaches: no guard page, which
- * costs a mapping a thread. */
+/* Takes the memory that a thread needs besides its slot: the handler's frames[], alternate stack, cache of pads, first
+ * tallies and entries. It has no guard page, which would cost a mapping for each thread: an overflow of the stack runs
+ * into the end of frames[], which hardly any sample reaches. */
 static bool
-make_room (struct gp_thread *thread)
+take_block (struct gp_thread *thread)
 {
-  char *room = g_spare_rooms;
-  if (room != NULL) {
-    memcpy (&g_spare_rooms, room, sizeof g_spare_rooms); /* a spare one begins with the address of the next */
-    g_rooms_spare--;
+  char *block = g_spare_blocks;
+  if (block != NULL) {
+    memcpy (&g_spare_blocks, block, sizeof g_spare_blocks); /* a spare block begins with the address of the next */
+    g_spare_count--;
   } else {
-    room = mmap (NULL, room_bytes (), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    block = mmap (NULL, block_bytes (), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   }
-  if (room == MAP_FAILED)
+  if (block == MAP_FAILED)
     return false;
-  char *at = room + FRAMES_BYTES;
-  thread->frames = (uint64_t *) room;
+  char *at = block + FRAMES_BYTES;
+  thread->frames = (uint64_t *) block;
   thread->signal_stack = (struct gp_stack) { .lo = (uintptr_t) at, .hi = (uintptr_t) at + signal_stack_bytes () };
   thread->pads = (struct gp_pad_set *) (at += signal_stack_bytes ());
   thread->first_slab = (struct gp_slab *) (at += PADS_BYTES);
@@ -82,41 +82,42 @@ make_room (struct gp_thread *thread)
 }
 
 static void
-unmap_spare_room (void)
+unmap_spare_block (void)
 {
-  char *room = g_spare_rooms;
-  memcpy (&g_spare_rooms, room, sizeof g_spare_rooms);
-  g_rooms_spare--;
-  munmap (room, room_bytes ());
+  char *block = g_spare_blocks;
+  memcpy (&g_spare_blocks, block, sizeof g_spare_blocks);
+  g_spare_count--;
+  munmap (block, block_bytes ());
 }
 
-/* Whether the thread ends on the stack that we lent it: a handler of the host's ran there and calls pthread_exit(). */
+/* Whether the thread ends on the alternate stack that we lent it: a handler of the host's runs there, and called
+ * pthread_exit(). */
 static bool
-stands_in_room (const struct gp_thread *thread)
+runs_on_lent_stack (const struct gp_thread *thread)
 {
   uintptr_t here = (uintptr_t) __builtin_frame_address (0);
   return here >= thread->signal_stack.lo && here < thread->signal_stack.hi;
 }
 
-/* For the next thread: at once, while the slot waits for the agent. own: by the thread itself. */
+/* Keeps the memory for the next thread, at once; the slot itself waits for the agent. own: the thread itself ends. */
 static void
-give_room_back (struct gp_thread *thread, bool own)
+release_block (struct gp_thread *thread, bool own)
 {
-  char *room = own && stands_in_room (thread) ? NULL : (char *) thread->frames; /* else it stays for ever */
+  char *block = own && runs_on_lent_stack (thread) ? NULL : (char *) thread->frames; /* NULL: it is never reused */
   if (thread->more_pads != NULL)
     munmap (thread->more_pads, sizeof (struct gp_pad_set) << GP_MORE_PAD_SETS_LOG2);
   thread->more_pads = NULL;
   thread->frames = NULL;
   thread->entries = thread->first_entries = NULL;
   thread->signal_stack = (struct gp_stack) { .lo = 0 };
-  if (room != NULL) {
-    memcpy (room, &g_spare_rooms, sizeof g_spare_rooms);
-    g_spare_rooms = room;
-    g_rooms_spare++;
+  if (block != NULL) {
+    memcpy (block, &g_spare_blocks, sizeof g_spare_blocks);
+    g_spare_blocks = block;
+    g_spare_count++;
   }
-  /* Two for each thread that ends, so that spare ones become fewer as threads do. */
-  for (int i = 0; i < 2 && g_rooms_spare > g_slots_live / 4 + ROOMS_SPARE; i++)
-    unmap_spare_room ();
+  /* Two for each thread that ends, so that the spare blocks decrease with the threads. */
+  for (int i = 0; i < 2 && g_spare_count > g_slots_live / 4 + SPARE_BLOCKS; i++)
+    unmap_spare_block ();
 }
 
 static int32_t *
@@ -151,8 +152,8 @@ gp_thread_find_tid (pid_t tid)
   return NULL;
 }
 
-/* Where the end of a thread with this id is remembered: not in its slot, which is another's as soon as the agent has
- * read it, while the kernel may still list the thread. */
+/* Ends are kept by thread id, not in the slot: that is reused as soon as the agent has read it, while the kernel may
+ * still list the thread. */
 const struct gp_ended *
 gp_thread_find_ended (pid_t tid)
 {
@@ -170,11 +171,12 @@ gp_thread_note_end (pid_t tid, uint64_t cpu_ns, uint64_t ns)
 struct gp_thread *
 gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   uint32_t index = gp_row_take (GP_THREAD_TABLE (g_segment), GP_THREAD_WORDS);
   struct gp_thread *thread = index != GP_NO_ROW ? &g_threads[index] : NULL;
-  if (thread == NULL || !make_room (thread)) {
+  if (thread == NULL || !take_block (thread)) {
     if (thread != NULL)
-      gp_row_give_back (GP_THREAD_TABLE (g_segment), index);
+      gp_row_free (GP_THREAD_TABLE (g_segment), index);
     gp_count (GP_COUNTER_THREADS_FULL);
     return NULL;
   }
@@ -207,6 +209,7 @@ gp_thread_take_slot (pid_t tid, clockid_t clock, uint32_t base)
 void
 gp_thread_end_slot (struct gp_thread *thread, bool own)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   atomic_store_explicit (&thread->ready, false, memory_order_release);
   gp_sampler_disarm (thread);
   gp_account_end (thread, own);
@@ -216,7 +219,7 @@ gp_thread_end_slot (struct gp_thread *thread, bool own)
   thread->depth = 0;
   gp_store (&thread->tid, 0);
   g_slots_live--;
-  give_room_back (thread, own);
+  release_block (thread, own);
   gp_store_release (&g_segment->threads[gp_thread_slot (thread)].state, GP_SLOT_ENDED);
 }
 

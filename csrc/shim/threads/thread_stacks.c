@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* thread_stacks.c: where the stacks of threads lie that were armed from outside.
+/* thread_stacks.c: finds the stacks of threads that did not attach themselves.
  *
- * Such a thread tells its thread pointer at its first tick; its stack's mapping ends there.
+ * The handler of such a thread stores the thread pointer at its first tick (stack.hi); the mapping of its stack ends
+ * there.
  *
  * Context: poller.
  */
@@ -32,7 +33,7 @@ struct wanted
   struct gp_stack found;
 };
 
-/* Of the wanted stacks, those in the mapping [lo, hi). */
+/* Sets the wanted stacks that lie in the mapping [lo, hi). */
 static void
 find_in (struct wanted *wanted, size_t count, const char *line, uintptr_t lo, uintptr_t hi, uintptr_t previous)
 {
@@ -43,7 +44,7 @@ find_in (struct wanted *wanted, size_t count, const char *line, uintptr_t lo, ui
   }
 }
 
-/* Reads /proc/self/maps once for all. */
+/* Reads /proc/self/maps, once for all that are wanted. */
 static void
 find_stacks (struct wanted *wanted, size_t count)
 {
@@ -62,8 +63,9 @@ find_stacks (struct wanted *wanted, size_t count)
 }
 
 void
-gp_threads_learn_stacks (void)
+gp_threads_find_stacks (void)
 {
+  GP_ASSERT_NOT_IN_SIGNAL ();
   enum
   {
     AT_ONCE = 64
@@ -81,7 +83,7 @@ gp_threads_learn_stacks (void)
   if (count == 0)
     return;
   find_stacks (wanted, count);
-  pthread_mutex_lock (&g_registry);
+  gp_registry_lock ();
   for (size_t i = 0; i < count; i++) {
     struct gp_thread *thread = wanted[i].thread;
     if (thread->tid != wanted[i].tid || wanted[i].found.lo == 0)
@@ -90,5 +92,5 @@ gp_threads_learn_stacks (void)
       gp_store (&thread->stack.hi, wanted[i].found.hi);
     gp_store_release (&thread->stack.lo, wanted[i].found.lo);
   }
-  pthread_mutex_unlock (&g_registry);
+  gp_registry_unlock ();
 }

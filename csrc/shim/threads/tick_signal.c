@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tick_signal.c: takes a signal for the ticks, looks whether it still is ours, gives it back.
+/* tick_signal.c: takes a signal for the ticks, checks that it is still ours, releases it.
  *
  * Context: lifecycle and poller.
  */
@@ -12,7 +12,7 @@
 
 _Atomic uint64_t g_tick_signals;
 _Atomic bool g_yields;
-static struct sigaction g_previous_action; /* ignored, one way or the other; or, of a real-time signal, nobody's */
+static struct sigaction g_previous_action; /* SIG_DFL or SIG_IGN */
 
 static bool
 is_free (const struct sigaction *action)
@@ -20,9 +20,9 @@ is_free (const struct sigaction *action)
   return action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN;
 }
 
-/* Nothing of the host's may interrupt the handler: it might not come back (siglongjmp, asynchronous cancellation), and
- * would use up the alternate stack. All bits, for sigfillset() leaves out those that glibc keeps to itself. A fault in
- * the handler is a fault as ever. */
+/* No handler of the host's may interrupt ours: it might not return (siglongjmp, asynchronous cancellation), and would
+ * use up the alternate stack. All bits, since sigfillset() leaves out the signals that glibc reserves. Faults are not
+ * blocked: one in our handler is treated as anywhere else. */
 static void
 block_others (sigset_t *mask)
 {
@@ -43,7 +43,7 @@ take_signal (int number)
   if (sigaction (number, NULL, &previous) != 0 || !is_free (&previous) || sigaction (number, &ours, &previous) != 0)
     return false;
   if (!is_free (&previous)) {
-    sigaction (number, &previous, NULL); /* the host was faster */
+    sigaction (number, &previous, NULL); /* the host has set one since the first call */
     return false;
   }
   g_previous_action = previous;
@@ -73,8 +73,8 @@ gp_signal_is_harmless (int number)
 bool
 gp_signal_take (void)
 {
-  /* The last is for a runtime that takes all it knows, and leaves this one to libcs: nobody in such a process waits for
-   * it. Other hosts may, without a handler. */
+  /* The last is for a runtime that handles all signals but those it leaves to the C library, of which this is one:
+   * nobody in such a process waits for it. In other hosts somebody may, without a handler. */
   const int candidates[] = { SIGURG, SIGWINCH, SIGRTMIN };
   for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
     if ((gp_signal_is_harmless (candidates[i]) || gp_signal_host_takes_all ()) && take_signal (candidates[i])) {
@@ -85,19 +85,19 @@ gp_signal_take (void)
 }
 
 static bool
-handler_stands (struct sigaction *now)
+has_our_handler (struct sigaction *now)
 {
   return sigaction ((int) g_segment->signal, NULL, now) == 0 && now->sa_sigaction == gp_handler;
 }
 
 void
-gp_signal_give_back (void)
+gp_signal_release (void)
 {
   struct sigaction now, ignored;
   int number = (int) g_segment->signal;
-  if (number == 0 || !handler_stands (&now))
+  if (number == 0 || !has_our_handler (&now))
     return;
-  /* A tick may still be pending somewhere. To ignore a signal takes it off every thread. */
+  /* A tick may still be pending on some thread. To ignore the signal discards it on all of them. */
   memset (&ignored, 0, sizeof ignored);
   ignored.sa_handler = SIG_IGN;
   sigaction (number, &ignored, NULL);
@@ -108,7 +108,7 @@ bool
 gp_signal_is_ours (bool *is_hosts)
 {
   struct sigaction now;
-  bool ours = handler_stands (&now);
+  bool ours = has_our_handler (&now);
   *is_hosts = !ours && !is_free (&now);
   return ours;
 }

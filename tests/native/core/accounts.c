@@ -4,23 +4,14 @@
  * Context: tests.
  */
 #define _GNU_SOURCE
-#include <limits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include "core.h"
-#include "shim/base/cycle_counter.h"
 
 enum
 {
   TOP = 1 << 20
 };
-
-/* Tolerances. The test's own reads of the clock stand beside the shim's, a few of 0.5 us each; where other load on the
- * machine interrupts between the two, by some 10 us: hence 0.1 % of half a second and 100 us. */
-static const double PART = 0.001;
-static const double READS_NS = 100000;
-/* What a thread takes at most after it has read its clock for the last time: pthread_exit() itself. */
-static const double END_NS = 1000000;
 
 static void
 check_sum (uint64_t accounted, uint64_t cpu)
@@ -28,13 +19,7 @@ check_sum (uint64_t accounted, uint64_t cpu)
   CHECK_WITHIN (accounted, (double) cpu * (1 - PART) - READS_NS, (double) cpu * (1 + PART) + READS_NS);
 }
 
-static uint32_t
-own_slot (void)
-{
-  return gp_thread_slot (gp_thread_known ());
-}
-
-/* Rounds of work() that take about so long. */
+/* Number of rounds of work() that take about so long. */
 static uint32_t
 rounds_for (uint64_t ns)
 {
@@ -67,7 +52,7 @@ TEST (cpu_from_before_has_a_row_of_its_own)
   CHECK_WITHIN (accounted_ns (gp_label_fixed (GP_LABEL_BEFORE), own_slot ()), before, cpu_ns ());
 }
 
-/* What a label's entry and exit take on this machine. */
+/* The time, in ns, that a label's entry and exit take on this machine. */
 static double
 hooks_ns (uint32_t label)
 {
@@ -149,8 +134,8 @@ TEST (stretches_that_sleep_count_as_sleep)
     worked += c - b;
   }
   gp_threads_publish (false);
-  /* Of the short stretches some are taken by the counter, which sees sleep as work, until the label is known to sleep;
-   * and the truth holds what is outside of the label. 5 % of the whole. */
+  /* Some short stretches are estimated by the counter, which takes sleep for work, until the label is known to sleep.
+   * And the test's own measure includes what is outside of the label. 5 % of the whole. */
   double error = 0.05 * (double) (slept + worked);
   CHECK_WITHIN (accounted_ns (sleeper, -1), (double) slept - error, (double) slept + error);
   CHECK_WITHIN (accounted_ns (worker, -1), (double) worked - error, (double) worked + error);
@@ -159,7 +144,7 @@ TEST (stretches_that_sleep_count_as_sleep)
 
 /* Two labels that work by turns, without a sleep, until end_ns of the thread's CPU. */
 static void
-work_calmly (const uint32_t labels[2], uint32_t rounds, uint64_t end_ns)
+work_by_turns (const uint32_t labels[2], uint32_t rounds, uint64_t end_ns)
 {
   for (uint32_t i = 0; cpu_ns () < end_ns; i++) {
     enter (TOP, labels[i % 2]);
@@ -182,17 +167,17 @@ switches_of_context (void)
   return usage.ru_nvcsw + usage.ru_nivcsw;
 }
 
-TEST (the_clock_of_a_calm_thread_is_read_once_a_millisecond)
+TEST (the_clock_of_a_busy_thread_is_read_once_a_millisecond)
 {
   core_start (100);
   uint32_t labels[2] = { element ("a"), element ("b") }, rounds = rounds_for (250000), fewest = UINT32_MAX;
   bool undisturbed = false;
-  /* Other load takes the calm away: in one of so many looks there is none. */
+  /* Other load preempts the thread: in one of so many tries there is none. */
   for (int i = 0; i < 100 && fewest > 25; i++) {
     long switches = switches_of_context ();
-    work_calmly (labels, rounds, cpu_ns () + 20000000); /* the calm begins */
+    work_by_turns (labels, rounds, cpu_ns () + 20000000); /* until the thread counts as busy */
     uint32_t before = reads_of_own_clock ();
-    work_calmly (labels, rounds, cpu_ns () + 20000000);
+    work_by_turns (labels, rounds, cpu_ns () + 20000000);
     uint32_t reads = reads_of_own_clock () - before;
     fewest = reads < fewest ? reads : fewest;
     undisturbed |= switches == switches_of_context ();
@@ -201,15 +186,15 @@ TEST (the_clock_of_a_calm_thread_is_read_once_a_millisecond)
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
   if (!undisturbed)
     skip ("other load took the processor away all the time");
-  CHECK_WITHIN (fewest, 10, 25); /* 80, if each stretch were closed by the clock */
+  CHECK_WITHIN (fewest, 10, 25); /* 80, if each stretch ended with a read of the clock */
 }
 
-/* CPU time that the sleeper has more by its account than by the clock. */
+/* CPU time, in ns, that the sleeper has more by its account than by the clock. */
 static double
 begin_to_sleep (const char *sleeper, const char *worker)
 {
   uint32_t labels[2] = { element (sleeper), element (worker) }, rounds = rounds_for (250000);
-  work_calmly (labels, rounds, cpu_ns () + 120000000);
+  work_by_turns (labels, rounds, cpu_ns () + 120000000);
   gp_threads_publish (false);
   uint64_t calm = accounted_ns (labels[0], -1), slept = 0;
   for (int i = 0; i < 100; i++) {
@@ -226,311 +211,13 @@ begin_to_sleep (const char *sleeper, const char *worker)
   return (double) (accounted_ns (labels[0], -1) - calm) - (double) slept;
 }
 
-TEST (a_calm_thread_that_begins_to_sleep_is_found_out)
+TEST (a_busy_thread_that_begins_to_sleep_is_found_out)
 {
   core_start (100);
   prctl (PR_SET_TIMERSLACK, 1);
   double excess = begin_to_sleep ("a", "b") + begin_to_sleep ("c", "d") + begin_to_sleep ("e", "f")
                   + begin_to_sleep ("g", "h") + begin_to_sleep ("i", "j");
-  /* What passes by the counter before the clock is read is a millisecond, and half of it is the worker's. */
+  /* The clock is read after a millisecond by the counter, half of which is the worker's. */
   CHECK_WITHIN (excess, -5e6, 5e6);
   check_sum (accounted_ns (0, own_slot ()), cpu_ns ());
-}
-
-struct helper
-{
-  _Atomic bool stop, started;
-  _Atomic uint64_t cpu;       /* when it entered its label, or at its end */
-  _Atomic uint64_t in_switch; /* what it has lost in the middle of a switch: see there */
-  _Atomic uint32_t slot;
-  uint32_t labels[4];
-  clockid_t clock;
-};
-
-static void *
-burn_until_stopped (void *data)
-{
-  struct helper *helper = data;
-  pthread_getcpuclockid (pthread_self (), &helper->clock);
-  helper->slot = own_slot ();
-  helper->cpu = cpu_ns ();
-  enter (TOP, helper->labels[0]);
-  helper->started = true;
-  while (!helper->stop)
-    work (10000);
-  leave (TOP);
-  return NULL;
-}
-
-static void
-start_helper (struct helper *helper, pthread_t *id, void *(*function) (void *) )
-{
-  host_create (id, NULL, function, helper);
-  while (!helper->started)
-    sleep_ns (100000);
-}
-
-TEST (a_close_from_outside_sees_the_open_stretch)
-{
-  core_start (100);
-  struct helper helper = { .labels = { element ("a") } };
-  pthread_t id;
-  start_helper (&helper, &id, burn_until_stopped);
-  for (int i = 0; i < 5; i++) {
-    sleep_ns (30000000);
-    uint64_t before = gp_clock_ns (helper.clock);
-    gp_threads_publish (false);
-    uint64_t after = gp_clock_ns (helper.clock);
-    double entered = (double) helper.cpu;
-    CHECK_WITHIN (
-        accounted_ns (helper.labels[0], helper.slot), (double) before - entered - READS_NS, (double) after - entered);
-  }
-  helper.stop = true;
-  pthread_join (id, NULL);
-}
-
-/* An interrupt, or time that the hypervisor takes, may come within a switch, after the cycle counter was read and
- * before the label is the new one: 10 ms have been seen. Whoever looks meanwhile finds them under the old label; they
- * are the new one's in the end. In a switch that takes 50 us, all but 1 us are such time, unless the thread was
- * preempted, which costs no CPU time. */
-static void
-note_time_in_switch (struct helper *helper, uint64_t since_cycles)
-{
-  static long preempted;
-  struct rusage usage;
-  uint64_t ns = gp_cycles_to_ns (gp_cycles_read () - since_cycles);
-  if (ns < 50000 || getrusage (RUSAGE_THREAD, &usage) != 0)
-    return;
-  if (usage.ru_nivcsw == preempted)
-    helper->in_switch += ns;
-  preempted = usage.ru_nivcsw;
-}
-
-static void *
-switch_madly (void *data)
-{
-  struct helper *helper = data;
-  pthread_getcpuclockid (pthread_self (), &helper->clock);
-  helper->slot = own_slot ();
-  helper->started = true;
-  note_time_in_switch (helper, 0);
-  helper->in_switch = 0;
-  for (uint32_t i = 0; !helper->stop; i++) {
-    uint64_t since = gp_cycles_read ();
-    enter (TOP, helper->labels[i % 4]);
-    note_time_in_switch (helper, since);
-    work (i % 65536 == 3 ? 3000000 : i % 64); /* and now and then there is a long one */
-    since = gp_cycles_read ();
-    leave (TOP);
-    note_time_in_switch (helper, since);
-  }
-  helper->cpu = cpu_ns ();
-  return NULL;
-}
-
-/* The reader emits what exceeds what it has emitted, row by row: that must stay close to the truth at any moment. */
-TEST (closes_of_a_thread_that_switches_madly_stay_true)
-{
-  core_start (100);
-  struct helper helper = { .labels = { element ("a"), element ("b"), element ("c"), element ("d") } };
-  pthread_t id;
-  start_helper (&helper, &id, switch_madly);
-  static struct gp_account_row rows[64];
-  static uint64_t emitted[64];
-  uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + 500000000, sum = 0;
-  while (g_failures == 0 && gp_clock_ns (CLOCK_MONOTONIC) < end) {
-    uint64_t before = gp_clock_ns (helper.clock), after = 0;
-    uint32_t n = 0;
-    double in_switch = 0;
-    /* A look that meets the thread in a switch misses the stretch that is closed there; the next has it. */
-    for (int tries = 0; tries == 0 || (tries < 3 && sum < before - 1000000); tries++) {
-      gp_threads_publish (false);
-      n = gp_reader_accounts (g_segment, rows, 64);
-      after = gp_clock_ns (helper.clock);
-      sum = 0;
-      for (uint32_t i = 0; i < n && i < 64; i++)
-        if (rows[i].thread == helper.slot) {
-          if (rows[i].ns > emitted[i])
-            emitted[i] = rows[i].ns;
-          sum += emitted[i];
-        }
-      if (sum < before - 1000000 || sum > after + 2000000)
-        sleep_ns (20000000); /* the switch may be under way still */
-      in_switch = (double) helper.in_switch;
-    }
-    /* Not closed yet, or taken by the counter and not corrected yet: a millisecond (UNREAD_NS in account.c); what is
-     * taken back of a row that was emitted already: as much again, and what fell into a switch. */
-    CHECK_WITHIN (sum, (double) before - 1e6 - READS_NS, (double) after + 2e6 + in_switch);
-    for (uint32_t i = 0; g_failures > 0 && i < n && i < 64; i++)
-      printf ("thread %u label %u: %lu, emitted %lu\n", rows[i].thread, rows[i].label, rows[i].ns, emitted[i]);
-  }
-  helper.stop = true;
-  pthread_join (id, NULL);
-  CHECK_WITHIN (accounted_ns (0, helper.slot), (double) helper.cpu * (1 - PART) - READS_NS,
-      (double) helper.cpu * (1 + PART) + READS_NS + END_NS);
-}
-
-static _Atomic uint64_t g_last_cpu;
-
-static void *
-burn_a_little (void *label)
-{
-  enter (TOP, *(uint32_t *) label);
-  burn (20000000);
-  g_last_cpu = cpu_ns ();
-  pthread_exit (NULL);
-}
-
-TEST (a_thread_that_ends_leaves_all_its_cpu_behind)
-{
-  core_start (100);
-  uint32_t label = element ("a");
-  pthread_t id;
-  host_create (&id, NULL, burn_a_little, &label);
-  pthread_join (id, NULL);
-  static struct gp_thread_row rows[4];
-  CHECK_EQUAL (gp_reader_threads (g_segment, 1, rows, 4), 1);
-  CHECK_WITHIN (accounted_ns (0, rows[0].slot), g_last_cpu, g_last_cpu + END_NS);
-}
-
-static pthread_key_t g_late_key;
-static _Atomic bool g_lingers, g_may_go;
-
-/* In the last round, in which ours was called before: its key is older. */
-static void
-linger (void *data)
-{
-  static int rounds;
-  if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
-    pthread_setspecific (g_late_key, data);
-    return;
-  }
-  g_lingers = true;
-  while (!g_may_go)
-    sleep_ns (100000);
-}
-
-static void *
-burn_and_linger (void *data)
-{
-  burn (20000000);
-  pthread_setspecific (g_late_key, data);
-  return NULL;
-}
-
-TEST (a_thread_that_is_ending_is_not_found_again)
-{
-  core_start (100);
-  pthread_key_create (&g_late_key, linger);
-  pthread_t id;
-  host_create (&id, NULL, burn_and_linger, &g_late_key);
-  while (!g_lingers)
-    sleep_ns (100000);
-  uint64_t found = counter (GP_COUNTER_THREADS_FOUND), threads = g_segment->threads_seen;
-  gp_threads_poll (0);
-  CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), found);
-  CHECK_EQUAL (g_segment->threads_seen, threads);
-  g_may_go = true;
-  pthread_join (id, NULL);
-}
-
-static _Atomic pid_t g_late_tid;
-
-static void *
-say_tid_and_burn (void *unused)
-{
-  burn (60000000);
-  g_late_tid = (pid_t) syscall (SYS_gettid);
-  while (!g_may_go)
-    sleep_ns (100000);
-  return unused;
-}
-
-/* With all the CPU time that the last one had, and more. */
-TEST (a_thread_with_the_id_of_one_that_ended_is_found)
-{
-  core_start (100);
-  pthread_t id;
-  static uint32_t label;
-  label = element ("a");
-  host_create (&id, NULL, burn_a_little, &label);
-  pthread_join (id, NULL);
-  static struct gp_thread_row rows[4];
-  CHECK_EQUAL (gp_reader_threads (g_segment, 1, rows, 4), 1);
-  sleep_ns (20000000); /* the kernel tells in hundredths of a second when one was started */
-  pthread_create (&id, NULL, say_tid_and_burn, NULL);
-  while (g_late_tid == 0)
-    sleep_ns (100000);
-  /* as where the kernel has come round to it */
-  const struct gp_ended *ended = gp_thread_find_ended (rows[0].tid);
-  CHECK (ended != NULL);
-  gp_thread_note_end (g_late_tid, ended->cpu_ns, ended->ns);
-  uint64_t found = counter (GP_COUNTER_THREADS_FOUND);
-  gp_threads_poll (0);
-  CHECK_EQUAL (counter (GP_COUNTER_THREADS_FOUND), found + 1);
-  g_may_go = true;
-  pthread_join (id, NULL);
-}
-
-static void *
-use_one_label (void *label)
-{
-  enter (TOP, *(uint32_t *) label);
-  leave (TOP);
-  return NULL;
-}
-
-TEST (rows_come_back_once_the_agent_has_read_them)
-{
-  core_start (100);
-  uint32_t label = element ("a");
-  for (int round = 0; round < 20; round++) {
-    pthread_t ids[20];
-    for (int i = 0; i < 20; i++)
-      host_create (&ids[i], NULL, use_one_label, &label);
-    for (int i = 0; i < 20; i++)
-      pthread_join (ids[i], NULL);
-    free_ended ();
-  }
-  CHECK_WITHIN (g_segment->threads_taken.words_used, 1, 1);
-  CHECK_WITHIN (g_segment->accounts_taken.words_used, 1, 1);
-  CHECK_EQUAL (g_segment->threads_seen, 401);
-}
-
-static void *
-burn_under (void *label)
-{
-  if (gp_thread_known () != NULL)
-    enter (TOP, *(uint32_t *) label);
-  burn (20000000);
-  if (gp_thread_known () != NULL)
-    leave (TOP);
-  g_last_cpu = cpu_ns ();
-  return NULL;
-}
-
-TEST (a_full_account_table_counts_for_the_label_as_a_whole)
-{
-  core_start (100);
-  uint32_t label = element ("a");
-  memset (g_segment->account_bits, 0xff, sizeof g_segment->account_bits);
-  pthread_t id;
-  host_create (&id, NULL, burn_under, &label);
-  pthread_join (id, NULL);
-  CHECK_WITHIN (g_segment->labels[label].overflow_ns, 20000000, g_last_cpu + END_NS);
-  CHECK_WITHIN (counter (GP_COUNTER_ACCOUNTS_FULL), 1, 3);
-}
-
-TEST (a_full_thread_table_counts_for_the_creators_label_as_a_whole)
-{
-  core_start (100);
-  uint32_t label = element ("a");
-  memset (g_segment->thread_bits, 0xff, sizeof g_segment->thread_bits);
-  enter (TOP, label);
-  pthread_t id;
-  host_create (&id, NULL, burn_under, &label);
-  pthread_join (id, NULL);
-  leave (TOP);
-  CHECK_WITHIN (g_segment->labels[label].overflow_ns, 20000000, g_last_cpu + END_NS);
-  CHECK_EQUAL (counter (GP_COUNTER_THREADS_FULL), 1);
 }

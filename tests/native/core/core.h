@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* core.h: what the tests of the shim's core share: tests by name, the start without GStreamer, CPU to burn, the agent's
- * side in the same process.
+/* core.h: what the tests of the shim's core share: tests by name, a start without GStreamer, functions that use CPU
+ * time, and the agent's side in the same process.
  *
  * Context: tests.
  */
@@ -47,7 +47,7 @@ int host_create (pthread_t *id, const pthread_attr_t *attr, void *(*function) (v
 static struct check_test g_tests[64];
 static int g_test_count;
 
-/* One claim; the harness finds it by this very line, and runs it in a process of its own. */
+/* One test. The harness finds it by this line, and runs it in a process of its own. */
 #define TEST(name_)                                                                                                    \
   static void name_ (void);                                                                                            \
   static __attribute__ ((constructor)) void register_##name_ (void)                                                    \
@@ -62,7 +62,7 @@ main (int argc, char **argv)
   return check_main (argc, argv, g_tests, g_test_count);
 }
 
-/* a is within [low, high]; says what it is otherwise. */
+/* Checks that a is within [low, high]; prints it where it is not. */
 #define CHECK_WITHIN(a, low, high)                                                                                     \
   do {                                                                                                                 \
     double a_ = (double) (a), low_ = (double) (low), high_ = (double) (high);                                          \
@@ -109,6 +109,21 @@ core_start (uint32_t rate_hz)
   gp_threads_poll (gp_label_fixed (GP_LABEL_BEFORE));
 }
 
+/* The same with one of the clocks; skips the test where that is perf, and perf events are not allowed. */
+UNUSED static void
+start_with (enum gp_clock clock, uint32_t rate_hz)
+{
+  core_start (rate_hz);
+  if (clock == GP_CLOCK_PERF && g_segment->clock != GP_CLOCK_PERF)
+    skip ("perf events are not allowed here");
+  if (g_segment->clock != clock) {
+    /* all threads are armed again with the other clock */
+    gp_threads_disarm ();
+    gp_store (&g_segment->clock, clock);
+    gp_threads_arm ();
+  }
+}
+
 /* A new element's label; the reference is the element's, which lives until gp_label_gone(). */
 UNUSED static uint32_t
 element (const char *name)
@@ -137,8 +152,19 @@ cpu_ns (void)
   return gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
 }
 
-/* The fewest records of so much CPU time of one thread: a fourth of those that are due. A timer alone, as where perf
- * events are not allowed, waits for the kernel's tick, of which some have a hundred a second. */
+/* Tolerances of a sum of accounts. The test reads the clock a little before or after the shim does: a few times 0.5 us,
+ * and some 10 us where other load on the machine interrupts in between. Hence 0.1 % of half a second, and 100 us. */
+UNUSED static const double PART = 0.001;
+UNUSED static const double READS_NS = 100000;
+
+UNUSED static uint32_t
+own_slot (void)
+{
+  return gp_thread_slot (gp_thread_known ());
+}
+
+/* The fewest records to expect of so much CPU time of one thread: a fourth of those that are due. A timer alone, where
+ * perf events are not allowed, waits for the kernel's tick; some kernels have a hundred a second. */
 UNUSED static double
 fewest_records (uint64_t ns)
 {
@@ -146,6 +172,20 @@ fewest_records (uint64_t ns)
   clock_getres (CLOCK_MONOTONIC_COARSE, &tick);
   bool ticks = g_segment->clock == GP_CLOCK_TIMER && (uint64_t) tick.tv_nsec > g_interval_ns;
   return (double) ns / (double) (ticks ? (uint64_t) tick.tv_nsec : g_interval_ns) / 4;
+}
+
+/* Ticks that the records so far stand for: on a loaded machine few records may stand for many. */
+UNUSED static uint64_t
+ticks_sampled (void)
+{
+  return counter (GP_COUNTER_SAMPLES) + counter (GP_COUNTER_TICKS_OVERRUN);
+}
+
+/* The fewest ticks to expect of so much CPU time of one thread: a fourth of those that are due. */
+UNUSED static double
+fewest_ticks (uint64_t ns)
+{
+  return (double) ns / (double) g_interval_ns / 4;
 }
 
 /* Work that takes the same number of instructions each time; returns something to keep it from being optimized out. */
@@ -158,7 +198,7 @@ work (uint32_t rounds)
   return x;
 }
 
-/* Uses so much CPU time, whatever the wall clock says. */
+/* Uses so much CPU time, however long that takes. */
 UNUSED static __attribute__ ((noinline)) void
 burn (uint64_t ns)
 {
@@ -187,9 +227,9 @@ leave (uintptr_t sp)
   gp_label_pop (gp_thread_known (), sp);
 }
 
-/* Other elements come and go on this thread, which has it look for what is gone. */
+/* Other elements come and go on this thread, so that it sweeps out the labels of elements that are gone. */
 UNUSED static void
-meet_others (uint32_t count, uintptr_t sp)
+others_come_and_go (uint32_t count, uintptr_t sp)
 {
   for (uint32_t i = 0; i < count; i++) {
     uint32_t other = element ("other");
@@ -199,7 +239,7 @@ meet_others (uint32_t count, uintptr_t sp)
   }
 }
 
-/* The agent's side: CPU of the accounts of one label, and of one slot (-1: all). */
+/* The agent's side: CPU time, in ns, of the accounts of one label (0: all) and of one slot (-1: all). */
 UNUSED static uint64_t
 accounted_ns (uint32_t label, int64_t slot)
 {
@@ -233,19 +273,28 @@ drain (bool final, void (*function) (const struct gp_record *))
   return records;
 }
 
-/* Takes and gives back what ended, as the agent does. Returns the CPU time that was new. */
+/* Once nobody is sampled any more. */
+UNUSED static void
+drain_to_the_end (void)
+{
+  drain (false, NULL);
+  CHECK_EQUAL (g_segment->head, g_segment->tail); /* each record is committed */
+  CHECK_EQUAL (counter (GP_COUNTER_DROPPED_NESTED), 0);
+}
+
+/* Reads and frees the rows that have ended, as the agent does. Returns their CPU time, in ns. */
 UNUSED static uint64_t
 free_ended (void)
 {
   static struct gp_thread_row threads[GP_THREADS];
   static struct gp_account_row accounts[256];
   static uint32_t rows[GP_LABELS];
-  static uint64_t told[GP_ACCOUNTS];
+  static uint64_t emitted[GP_ACCOUNTS];
   uint64_t ns = 0;
   uint32_t from = 0, labels = gp_reader_ended_labels (g_segment, &from, rows, GP_LABELS);
   uint32_t ended = gp_reader_threads (g_segment, 1, threads, GP_THREADS);
   for (from = 0; from != GP_NO_ROW;)
-    for (uint32_t i = gp_reader_take_accounts (g_segment, told, 1, &from, accounts, 256); i > 0; i--)
+    for (uint32_t i = gp_reader_take_accounts (g_segment, emitted, 1, &from, accounts, 256); i > 0; i--)
       ns += accounts[i - 1].ns;
   static uint64_t keys[GP_LABELS];
   for (uint32_t i = 0; i < labels; i++)
@@ -257,7 +306,7 @@ free_ended (void)
   return ns;
 }
 
-/* Rows of a table that are in use. */
+/* Number of rows of a table that are in use. */
 UNUSED static uint32_t
 rows_in_use (const uint64_t *bits, uint32_t words)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cycle_counter.c: what a cycle counter may do that its rate and the accounts have to survive.
+/* cycles.c: suspends, jumps and lags of the cycle counter, which its rate and the accounts have to survive.
  *
  * Context: tests.
  */
@@ -26,7 +26,7 @@ start (void)
   g_first_rate = (double) g_ns_per_cycle;
 }
 
-/* Both clocks go on, the counter by so many seconds. */
+/* Both clocks advance, the counter by so many seconds. */
 static void
 go_on (uint64_t counter_s)
 {
@@ -82,8 +82,8 @@ TEST (another_rate_that_lasts_is_taken_over)
   check_rate (0.5);
 }
 
-/* A processor whose counter lags by 0.2 ms, and a calm thread that is moved there now and then: by less than has gone
- * by the counter since the clock was read, and by more than has under this label. */
+/* A processor whose counter lags by 0.2 ms, and a busy thread that is moved there now and then: the lag is less than
+ * the time since the clock was read, and more than the time under this label. */
 TEST (a_counter_that_goes_back_leaves_the_accounts_right)
 {
   core_start (1);
@@ -94,7 +94,7 @@ TEST (a_counter_that_goes_back_leaves_the_accounts_right)
     work (20000);
     if (i % 500 == 499) {
       meter->cycles += gp_cycles_from_ns (200000);
-      meter->calm_reads = UINT32_MAX / 2; /* as one that has long been calm */
+      meter->busy_reads = UINT32_MAX / 2; /* as one that has long been busy */
     }
     leave (TOP);
   }

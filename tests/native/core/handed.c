@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* handed.c: whose label work carries that is handed to a main context's thread, to a renderer's workers, and to threads
- * of an element that is being made. GLib and the renderer are played here, on one thread.
+/* handed.c: the labels of work that is handed to a main context's thread, to a renderer's workers, and to threads of an
+ * element that is being made. Stubs on one thread take the parts of GLib and the renderer.
  *
  * Context: tests.
  */
@@ -18,7 +18,8 @@ enum
 
 static pthread_cond_t g_work = PTHREAD_COND_INITIALIZER, g_other = PTHREAD_COND_INITIALIZER;
 static pthread_mutex_t g_queue = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t g_signallers[4]; /* who signals while the worker waits; 0 behind the last */
+static uint32_t
+    g_signallers[4]; /* labels under which the condition is signalled while the worker waits; 0 behind the last */
 
 static void
 signal_as (uint32_t label)
@@ -96,7 +97,7 @@ TEST (a_signal_wakes_several_workers)
   gp_renderers_wait (&g_work, &g_queue);
   g_signallers[0] = 0;
   gp_label_set_base (worker, gp_label_fixed (GP_LABEL_THREAD));
-  gp_renderers_wait (&g_work, &g_queue); /* woken by the same one */
+  gp_renderers_wait (&g_work, &g_queue); /* woken by the same signal */
   CHECK_EQUAL (worker->base, blur);
 }
 
@@ -209,7 +210,7 @@ play_poll (struct pollfd *fds, nfds_t n, int timeout)
   return timeout;
 }
 
-/* A construction, as seen by a thread that is born in it. */
+/* A construction, as a thread sees it that is made in it. */
 static uint32_t
 construct (struct gp_thread *maker, void *object)
 {

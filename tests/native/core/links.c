@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pad_links.c: what is told of links between elements, and a table that is full.
+/* links.c: links between elements are recorded; a table that is full.
  *
  * Context: tests.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* named.c: names that only the host knows: registered functions, slots of classes, ORC's kernels. GStreamer is the real
- * one, ORC is played here.
+ * one, ORC is a stub.
  *
  * Context: tests.
  */
@@ -22,7 +22,7 @@ static GstElementClass *g_parent_class;
 static void
 start (void)
 {
-  /* As in a host, where GStreamer is there before the tracer: its calls are redirected from the start on. */
+  /* As in a host, where GStreamer is loaded before the tracer starts: its calls are redirected from the start on. */
   gst_init (NULL, NULL);
   if (gp_gst_load () != NULL)
     abort ();
@@ -122,7 +122,7 @@ TEST (registered_functions_of_pads_are_named_once)
   _gst_debug_register_funcptr ((GstDebugFuncPtr) query_of_test, "make_query (1)");
   GstElement *element = make_with_pad ();
   for (int i = 0; i < 3; i++) {
-    gp_names_meet_element (element);
+    gp_names_collect_element (element);
     gp_names_refresh ();
   }
   CHECK (is_named (chain_of_test, "chain_of_test"));
@@ -143,11 +143,11 @@ TEST (a_pad_that_somebody_holds_is_not_waited_for)
   gst_task_set_lock (task, &lock);
   GST_OBJECT_LOCK (pad);
   GST_PAD_TASK (pad) = task;
-  gp_names_meet_element (element);
+  gp_names_collect_element (element);
   gp_names_refresh ();
   CHECK (is_named (task_of_test, NULL));
   GST_OBJECT_UNLOCK (pad);
-  gp_names_meet_element (element);
+  gp_names_collect_element (element);
   gp_names_refresh ();
   CHECK (is_named (task_of_test, "task_of_test"));
   GST_PAD_TASK (pad) = NULL;
@@ -160,15 +160,15 @@ TEST (a_class_names_its_own_slots_and_no_inherited_ones)
 {
   start ();
   GstElement *element = make_element ("GpOwner", init_class);
-  gp_names_meet_element (element);
-  gst_object_unref (element); /* gone before it is named */
+  gp_names_collect_element (element);
+  gst_object_unref (element); /* finalized before it is named */
   gp_names_refresh ();
   CHECK (is_named (state_of_test, "GpOwner.change_state"));
   GstElement *child = g_object_new (g_type_register_static_simple (g_type_from_name ("GpOwner"), "GpChild",
                                         sizeof (GstElementClass), NULL, sizeof (GstElement), NULL, 0),
       NULL);
   gst_object_ref_sink (child);
-  gp_names_meet_element (child);
+  gp_names_collect_element (child);
   gp_names_refresh ();
   CHECK (is_named (state_of_test, "GpOwner.change_state"));
   gst_object_unref (child);
@@ -182,7 +182,7 @@ is_named_with (size_t bytes)
   start ();
   memset (type_name, 'T', bytes - sizeof ".change_state");
   GstElement *element = make_element (type_name, init_class);
-  gp_names_meet_element (element);
+  gp_names_collect_element (element);
   gp_names_refresh ();
   gst_object_unref (element);
   const char *name = name_of (state_of_test);
@@ -200,7 +200,7 @@ TEST (a_name_that_does_not_fit_is_left_out)
   CHECK (!is_named_with (NAME_BYTES + 1));
 }
 
-/* More than the set of types has room for. */
+/* More types than their set has places. */
 TEST (nine_thousand_types_come_and_go)
 {
   start ();
@@ -208,7 +208,7 @@ TEST (nine_thousand_types_come_and_go)
     char type_name[32];
     snprintf (type_name, sizeof type_name, "GpType%d", i);
     GstElement *element = make_element (type_name, i == 5 ? init_class : NULL);
-    gp_names_meet_element (element);
+    gp_names_collect_element (element);
     gst_object_unref (element);
     if (i % 1000 == 0)
       gp_names_refresh ();
@@ -227,8 +227,8 @@ come_and_go (void *stop)
     GstPad *pad = gst_pad_new ("sink", GST_PAD_SINK);
     gst_pad_set_chain_function_full (pad, chain_of_test, NULL, NULL);
     gst_element_add_pad (element, pad);
-    gp_names_meet_element (element);
-    gp_names_meet_pad (pad);
+    gp_names_collect_element (element);
+    gp_names_collect_pad (pad);
     gst_object_unref (element);
   }
   return NULL;
@@ -302,7 +302,7 @@ play_get_name (void *program)
   return g_program_name;
 }
 
-/* Whether the code is named; its name is text, where that is not NULL. */
+/* Whether the code has a name, and it is text, where that is not NULL. */
 static bool
 takes (void *exec, int code_size, const char *program_name, const char *text)
 {
@@ -328,7 +328,7 @@ TEST (orcs_kernels_are_named_by_their_programs)
   CHECK (takes (code, 64, "add8", "orc: add8"));
   CHECK_EQUAL (g_segment->names[0].bytes, 64);
   CHECK (takes (code, 65536, "add8", "orc: add8"));
-  CHECK (!takes (code, 65536, "add8", NULL)); /* compiled anew at the same place: the list has it */
+  CHECK (!takes (code, 65536, "add8", NULL)); /* compiled again at the same address: in the list already */
   CHECK (takes (code, 65536, "sub8", "orc: sub8"));
   CHECK (takes (code, 65536, "add8", "orc: add8"));
   memset (longer, 'k', sizeof longer - 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pooled.c: whose label the work in GLib's pools carries. GLib itself is played here, on one thread.
+/* pooled.c: the labels of work in GLib's pools. Stubs on one thread take the part of GLib.
  *
  * Context: tests.
  */
@@ -49,7 +49,7 @@ function_of_pool (gpointer item, gpointer data)
   g_data = data;
 }
 
-/* The tracer's functions are in libgstreamer, which is played by this program where its pools are tested. */
+/* The tracer's functions are in libgstreamer; this program takes its part where its pools are tested. */
 static void
 start (bool task)
 {
@@ -180,7 +180,7 @@ TEST (a_worker_stays_with_the_last_it_worked_for)
   CHECK_EQUAL (gp_thread_known ()->base, one);
 }
 
-/* Nothing is entered: the task's own element, which shows later, must not lie beneath. */
+/* No label is entered: the task's own element is known later, as the base, and an entry would hide it. */
 TEST (gstreamers_pools_set_the_base)
 {
   start (true);
@@ -194,7 +194,7 @@ TEST (gstreamers_pools_set_the_base)
   uint32_t label = run (pool, g_items);
   CHECK_EQUAL (label, gp_label_own_work (pipeline));
   CHECK_EQUAL (g_segment->labels[label].kind, GP_LABEL_ELEMENT);
-  /* Whoever needed the pool first, it is everybody's. */
+  /* The pool is shared, whichever element needed it first. */
   gp_label_set_base (gp_thread_known (), gp_label_fixed (GP_LABEL_MAIN));
   gp_pool_push (pool, g_items, NULL);
   CHECK_EQUAL (run (pool, g_items), gp_label_fixed (GP_LABEL_TASK));
@@ -206,7 +206,7 @@ play_free (GThreadPool *pool, gboolean immediate, gboolean wait)
   (void) pool, (void) immediate, (void) wait;
 }
 
-/* Its maker, and whoever pushed what was never run. */
+/* Of the pool's maker, and of elements whose items never ran. */
 TEST (a_pool_that_is_freed_keeps_no_label)
 {
   start (false);
@@ -223,7 +223,7 @@ TEST (a_pool_that_is_freed_keeps_no_label)
     if (i == 1) /* nobody waited for the items: the last one may run for anyone */
       CHECK_EQUAL (run (pool, g_items), one);
   }
-  meet_others (500, TOP);
+  others_come_and_go (500, TOP);
   free_ended ();
   CHECK_WITHIN (rows_in_use (g_segment->label_bits, GP_LABEL_WORDS), before, before + 70);
 }

@@ -28,7 +28,7 @@ start_at (uint64_t words)
   g_segment->head = g_segment->tail = g_segment->released = words;
 }
 
-/* Every word of a record follows from its writer and its number. */
+/* Each word of a record is a function of its writer and its number. */
 static uint64_t
 word_of (uint32_t writer, uint32_t number, uint32_t i)
 {

@@ -136,7 +136,7 @@ TEST (the_handler_fits_its_budget)
 }
 
 /* Rust gives its threads 8 KiB, and so does whoever asks for SIGSTKSZ. Where the processor's own frame takes more than
- * half of that (AMX in use), there is no room for the unwinder, which has to see it: guests.c. */
+ * half of that (AMX in use), there is no room for the unwinder, which has to see it: guest_stacks.c. */
 TEST (the_handler_fits_an_alternate_stack_of_8_KiB)
 {
   start ();

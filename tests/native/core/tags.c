@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* tags.c: what a thread that enters Python meets, with an interpreter of stubs: pyroscope-io's functions are names.
+/* tags.c: tags of a thread that enters Python. The interpreter and pyroscope-io's functions are stubs.
  *
  * Context: tests.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include "core.h"
-#include "shim/python/python_tags.h"
-#include "shim/python/python_entered.h"
+#include "shim/python/python_entry.h"
 
 static int g_calls;
 
@@ -65,7 +64,7 @@ make_tuple (const char *format, ...)
   return (PyObject *) format;
 }
 
-/* pyroscope-io waits for a lock of its own. */
+/* As pyroscope-io does, which waits for a lock and changes errno. */
 static PyObject *
 call (PyObject *function, PyObject *arguments)
 {
@@ -99,7 +98,7 @@ start_python (void)
     .PyObject_CallObject_ = call,
     .Py_AddPendingCall_ = queue,
   };
-  gp_python_tags_set ((PyObject *) &add, (PyObject *) &remove);
+  gp_python_tagging_start ((PyObject *) &add, (PyObject *) &remove);
 }
 
 TEST (errno_is_as_it_was)
@@ -129,7 +128,7 @@ TEST (tags_change_with_the_element)
   gp_python_restore (NULL);
   gp_label_set_base (gp_thread_known (), main_thread);
   gp_label_gone (one);
-  meet_others (100, 1 << 20);
+  others_come_and_go (100, 1 << 20);
   free_ended ();
   while (element ("two") != one)
     continue;
@@ -148,7 +147,7 @@ TEST (tags_change_with_the_label_alone)
   g_calls = 0;
   gp_python_restore (NULL);
   CHECK_EQUAL (g_calls, 0);
-  gp_python_tags_set (NULL, NULL);
+  gp_python_tagging_stop ();
   gp_label_set_base (gp_thread_known (), element ("two"));
   gp_python_restore (NULL);
   CHECK_EQUAL (g_calls, 0);

@@ -2,7 +2,7 @@
 /* ring_race.c: many writers by csrc/shim/signal/ring.h against the one reader of csrc/agent/reader.c, for
  * ThreadSanitizer.
  *
- * Each writer numbers its records and fills them with its number; a full ring is waited for, so that nothing may be
+ * Each writer numbers its records and fills them with the number. It waits while the ring is full, so no record may be
  * missing at the end. Exit status 0: every record came whole, once and in its writer's order.
  *
  * Context: test.

@@ -68,14 +68,15 @@ damage (const struct dl_phdr_info *info, const Elf64_Phdr *dynamic)
 static size_t
 read_all (const struct dl_phdr_info *info)
 {
-  struct gp_elf elf;
-  if (!gp_elf_read (info, &elf))
+  struct gp_loaded_elf elf;
+  if (!gp_loaded_read (info, &elf))
     return 0;
-  size_t sum = strlen (elf.soname) + gp_elf_find (&elf, "module_run").address + gp_elf_find (&elf, "absent").older;
-  struct gp_elf_cursor cursor = { 0, 0 };
-  struct gp_elf_slot slot;
-  while (gp_elf_next (&elf, &cursor, &slot))
-    sum += gp_elf_slot_is (&slot, "pthread_create") + slot.symbol->st_value;
+  size_t sum =
+      strlen (elf.soname) + gp_loaded_find (&elf, "module_run").address + gp_loaded_find (&elf, "absent").older;
+  struct gp_loaded_cursor cursor = { 0, 0 };
+  struct gp_loaded_slot slot;
+  while (gp_loaded_next_slot (&elf, &cursor, &slot))
+    sum += gp_loaded_slot_is (&slot, "pthread_create") + slot.symbol->st_value;
   return sum;
 }
 

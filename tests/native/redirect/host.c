@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* host.c: programs that must not notice that their calls are redirected. host SCENARIO [ARGUMENT...]
  *
- * SHIM in the environment names the library with csrc/shim/redirect/; without it the same program runs on its own. What
- * the program says on stdout must be the same. Notes of the shim go to stderr.
+ * SHIM in the environment is the path of the library with csrc/shim/redirect/; without it the program runs without the
+ * shim. Its output on stdout must be the same. The shim's counters go to stderr.
  *
  * Context: test.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* host_pages.c: scenarios in which somebody has been at slots or pages before.
+/* host_pages.c: scenarios in which other code has changed slots or pages before the shim does.
  *
  * Context: test.
  */

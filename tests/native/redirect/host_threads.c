@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* host_threads.c: scenarios in which several threads, or processes, are about.
+/* host_threads.c: scenarios with several threads or processes.
  *
  * Context: test.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* module.c: a library that imports pthread_create and answer() in every way a compiler knows.
+/* module.c: a library that imports pthread_create and answer() in every way that a compiler has.
  *
  * Context: test. CONSTRUCTOR: starts threads while it is being loaded, and waits for them.
  */

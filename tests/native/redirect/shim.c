@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* shim.c: the smallest user of csrc/shim/redirect/redirect.h; its replacements count, then do the real thing.
+/* shim.c: the smallest user of csrc/shim/redirect/redirect.h. Its replacements count, then call the real function.
  *
  * Context: test. Linked with csrc/shim/redirect/ into a library that hosts load, or that is preloaded.
  */
@@ -24,7 +24,7 @@ static int (*real_answer) (int);
 static void *real_join;
 static _Atomic int creates, answers, closings, refreshes;
 
-/* The poller's; here is none. */
+/* The poller's; the test has none. */
 void
 gp_segment_signal (uint32_t *word)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* lookup.c: asks csrc/agent/symbolizer*.c about addresses of a file, one answer a line.
+/* lookup.c: looks up addresses of a file with csrc/agent/symbolizer*.c, and prints a line for each.
  *
  *   lookup FILE BUILD_ID symbols|all ADDRESS…     each as hex without 0x
  *
- * An answer: start of the function in hex, then for each frame, innermost first, name|file|line, all separated by tabs.
+ * A line: start of the function in hex, then for each frame, innermost first, name|file|line, all separated by tabs.
  *
  * Context: test.
  */
@@ -16,7 +16,7 @@ int
 main (int argc, char **argv)
 {
   uint32_t status;
-  struct gp_elf *elf;
+  struct gp_elf_file *elf;
   if (argc < 4)
     return 64;
   elf = gp_elf_open (argv[1], argv[2], &status);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* check.h: a tiny runner for the C tests of the unwinder. Each test is a function; CHECK counts and goes on.
+/* check.h: a tiny runner for the C tests of the unwinder. Each test is a function; a CHECK that fails is counted, and
+ * the test continues.
  *
  * Context: tests only.
  */
@@ -36,7 +37,7 @@ struct check_test
 
 #define CHECK_TEST(function_) { #function_, function_ }
 
-/* Runs the tests named in argv, or all; prints each name. The exit status tells. */
+/* Runs the test named in argv, or all; prints a line for each. Returns the exit status. */
 static inline int
 check_main (int argc, char **argv, const struct check_test *tests, int n)
 {

@@ -2,7 +2,7 @@
 /* fuzz_walk.c: whole walks over damaged CFI, code and stacks. An input is a list of patches to a sound image, so that
  * almost every input gets past the first checks; each patch is four bytes: where (two), what, and which part.
  *
- * Built with libFuzzer; every walk must end, stay within its bounds and give at most as many frames as there is room.
+ * Built with libFuzzer. Every walk must end, stay within its bounds and write no more frames than there is room for.
  *
  * Context: tests only.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* image.h: an ELF image made by hand, which the unwinder takes for a loaded module: program headers, code, .eh_frame
- * and .eh_frame_hdr, all of it the test's own bytes. Behind its last byte lies a page that must not be touched.
+/* image.h: an ELF image made by hand, which the unwinder reads as a loaded module: program headers, code, .eh_frame and
+ * .eh_frame_hdr. The page behind its last byte is not mapped.
  *
  * Context: tests only.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_scan.c: across code without CFI, with literal machine code and literal stacks: which return addresses are taken,
- * and which dead ones are not.
+/* test_scan.c: scans across code without CFI, with literal machine code and literal stacks: which return addresses are
+ * taken for the caller, and which dead ones are not.
  *
  * Context: tests only.
  */
@@ -146,7 +146,7 @@ open_scene (void)
   stack_open ();
 }
 
-/* What lies above the code without CFI: CALLER, called by ROOT, where the label begins. */
+/* The frames above the code without CFI: CALLER, called by ROOT, where the label begins. */
 static void
 finish_stack (void)
 {
@@ -210,8 +210,9 @@ a_caller_that_misses_the_boundary_is_not_taken (void)
   CHECK_EQUAL (g_result.end, GP_STACK_BOUNDARY);
 }
 
-/* CALLER called OTHER, which called HELPER; both have returned. Now CALLER has called BARE, whose locals lie over their
- * frames: the return address into OTHER is still there, and steps to the boundary by way of CALLER's. */
+/* CALLER called OTHER, which called HELPER; both have returned. Then CALLER called BARE, whose locals overlap their
+ * frames. The return address into OTHER is still there, and CFI steps from it lead through CALLER to the boundary. This
+ * is the example in unwind_scan.c. */
 static void
 leave_dead_frame (void)
 {
@@ -262,7 +263,7 @@ calls_are_seen_through_stubs (void)
   CHECK_NO_CALLER ();
 }
 
-/* A function pointer in the module's data: what it points to tells as much as a direct call, unless it changed. */
+/* A call through a pointer in the module's data proves as much as a direct call, unless the pointer changed. */
 static void
 calls_are_seen_through_pointers (void)
 {

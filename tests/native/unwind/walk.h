@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* walk.h: literal stacks, and what a walk over them must give.
+/* walk.h: literal stacks, and checks of a walk's frames.
  *
  * Context: tests only.
  */
@@ -32,7 +32,7 @@ at_word (uint32_t index)
   return (uintptr_t) &g_words[index];
 }
 
-/* An empty stack of rubbish; the leaf's sp will be at word 16. */
+/* A stack without frames, filled with meaningless words; the leaf's sp is at word 16. */
 static inline void
 stack_open (void)
 {
@@ -42,7 +42,7 @@ stack_open (void)
   memset (g_frames, 0, sizeof g_frames);
 }
 
-/* Puts a frame of so many words on the root side of those made so far; it returns to ra. Gives the CFA. */
+/* Adds a frame of so many words above those made so far; it returns to ra. Returns its CFA. */
 static inline uintptr_t
 stack_frame (uint32_t words, uintptr_t ra)
 {

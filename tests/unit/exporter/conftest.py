@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An exporter that waits for little, a server of ours, and a log.
+"""Fixtures of the exporter's tests: short waits, a server of ours, and a log.
 
 Context: tests.
 """
@@ -35,7 +35,7 @@ def settings(server, tmp_path):
 
 @pytest.fixture
 def full_backlog():
-    """An address that swallows packets: its queue of connections is full, and nobody takes any."""
+    """An address that never answers: its queue of connections is full, and nobody accepts any."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
         listening.bind(("127.0.0.1", 0))
@@ -57,5 +57,5 @@ def short_waits(monkeypatch):
 
 @pytest.fixture
 def impatient(short_waits, monkeypatch):
-    """Half a second, and a server counts as silent: for servers that are."""
+    """A server counts as silent after half a second: for tests whose server never answers."""
     monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 0.5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The last flush ends in time, and every profile is accounted for.
+"""The last flush ends in time, and each profile is stored, spooled or counted as dropped.
 
 Context: tests.
 """
@@ -14,7 +14,8 @@ from collections import Counter
 
 import pytest
 
-from gst_pyro_shim.push import attempt, exporter
+from gst_pyro_shim.push import attempt, exporter, last_flush
+from gst_pyro_shim.push.answer import Answer, Fate
 from gst_pyro_shim.push.exporter import Exporter
 from gst_pyro_shim.push.spool import Spool
 from gst_pyro_shim.settings.model import Settings
@@ -37,12 +38,12 @@ def test_submit_does_not_wait_for_a_hanging_server(server, settings, log, monkey
     monkeypatch.setattr(exporter, "PUSH_TIMEOUT_S", 600.0)
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
-    submit(exporting, 20)  # comes back, and nothing was given up for it
+    submit(exporting, 20)  # returns while the first push still waits for its answer
     assert not exporting.counters.get("unconfirmed")
     exporting.close(0.5)
 
 
-def test_twenty_answers_of_half_a_second_take_less_than_two(server, settings, log, monkeypatch):
+def test_the_last_flush_pushes_in_parallel(server, settings, log, monkeypatch):
     server.always = Fault(delay_s=0.5)
     exporting = Exporter(settings, log)
     submit(exporting, 20, size=100)
@@ -101,7 +102,7 @@ def test_an_answer_that_the_end_waits_for_leaves_nothing_on_disk(
     assert not spooled_files(settings)
 
 
-def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(
+def test_a_push_that_close_ended_is_known_as_unconfirmed_at_the_next_start(
     server, settings, log, impatient
 ):
     server.always = Fault(hang=True)
@@ -116,7 +117,7 @@ def test_what_close_gave_up_on_is_known_as_unconfirmed_at_the_next_start(
     second.close(CLOSE_S)
 
 
-def test_what_close_gave_up_on_goes_to_no_further_address(
+def test_a_push_that_close_ended_tries_no_further_address(
     server, settings, log, monkeypatch, full_backlog
 ):
     port = int(server.url.rpartition(":")[2])
@@ -127,14 +128,14 @@ def test_what_close_gave_up_on_goes_to_no_further_address(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
     exporting = Exporter(settings, log)
     submit(exporting)
-    wait_for(lambda: exporting._pushing)
+    wait_for(lambda: exporting._sender.pushing)
     closed_within(exporting, 0.3)
-    wait_for(lambda: not exporting._pushing)
+    wait_for(lambda: not exporting._sender.pushing)
     assert not server.requests
     assert "-u0-" in spooled_files(settings)[0].name
 
 
-def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
+def test_a_push_that_close_ended_is_not_sent_after_a_slow_name_look_up(
     server, settings, log, monkeypatch
 ):
     look_up, found = socket.getaddrinfo, threading.Event()
@@ -146,16 +147,16 @@ def test_what_close_gave_up_on_is_not_sent_after_a_slow_name_look_up(
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     exporting = Exporter(settings, log)
     submit(exporting)
-    wait_for(lambda: exporting._pushing)
+    wait_for(lambda: exporting._sender.pushing)
     closed_within(exporting, 0.2)
     found.set()
-    wait_for(lambda: not exporting._pushing)
+    wait_for(lambda: not exporting._sender.pushing)
     assert not server.requests
     assert "-u0-" in spooled_files(settings)[0].name
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_what_no_answer_came_to_before_the_end_is_said_once(count, server, settings, log):
+def test_pushes_without_an_answer_before_the_end_are_logged_once(count, server, settings, log):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
     submit(exporting, count)
@@ -167,7 +168,7 @@ def test_what_no_answer_came_to_before_the_end_is_said_once(count, server, setti
     assert said.endswith(str(spooled_files(settings)[0].parent))
 
 
-def test_the_end_does_not_repeat_what_was_said(server, settings, log, impatient):
+def test_the_end_does_not_repeat_that_profiles_wait(server, settings, log, impatient):
     server.always = Fault(hang=True)
     exporting = Exporter(settings, log)
     submit(exporting)
@@ -184,7 +185,7 @@ def test_a_server_known_to_be_silent_does_not_hold_up_the_end(server, settings, 
     wait_for(lambda: exporting.counters.get("unconfirmed"))
     submit(exporting, 10)
     assert closed_within(exporting, ANSWERED_S) < 5.0
-    # The first may have been under way for the second time.
+    # The first may have been pushed for the second time when the end came; it is dropped then.
     assert len(spooled_files(settings)) + sum(dropped(exporting).values()) == 11
 
 
@@ -252,8 +253,10 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings, log, impatient):
-    """Processes that share a spool, a server in changing moods, and ends at any moment."""
+def test_every_profile_is_stored_or_counted_whatever_happens(
+    seed, server, settings, log, impatient
+):
+    """Several exporters share a spool, the server fails in changing ways, and the end comes at any moment."""
     chance = random.Random(seed)
     submitted, counts = 0, Counter()
     for _ in range(4):
@@ -279,3 +282,57 @@ def test_whatever_happens_every_profile_is_accounted_for(seed, server, settings,
     assert lost <= sum(count for name, count in counts.items() if name.startswith("dropped_"))
     assert max(stored.values()) <= 2
     assert counts["pushed_profiles"] <= sum(stored.values())
+
+
+def test_a_profile_sent_twice_without_an_answer_is_dropped_at_the_end(
+    server, settings, log, monkeypatch
+):
+    server.always = Fault(hang=True)
+    first = Exporter(settings, log)
+    submit(first)
+    wait_for(lambda: server.requests)
+    first.close(0.2)
+    second = Exporter(settings, log)
+    wait_for(lambda: len(server.requests) == 2)
+    second.close(0.2)
+    assert dropped(second) == {"dropped_unconfirmed": 1}
+    assert not spooled_files(settings)
+    assert "profile dropped (unconfirmed): sent twice" in log.at("warning")[-1]
+
+
+def test_without_threads_the_end_puts_profiles_on_disk_itself(server, settings, log, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    exporting = Exporter(settings, log)
+    submit(exporting, 3)
+    closed_within(exporting)
+    assert len(spooled_files(settings)) == exporting.counters["spooled"] == 3
+    assert "no thread can be started for pushing" in log.at("warning")
+
+
+def test_a_copy_written_after_the_push_has_ended_is_removed(settings, log, monkeypatch):
+    add, is_writing, is_pushed = Spool.add, threading.Event(), threading.Event()
+
+    def push(*_):
+        is_writing.wait()
+        return Answer(Fate.STORED, "stored", "stored")
+
+    def slow(*arguments, **keywords):
+        is_writing.set()
+        is_pushed.wait()
+        return add(*arguments, **keywords)
+
+    monkeypatch.setattr(last_flush, "INSURE_AFTER", 0.0)
+    monkeypatch.setattr(Spool, "add", slow)
+    exporting = Exporter(settings, log)
+    exporting._sender.pusher.push = push
+    submit(exporting)
+    wait_for(lambda: exporting._sender.pushing)
+    exporting.close(ANSWERED_S)
+    assert exporting.counters["pushed_profiles"] == 1
+    is_pushed.set()
+    wait_for(lambda: "gst-pyro-insure" not in {one.name for one in threading.enumerate()})
+    assert not spooled_files(settings)
+    assert exporting.counters["spooled"] == 0

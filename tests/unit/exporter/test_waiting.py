@@ -6,6 +6,7 @@ Context: tests.
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -95,17 +96,17 @@ def test_a_full_queue_drops_the_oldest(server, log, monkeypatch):
     monkeypatch.setattr(outbox, "QUEUE_BYTES", 5 * len(profile()))
     server.always = Fault(status=503)
     exporting = Exporter(Settings(server_url=server.url, spool_dir=""), log)
-    exporting._backoff._resume_at = time.monotonic() + 1
+    exporting._sender.backoff._resume_at = time.monotonic() + 1
     begin = time.time_ns()
     for each in range(8):
         exporting.submit(profile(), start_ns=begin + each)
     assert dropped(exporting) == {"dropped_queue_full": 3}
-    assert [job.start_ns - begin for job in exporting._box.queue] == [3, 4, 5, 6, 7]
+    assert [job.start_ns - begin for job in exporting._outbox.queue] == [3, 4, 5, 6, 7]
     exporting.close(0.1)
 
 
 @pytest.mark.parametrize("place", ["/proc/no/such", "/dev/null/spool", "/sys"])
-def test_an_unusable_spool_is_said_once(place, server, log, monkeypatch):
+def test_an_unusable_spool_is_logged_once(place, server, log, monkeypatch):
     monkeypatch.setenv("TMPDIR", "/proc/nowhere")
     server.always = Fault(status=503)
     exporting = Exporter(Settings(server_url=server.url, spool_dir=place), log)
@@ -115,8 +116,8 @@ def test_an_unusable_spool_is_said_once(place, server, log, monkeypatch):
     assert dropped(exporting) == {"dropped_not_delivered": 3}
 
 
-def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
-    """Who reads stderr may be slow, and `submit` must not wait."""
+def test_nothing_is_logged_under_the_lock(server, settings, monkeypatch):
+    """The reader of stderr may be slow, and `submit` must not wait for it."""
     said = []
 
     def log(level, text):
@@ -127,7 +128,7 @@ def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
     exporting = Exporter(settings, log)
     submit(exporting)
     wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
-    monkeypatch.setattr(exporting._box, "next_in_memory", lambda: None)
+    monkeypatch.setattr(exporting._outbox, "take", lambda event: None)
     submit(exporting, 3)
     monkeypatch.undo()
     exporting.close(CLOSE_S)
@@ -136,9 +137,10 @@ def test_nothing_is_said_under_the_lock(server, settings, monkeypatch):
     assert {word for word, _ in said} >= {"again", "them", "end"}
 
 
-def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, monkeypatch):
+def test_a_fault_of_ours_is_counted_and_delays_no_other_profile(server, settings, log, monkeypatch):
+    server.faults.append(Fault(status=503))
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "settle", lambda *_: 1 / 0)
+    monkeypatch.setattr(exporting._outbox, "spool", lambda _: 1 / 0)
     submit(exporting)
     wait_for(lambda: dropped(exporting))
     monkeypatch.undo()
@@ -148,12 +150,78 @@ def test_a_fault_of_ours_is_counted_and_holds_up_nobody(server, settings, log, m
     assert dropped(exporting) == {"dropped_internal": 1}
 
 
+def test_a_fault_of_ours_after_a_profiles_end_is_logged_and_counts_no_second_end(
+    server, settings, log, monkeypatch
+):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._outbox, "remove_file", lambda _: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: log.at("error"))
+    exporting.close(CLOSE_S)
+    assert exporting.counters["pushed_profiles"] == 1
+    assert dropped(exporting) == {}
+    assert log.at("error") == ["delivery failed: ZeroDivisionError: division by zero"]
+
+
+def test_a_fault_of_ours_at_an_answer_leaves_the_profile_for_the_end(
+    server, settings, log, monkeypatch
+):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._outbox, "book", lambda *_: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: log.at("error"))
+    exporting.close(CLOSE_S)
+    assert len(spooled_files(settings)) == exporting.counters["spooled"] == 1
+
+
 def test_the_worker_outlives_an_error_of_its_own(server, settings, log, monkeypatch):
     exporting = Exporter(settings, log)
-    monkeypatch.setattr(exporting._box, "next_on_disk", lambda before: 1 / 0)
+    monkeypatch.setattr(exporting._outbox, "take_from_disk", lambda before: 1 / 0)
     submit(exporting)
     wait_for(lambda: log.at("error"))
     monkeypatch.undo()
     wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
     exporting.close(CLOSE_S)
     assert "ZeroDivisionError" in log.at("error")[0]
+
+
+def test_a_fault_of_ours_in_a_push_counts_as_an_error(server, settings, log, monkeypatch):
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(exporting._sender.pusher, "push", lambda *_: 1 / 0)
+    submit(exporting)
+    wait_for(lambda: exporting.counters.get("failed_pushes"))
+    monkeypatch.undo()
+    wait_for(lambda: exporting.counters["pushed_profiles"] == 1)
+    exporting.close(CLOSE_S)
+    assert "ZeroDivisionError" in log.at("warning")[0]
+
+
+def test_old_and_damaged_files_of_the_spool_are_counted(server, settings, log):
+    server.always = Fault(status=503)
+    first = Exporter(settings, log)
+    submit(first, 2)
+    first.close(CLOSE_S)
+    old, damaged = spooled_files(settings)
+    os.utime(old, (0, 0))
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    second = Exporter(settings, log)
+    wait_for(lambda: len(dropped(second)) == 2)
+    second.close(CLOSE_S)
+    assert dropped(second) == {"dropped_too_old": 1, "dropped_spool_damaged": 1}
+    assert not spooled_files(settings)
+
+
+def test_a_fault_of_ours_in_the_last_flush_leaves_profiles_on_disk(
+    server, settings, log, monkeypatch
+):
+    server.always = Fault(status=503)
+    exporting = Exporter(settings, log)
+    monkeypatch.setattr(
+        exporting._outbox, "take_from_disk", lambda before: None
+    )  # left for the end
+    submit(exporting)
+    wait_for(lambda: exporting.counters["spooled"])
+    monkeypatch.setattr(exporting._outbox, "take_own", lambda: 1 / 0)
+    closed_within(exporting, 0.2)
+    assert log.at("error") == ["delivery failed: ZeroDivisionError('division by zero')"]
+    assert len(spooled_files(settings)) == 1

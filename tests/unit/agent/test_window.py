@@ -4,60 +4,12 @@
 Context: test.
 """
 
-from collections import Counter
-
-import pytest
 from hypothesis import given, settings, strategies as st
 
-from gst_pyro_shim.agent.naming import Names
-from gst_pyro_shim.agent.window import Window
 from gst_pyro_shim.pprof.model import NO_SAMPLE
-from gst_pyro_shim.segment import native
-from gst_pyro_shim.segment.segment import Segment
-from gst_pyro_shim.symbols.symbolize import Symbolizer
-from tests.support.fake_shim import FakeShim, label_tag, lib
-
-MS = 1_000_000
-
-
-class Bench:
-    """A fake shim with a window on it."""
-
-    def __init__(self):
-        self.shim = FakeShim()
-        self.segment = Segment.from_fd(self.shim.fd)
-        self.names = Names(200, self.segment.is_gone)
-        self.window = Window(self.segment, Symbolizer(self.segment), self.names)
-
-    def close(self, *, final=False, process_ns=None):
-        self.shim.close_accounts(process_ns)
-        self.window.drain(final=final)
-        return self.window.close(final=final)
-
-    def end(self):
-        self.segment.close()
-        self.shim.__exit__()
-
-
-@pytest.fixture
-def bench():
-    one = Bench()
-    yield one
-    one.end()
-
-
-def by_element(profile):
-    out = Counter()
-    for sample in profile.samples:
-        out[dict(sample.labels)["element"]] += sample.cpu_ns
-    return {name: ns // MS for name, ns in out.items()}
-
-
-def stacks(profile):
-    return {
-        tuple(frame.name for frame in sample.frames): (sample.cpu_ns // MS, sample.samples)
-        for sample in profile.samples
-    }
+from gst_pyro_shim.segment import abi
+from tests.support.fake_shim import label_tag, lib
+from tests.support.window_bench import MS, Bench, by_element, stacks
 
 
 def test_samples_are_scaled_to_their_account(bench):
@@ -89,18 +41,18 @@ def test_an_account_without_a_sample_is_one_stack(bench):
     assert (sample.cpu_ns, sample.samples) == (7 * MS, 0)
 
 
-def test_each_window_tells_what_is_new(bench):
+def test_each_window_has_only_new_cpu_time(bench):
     slot, label = bench.shim.thread(42, "t"), bench.shim.element("queue0")
     row = bench.shim.raw.accounts[bench.shim.account(slot, label, 7 * MS)]
-    told = [by_element(bench.close())]
+    found = [by_element(bench.close())]
     for ns in (9, 9, 8, 12):  # 8: an estimate was taken back
         row.ns = ns * MS
         row.closed_ns = 0
-        told.append(by_element(bench.close()))
-    assert told == [{"queue0": 7}, {"queue0": 2}, {}, {}, {"queue0": 3}]
+        found.append(by_element(bench.close()))
+    assert found == [{"queue0": 7}, {"queue0": 2}, {}, {}, {"queue0": 3}]
 
 
-def test_samples_wait_for_the_cpu_time_they_stand_for(bench):
+def test_samples_wait_for_their_accounts_cpu_time(bench):
     shim = bench.shim
     slot, label = shim.thread(42, "t"), shim.element("queue0")
     row = shim.raw.accounts[shim.account(slot, label, 7 * MS)]
@@ -123,58 +75,6 @@ def test_at_the_end_nothing_waits_any_more(bench):
     assert bench.window.weight == 2
 
 
-def test_threads_that_end_are_told_and_their_slots_come_back(bench):
-    shim = bench.shim
-    label = shim.element("worker0")
-    for tid in range(100, 300):  # more than ever live at once
-        slot = shim.thread(tid, f"w{tid}", slot=None if tid < 110 else tid % 10)
-        shim.account(slot, label, 5 * MS)
-        if tid % 2:
-            shim.record(slot, label, [0x100])
-        shim.end_thread(slot)
-        bench.window.drain()
-        assert shim.raw.threads[slot].state == 0
-    profile = bench.close()
-    assert by_element(profile) == {"worker0": 1000}
-    assert sum(sample.samples for sample in profile.samples) == 100
-    assert {sample.tid for sample in profile.samples} == set(range(100, 300))
-    assert dict(profile.samples[0].labels)["thread"] == "w100"
-    assert bench.close().samples == []
-
-
-def test_a_slot_is_held_while_records_of_its_thread_are_stuck_behind_another(bench):
-    shim = bench.shim
-    slot, other, label = shim.thread(1, "a"), shim.thread(2, "b"), shim.element("e")
-    shim.account(slot, label, 5 * MS)
-    shim.record(other, label, [1], state=lib.GP_RECORD_BUSY)
-    shim.record(slot, label, [2])
-    shim.end_thread(slot)
-    bench.window.drain()
-    assert shim.raw.threads[slot].state != 0
-    (sample,) = bench.close().samples  # its CPU, without the sample that is still in the ring
-    assert (sample.cpu_ns, sample.samples) == (5 * MS, 0)
-    bench.window.drain(final=True)
-    assert shim.raw.threads[slot].state == 0
-    profile = bench.close(final=True)
-    assert [(sample.cpu_ns, sample.samples) for sample in profile.samples] == [(0, 1)]
-    assert bench.window.dropped["dropped_unfinished"] == 1
-
-
-def test_successive_threads_of_one_slot_are_kept_apart(bench):
-    shim = bench.shim
-    label = shim.element("e")
-    for tid in (1, 2):
-        slot = shim.thread(tid, "same", slot=0)
-        shim.account(slot, label, 10 * tid * MS)
-        shim.record(slot, label, [tid])
-        shim.end_thread(slot)
-        bench.window.drain()
-    assert sorted((one.tid, one.cpu_ns // MS) for one in bench.close().samples) == [
-        (1, 10),
-        (2, 20),
-    ]
-
-
 def test_cpu_without_an_account_goes_to_the_samples_without_one(bench):
     shim = bench.shim
     with_account, without, label = shim.thread(1, "a"), shim.thread(2, "b"), shim.element("e")
@@ -189,7 +89,7 @@ def test_cpu_without_an_account_goes_to_the_samples_without_one(bench):
     assert profile.samples[0].frames[0] is NO_SAMPLE
 
 
-def test_cpu_that_nobody_accounted_is_unseen_at_the_end(bench):
+def test_cpu_in_no_account_is_unseen_at_the_end(bench):
     slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
     bench.shim.account(slot, label, 30 * MS)
     assert by_element(bench.close(process_ns=50 * MS)) == {"e": 30}
@@ -198,7 +98,7 @@ def test_cpu_that_nobody_accounted_is_unseen_at_the_end(bench):
     assert bench.window.process_ns == 50 * MS
 
 
-def test_the_process_is_what_its_own_clock_says(bench):
+def test_process_time_is_the_process_clock(bench):
     slot, label = bench.shim.thread(1, "a"), bench.shim.element("e")
     bench.shim.account(slot, label, 30 * MS)
     assert by_element(bench.close(process_ns=10 * MS, final=True)) == {"e": 30}
@@ -225,7 +125,7 @@ def test_kinds_of_cpu_of_no_element_have_their_names_and_no_factory(bench):
     assert not any("factory" in dict(sample.labels) for sample in profile.samples)
 
 
-def test_the_path_is_told_for_elements_in_bins_below_the_pipeline(bench):
+def test_samples_have_a_path_for_elements_in_bins_below_the_pipeline(bench):
     shim = bench.shim
     slot = shim.thread(1, "a")
     shallow = shim.element("queue0")
@@ -248,12 +148,12 @@ def test_windows_follow_each_other_without_gap(bench):
 
 def test_a_clock_that_was_set_meanwhile_counts_from_then_on(bench, monkeypatch):
     first = bench.close()
-    now = native.real_ns
-    monkeypatch.setattr(native, "real_ns", lambda: now() + 3600 * 1000 * MS)
+    now = abi.real_ns
+    monkeypatch.setattr(abi, "real_ns", lambda: now() + 3600 * 1000 * MS)
     second = bench.close()
     begin_ns = first.start_ns + first.duration_ns
     assert abs(second.start_ns - begin_ns - 3600 * 1000 * MS) < 1000 * MS
-    monkeypatch.setattr(native, "real_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
+    monkeypatch.setattr(abi, "real_ns", lambda: now() + 3600 * 1000 * MS + MS)  # drift
     assert bench.close().start_ns == second.start_ns + second.duration_ns
 
 
@@ -320,71 +220,6 @@ def test_whatever_happens_time_and_ticks_add_up(steps):
         bench.end()
 
 
-def test_an_element_that_is_gone_is_told_and_its_rows_come_back(bench):
-    shim = bench.shim
-    slot = shim.thread(1, "a")
-    number, row, key = None, None, None
-    for session in range(300):  # one after the other in the same rows
-        number = shim.element(f"e{session % 3}", number=number)
-        row = shim.account(slot, number, 5 * MS, number=row)
-        shim.record(slot, number, [0x100, label_tag(number)])
-        shim.end_label(number)
-        bench.window.drain()
-        assert shim.raw.accounts[row].state == 0
-        key = shim.key(number)
-        bench.window.drain()
-        assert shim.raw.labels[number].state == 0
-    profile = bench.close()
-    assert by_element(profile) == {"e0": 500, "e1": 500, "e2": 500}
-    assert stacks(profile) == {("[jit]", f"e{n}"): (500, 100) for n in range(3)}
-    assert bench.close().samples == []
-    assert key not in bench.window._labels._known
-
-
-def test_the_next_user_of_a_labels_row_is_not_freed_with_the_last_one(bench):
-    """It comes and ends between two drains."""
-    shim = bench.shim
-    slot = shim.thread(1, "a")
-    number = shim.element("first")
-    shim.end_label(number)
-    for _ in range(2):
-        bench.window.drain()
-    assert shim.raw.labels[number].state == 0
-    shim.element("second", number=number)
-    shim.account(slot, number, 5 * MS)
-    shim.end_label(number)
-    bench.window.drain()
-    assert shim.raw.labels[number].state != 0
-    bench.window.drain()
-    assert shim.raw.labels[number].state == 0
-    assert by_element(bench.close()) == {"second": 5}
-
-
-def test_a_bin_that_ends_with_its_last_element_still_names_it(bench):
-    shim = bench.shim
-    slot = shim.thread(1, "a")
-    pipeline = shim.bin("camera")  # in a row that a look for ended ones passes first
-    encoder = shim.element("enc", "x264enc", pipeline)
-    shim.account(slot, encoder, 5 * MS)
-    shim.end_label(pipeline)
-    bench.window.drain()
-    shim.end_label(encoder)  # as if between the look and the accounts
-    bench.window.drain()
-    (sample,) = bench.close().samples
-    assert dict(sample.labels)["pipeline"] == "camera"
-
-
-def test_cpu_without_an_account_outlives_its_label(bench):
-    shim = bench.shim
-    label = shim.element("enc", "x264enc")
-    shim.raw.labels[label].overflow_ns = 5 * MS
-    shim.end_label(label)
-    bench.window.drain()
-    bench.window.drain()
-    assert shim.raw.labels[label].state == 0
-    assert by_element(bench.close()) == {"enc": 5}
-
-
 def test_an_element_has_one_row_though_its_place_changed(bench):
     shim = bench.shim
     slot = shim.thread(1, "a")
@@ -414,23 +249,3 @@ def test_elements_beyond_the_limit_are_added_up_by_factory(bench):
     found = by_element(bench.close())
     assert found == {f"identity{number}": 1 for number in range(10)} | {"identity*": 990}
     assert bench.names.folded == 990
-
-
-def test_threads_beyond_a_number_are_added_up_by_name(bench):
-    shim = bench.shim
-    bench.names._limit = 10
-    label = shim.element("worker0")
-    for tid in range(100, 2100):  # more than are told apart
-        slot = shim.thread(tid, f"w{tid}", slot=0)
-        shim.account(slot, label, MS)
-        shim.record(slot, label, [0x100])
-        shim.end_thread(slot)
-        bench.window.drain()
-    profile = bench.close()
-    assert by_element(profile) == {"worker0": 2000}
-    assert len(profile.samples) <= 1025
-    assert sum(sample.samples for sample in profile.samples) == 2000
-    assert {dict(one.labels)["thread"] for one in profile.samples} == {
-        "w*",
-        *(f"w{tid}" for tid in range(100, 110)),
-    }

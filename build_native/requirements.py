@@ -35,6 +35,7 @@ GSTREAMER = Requirement(
     "the GStreamer headers", "libgstreamer1.0-dev", "gstreamer1-devel", "gstreamer"
 )
 LIBDW = Requirement("the libdw headers (elfutils)", "libdw-dev", "elfutils-devel", "elfutils")
+LIBIBERTY = Requirement("libiberty (binutils)", "libiberty-dev", "binutils-devel", "binutils")
 PYTHON_HEADERS = Requirement("the Python headers", "python3-dev", "python3-devel", "python")
 LIBPYTHON = Requirement("a shared libpython", "libpython3-dev", "python3-devel", "python")
 MANAGERS = {"apt": "apt-get install -y", "dnf": "dnf install -y", "pacman": "pacman -S --needed"}
@@ -48,6 +49,7 @@ def missing_requirements() -> list[Requirement]:
         PKG_CONFIG: shutil.which("pkg-config") is not None,
         GSTREAMER: pkg_config("--exists", "gstreamer-1.0") is not None,
         LIBDW: pkg_config("--exists", "libdw") is not None,
+        LIBIBERTY: _has_libiberty(),
         PYTHON_HEADERS: (include / "Python.h").is_file(),
         LIBPYTHON: paths.libpython_path() is not None,
     }
@@ -74,6 +76,15 @@ def check_requirements() -> None:
         hints.append(_python_command())
     message = "cannot build the native parts without " + ", ".join(item.what for item in missing)
     raise BuildError(message, "\n".join(hints))
+
+
+def _has_libiberty() -> bool:
+    """Whether the compiler finds it: it has no pkg-config file."""
+    command = [*compiler_command(), "-print-file-name=libiberty.a"]
+    if shutil.which(command[0]) is None:
+        return False
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip()).is_file()
 
 
 def _is_distribution_python() -> bool:

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: MIT
 """How a native part is compiled and linked: setuptools' compiler class, with our flags and not Python's.
 
+A file is compiled where its object is missing, or not younger than the file and all headers that the compiler read for
+it. Objects of other commands (flags, compiler) lie in folders of their own.
+
 Context: build. Environment: CFLAGS and LDFLAGS as usual; GP_WERROR=1 makes warnings errors.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shlex
+import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +23,7 @@ from typing import TYPE_CHECKING
 # Before distutils, which it brings along.
 from setuptools.errors import CompileError, LinkError
 
-from build_requirements import compiler_command
+from build_native.requirements import compiler_command
 from gst_pyro_shim.errors import BuildError
 
 if TYPE_CHECKING:
@@ -48,6 +56,9 @@ class Toolchain:
         self.werror = ["-Werror"] if os.environ.get("GP_WERROR") == "1" else []
         self.user_cflags = shlex.split(os.environ.get("CFLAGS", ""))
         self.user_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
+        self.commands: dict[str, list[str]] = {}
+        self.command = command
+        self.version = _version_of(command)
         self.compiler = new_compiler(compiler="unix")
         self.compiler.set_executables(
             compiler_so=shlex.join(command), linker_so=shlex.join([*command, "-shared"])
@@ -73,15 +84,31 @@ class Toolchain:
             *self.sanitize,
             *self.user_cflags,
         ]
+        command = [*self.command, *arguments]
+        key = hashlib.sha256(json.dumps([self.version, *command]).encode()).hexdigest()[:16]
+        folder = self.work_dir / key
 
         def one(file: Path) -> Path:
+            place = hashlib.sha256(bytes(file.absolute())).hexdigest()[:8]
+            target = folder / f"{file.stem}-{place}.o"
+            rules = target.with_suffix(".d")
+            self.commands[str(file)] = [*command, "-c", str(file), "-o", str(target)]
+            if _is_current(target, rules):
+                return target
             try:
-                (built,) = self.compiler.compile(
-                    [str(file)], output_dir=str(self.work_dir), extra_postargs=arguments
-                )
+                # Other builds may be at the same file: an object is whole once it has its name.
+                with tempfile.TemporaryDirectory(dir=folder) as mine:
+                    (built,) = self.compiler.compile(
+                        [str(file)],
+                        output_dir=mine,
+                        extra_postargs=[*arguments, "-MD", "-MF", f"{mine}/rules"],
+                    )
+                    Path(mine, "rules").replace(rules)
+                    return Path(built).replace(target)
             except CompileError as error:
                 raise BuildError(f"the compiler refused {file.name}") from error
-            return Path(built)
+
+        folder.mkdir(parents=True, exist_ok=True)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(one, files))
@@ -107,3 +134,32 @@ class Toolchain:
             raise BuildError(f"the linker refused {target.name}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    def write_commands(self, target: Path) -> None:
+        """The command of each file compiled so far, as clangd and clang-tidy read it (compile_commands.json)."""
+        entries = [
+            {"directory": str(target.parent), "file": file, "arguments": words}
+            for file, words in sorted(self.commands.items())
+        ]
+        target.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def _version_of(command: Sequence[str]) -> str:
+    """What the compiler says of itself; "" where it cannot be run, which the first compilation reports."""
+    try:
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout
+
+
+def _is_current(target: Path, rules: Path) -> bool:
+    """Whether the object is younger than all that the compiler read for it, by the rule that it wrote for make."""
+    try:
+        built = target.stat().st_mtime_ns
+        text = rules.read_text(encoding="utf-8").replace("\\\n", " ").partition(": ")[2]
+        read = [word.replace("\\ ", " ") for word in re.split(r"(?<!\\)\s+", text) if word]
+        # ctime: a package manager gives headers the time at which they were packed.
+        return bool(read) and all(Path(name).stat().st_ctime_ns < built for name in read)
+    except OSError:
+        return False
