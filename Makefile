@@ -18,7 +18,7 @@ APT_DEMO := gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-ba
 APT_TEST := clang libclang-rt-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
   debuginfod dwz python3-gi python3-numpy gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
   gstreamer1.0-plugins-good gstreamer1.0-python3-plugin-loader graphviz libfaketime golang-go \
-  gstreamer1.0-gl libgl1-mesa-dri xvfb gstreamer1.0-nice gir1.2-gst-rtsp-server-1.0
+  gstreamer1.0-gl libgl1-mesa-dri xvfb gstreamer1.0-nice gir1.2-gst-rtsp-server-1.0 nodejs
 # Ubuntu has its browsers as snaps alone; there the tests that need one are skipped.
 ifeq ($(shell . /etc/os-release 2>/dev/null && echo $$ID),debian)
 APT_TEST += chromium chromium-driver

@@ -4,7 +4,7 @@
 Context: controller and agent. Importing the package, or one of its rooms, imports nothing else of it.
 Every room imports: _native, errors, paths, problems, protocol, terminal, unique_path.
 
-The last line of a room's docstring says which other rooms its files import; tests/unit/test_rooms.py holds it to that.
+The last line of a room's docstring says which other rooms its files import; tests/unit/test_rooms.py checks that.
 """
 
 __version__ = "0.1.0"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: parses it, runs the subcommand; every known error is one message and one exit status.
+"""The command line: parses it, runs the subcommand, and turns each known error into a message and an exit status.
 
 Context: controller.
 """
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from gst_pyro_shim.commands import Subcommand
 
-_INTERRUPTED = 130  # as a shell says it: 128 + SIGINT
+_INTERRUPTED = 130  # what a shell reports: 128 + SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses, does, reports.
+    """Runs one subcommand.
 
     Args:
-        argv: arguments without the program; sys.argv's unless given.
+        argv: the arguments, without the program; those of sys.argv unless given.
 
     Returns:
         The exit status.
@@ -46,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GstPyroError as error:
         _complain(error.message, *error.hint.splitlines())
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # whoever reads our output, `head` for one, has ended
         _drop_output()
         return 0
     except OSError as error:
-        place = f" {error.filename}" if error.filename else ""
-        _complain(f"The system refused{place}: {error.strerror or error}.")
+        place = f" for {error.filename}" if error.filename else ""
+        _complain(f"The system reports an error{place}: {error.strerror or error}.")
         _drop_output()
         return GstPyroError.exit_code
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_stdout() -> None:
-    """Where it is closed there is no stream. Where it is one, a path goes out as the bytes that it is."""
+    """Opens /dev/null where stdout is closed; else has it write paths as the bytes that they are."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  until the end
     elif isinstance(sys.stdout, io.TextIOWrapper):
@@ -68,7 +68,7 @@ def _open_stdout() -> None:
 
 
 def _drop_output() -> None:
-    """Python itself would try again at its end, and complain."""
+    """Sends what is still buffered to /dev/null. Python would write it at its end, and print an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -95,21 +95,21 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             allow_abbrev=False,
             formatter_class=_Help,
         )
-        if name == chosen:  # the arguments of `run` take pydantic to know
+        if name == chosen:  # those of `run` need pydantic, which is slow to import
             subcommand.add_arguments(sub)
         subs[name] = sub
     try:
         arguments, unknown = parser.parse_known_args(argv)
-    except SystemExit:  # --help, and nobody has looked whether it went out
+    except SystemExit:  # --help; a failure to write it is only noticed here
         sys.stdout.flush()
         raise
-    if unknown:  # said with the usage of the subcommand, not of the whole program
+    if unknown:  # reported with the usage of the subcommand, not of the whole program
         subs[arguments.subcommand].error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
 
 
 class _Help(argparse.HelpFormatter):
-    """Room for the longest flag on the line of its help."""
+    """Wide enough for the longest flag and its help on one line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)

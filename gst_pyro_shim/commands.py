@@ -1,51 +1,63 @@
 # SPDX-License-Identifier: MIT
-"""What the command line can do: one class a subcommand, its docstring its help.
+"""The subcommands of the command line, one class each.
 
-A subcommand imports what it needs when it runs: `path` stands in front of other people's commands and must not pay for
-the rest.
+A new subcommand is a new class here: its name is the class's in lower case, its help the class's docstring.
+
+A subcommand imports what it needs when it runs. `path` runs in front of other people's commands, and must not wait for
+the imports of the others.
 
 Context: controller.
 """
 
 from __future__ import annotations
 
+import abc
 import argparse
 import os
+import pathlib
 import shlex
 import sys
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from gst_pyro_shim import paths
 from gst_pyro_shim.errors import GstPyroError
 
 PROGRAM: Final = "gst-pyro-shim"
+SUBCOMMANDS: Final[dict[str, Subcommand]] = {}
+"""By name, in the order of the help: that of the classes below."""
 
 
-class Subcommand(Protocol):
-    """One subcommand; its name is the class's, lowered, and its help the class's docstring."""
+class Subcommand(abc.ABC):
+    """Base of all subcommands; a class that is derived from it is one."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declares its arguments."""
+    def __init_subclass__(cls) -> None:
+        SUBCOMMANDS[cls.__name__.lower()] = cls()
 
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:  # noqa: B027 (most, not all, have some)
+        """Declares the arguments; none unless overridden."""
+
+    @abc.abstractmethod
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Does it; returns the exit status.
+        """Runs the subcommand.
+
+        Returns:
+            The exit status.
 
         Raises:
-            GstPyroError: `main` reports it.
+            GstPyroError: reported by `main`.
         """
 
 
-class Run:
+class Run(Subcommand):
     """Run a command under the profiler, then print what its elements cost.
 
-    The command's streams, signals and exit status are its own; 3 where it ended well but its profile
-    could not be written. With --server-url, or with GST_PYROSCOPE_SERVER_URL set, profiles go to that
-    Pyroscope server as well.
+    Streams, signals and exit status are the command's own. The status is 3 if the command succeeded but
+    its profile could not be written. With --server-url, or with GST_PYROSCOPE_SERVER_URL set, profiles go
+    to that Pyroscope server as well.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """A flag for each setting, so that none is missing and none is described twice."""
+        """A flag for each setting of the model, which describes it."""
         from gst_pyro_shim.settings import model
 
         parser.usage = "%(prog)s [options] -- COMMAND [ARGUMENT ...]"
@@ -63,19 +75,19 @@ class Run:
             "-f",
             "--force",
             action="store_true",
-            help="replace an output file that is there already",
+            help="replace the output file if it exists",
         )
         parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Hands over to run/runner.py."""
+        """Calls run/runner.py."""
         from gst_pyro_shim.run import runner
 
         command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
         if not command or not command[0]:
             raise GstPyroError(
                 "There is no command to run.",
-                f"For example: {PROGRAM} run -- gst-launch-1.0 videotestsrc ! fakesink",
+                f"Put one behind `--`, for example: {PROGRAM} run -- gst-launch-1.0 videotestsrc ! fakesink",
             )
         _warn_of_unknown_variables()
         flags = {
@@ -86,33 +98,38 @@ class Run:
         return runner.run(command, flags, force=arguments.force)
 
 
-class Report:
-    """Print the table of a profile again, as `run` did at its end."""
+class Report(Subcommand):
+    """Print a profile as a table, as `run` does at its end."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The file, and its form."""
+        """The file, and what to print of it."""
         parser.usage = "%(prog)s [--by thread|factory|pipeline] [--all] [--json] FILE"
         parser.add_argument(
-            "file", metavar="FILE", type=Path, help="a .pb.gz that run, or the agent, has written"
+            "file",
+            metavar="FILE",
+            type=pathlib.Path,
+            help="a .pb.gz that `run` or the agent has written",
         )
         parser.add_argument(
-            "--json", action="store_true", help="for machines: all figures as one JSON object"
+            "--json",
+            action="store_true",
+            help="print all figures as one JSON object, for other programs",
         )
         parser.add_argument(
             "--by",
             metavar="LABEL",
             choices=("element", "thread", "factory", "pipeline"),
             default="element",
-            help="add CPU up by thread, factory or pipeline, and name the elements behind each",
+            help="sum CPU time by thread, factory or pipeline, and name the elements behind each",
         )
         parser.add_argument(
             "--all",
             action="store_true",
-            help="every row, however many there are; JSON has all in any case",
+            help="print every row; without it a long table ends in a sum. JSON always has all",
         )
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Hands over to views/report.py, or views/report_by.py."""
+        """Calls views/report.py, or views/report_by.py."""
         from gst_pyro_shim.views import report, report_by
 
         form = {"as_json": arguments.json, "every_row": arguments.all}
@@ -121,46 +138,46 @@ class Report:
         return report.main(arguments.file, **form)
 
 
-class Flamegraph:
-    """Write a profile as one HTML page: a flame graph with the elements in it, needing no network."""
+class Flamegraph(Subcommand):
+    """Write a profile as one HTML page: a flame graph that shows the elements and needs no network."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """From what, to what."""
-        _add_view(parser, "page", "FILE.html", "default: beside FILE")
+        """The profile, and the page."""
+        _add_view(parser, "page", "FILE.html", "where to write it; default: beside FILE")
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Hands over to views/flamegraph.py."""
+        """Calls views/flamegraph.py."""
         from gst_pyro_shim.views import flamegraph
 
         return flamegraph.main(arguments.file, arguments.output, force=arguments.force)
 
 
-class Graph:
-    """Draw a profile's pipelines, each element in the colour of its share of the CPU. Needs Graphviz."""
+class Graph(Subcommand):
+    """Draw a profile's pipelines, each element coloured by its share of the CPU time. Needs Graphviz."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """From what, to what."""
-        kinds = "or .png, .pdf, or .dot for Graphviz's own text; default: beside FILE"
+        """The profile, and the picture."""
+        kinds = "where to draw it: .svg, .png or .pdf, or .dot for Graphviz's own text; default: .svg beside FILE"
         _add_view(parser, "picture", "FILE.svg", kinds)
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Hands over to views/graph.py."""
+        """Calls views/graph.py."""
         from gst_pyro_shim.views import graph
 
         return graph.main(arguments.file, arguments.output, force=arguments.force)
 
 
-class Path_:  # noqa: N801 (the subcommand is called path)
+class Path(Subcommand):
     """Print where libgstpyro.so is: LD_PRELOAD=$(gst-pyro-shim path) COMMAND."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Which of the two paths."""
+        """Which of the two paths to print."""
         parser.add_argument(
-            "--plugin-dir", action="store_true", help="its directory instead, for GST_PLUGIN_PATH"
+            "--plugin-dir", action="store_true", help="print its directory, for GST_PLUGIN_PATH"
         )
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Prints one line; that it is of no use is said on stderr, past the `$(...)`."""
+        """Prints one line. A warning goes to stderr, which a `$(...)` does not take."""
         shim = paths.shim_path()
         paths.write_record()
         if not arguments.plugin_dir and not paths.is_preloadable(shim):
@@ -169,14 +186,11 @@ class Path_:  # noqa: N801 (the subcommand is called path)
         return 0
 
 
-class Env:
-    """Print the variables that put the profiler into every GStreamer program: eval "$(gst-pyro-shim env)"."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """None."""
+class Env(Subcommand):
+    """Print the variables that profile every GStreamer program of a shell: eval "$(gst-pyro-shim env)"."""
 
     def __call__(self, arguments: argparse.Namespace) -> int:  # noqa: ARG002
-        """Prints lines for a POSIX shell; what the environment has is kept and added to."""
+        """Prints lines for a POSIX shell. What LD_PRELOAD holds already stays in it."""
         value = paths.preload(os.environ.get("LD_PRELOAD", ""))
         paths.write_record()
         print(f"export LD_PRELOAD={shlex.quote(value)}")
@@ -184,15 +198,15 @@ class Env:
         return 0
 
 
-class Install:
-    """Put libgstpyro.so where the loader looks, so that LD_PRELOAD=libgstpyro.so works. Needs root."""
+class Install(Subcommand):
+    """Install libgstpyro.so where the loader looks, so that LD_PRELOAD=libgstpyro.so works. Needs root."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Where to."""
+        """Where to install."""
         _add_libdir(parser)
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Prints what was put there."""
+        """Prints each file that was installed."""
         from gst_pyro_shim import install
 
         for path in install.install(arguments.libdir):
@@ -200,15 +214,15 @@ class Install:
         return 0
 
 
-class Uninstall:
-    """Remove what `install` has put where the loader looks, and nothing else. Needs root."""
+class Uninstall(Subcommand):
+    """Remove what `install` has installed, and nothing else. Needs root."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Where from."""
+        """Where to look."""
         _add_libdir(parser)
 
     def __call__(self, arguments: argparse.Namespace) -> int:
-        """Prints what was removed."""
+        """Prints each file that was removed."""
         from gst_pyro_shim import install
 
         removed = install.uninstall(arguments.libdir)
@@ -219,29 +233,22 @@ class Uninstall:
         return 0
 
 
-SUBCOMMANDS: dict[str, Subcommand] = {
-    "run": Run(),
-    "report": Report(),
-    "flamegraph": Flamegraph(),
-    "graph": Graph(),
-    "path": Path_(),
-    "env": Env(),
-    "install": Install(),
-    "uninstall": Uninstall(),
-}
-
-
 def _add_view(parser: argparse.ArgumentParser, view: str, output: str, text: str) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .pb.gz")
-    parser.add_argument("-o", "--output", metavar=output, type=Path, help=text)
     parser.add_argument(
-        "-f", "--force", action="store_true", help=f"replace a {view} that is there already"
+        "file",
+        metavar="FILE",
+        type=pathlib.Path,
+        help="a .pb.gz that `run` or the agent has written",
+    )
+    parser.add_argument("-o", "--output", metavar=output, type=pathlib.Path, help=text)
+    parser.add_argument(
+        "-f", "--force", action="store_true", help=f"replace the {view} if it exists"
     )
 
 
 def _add_libdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--libdir", type=Path, metavar="DIR", help="a directory that the loader searches"
+        "--libdir", type=pathlib.Path, metavar="DIR", help="a directory that the loader searches"
     )
 
 
@@ -254,4 +261,4 @@ def _warn_of_unknown_variables() -> None:
     for name in model.unknown_variables(os.environ):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        print(f"{PROGRAM}: {name} is no setting{hint}", file=sys.stderr)
+        print(f"{PROGRAM}: {name} is no setting and is ignored{hint}", file=sys.stderr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every error that a user can meet: what happened, what to do next, and the exit status of the command.
+"""Every error that a user can see: what happened, what to do next, and the exit status of the command.
 
 Context: controller and agent. Standard library only: the build imports it too.
 """
@@ -10,9 +10,9 @@ class GstPyroError(Exception):
 
     Attributes:
         message: what happened and why, one sentence.
-        hint: what to do next; "" where the message says it all.
-        exit_code: status with which the command line ends; one for each class. 1 and 2 are left
-            to Python and argparse, 126 and 127 mean what they mean to a shell.
+        hint: what to do next; "" where the message already says so.
+        exit_code: exit status of the command line; each class has its own. 1 and 2 are left to
+            Python and argparse. 126 and 127 mean what they mean to a shell.
     """
 
     exit_code = 3
@@ -46,7 +46,7 @@ class NotBuiltError(GstPyroError):
 
 
 class InstallError(GstPyroError):
-    """`install` or `uninstall` could not place or remove a file."""
+    """`install` or `uninstall` could not write or remove a file."""
 
     exit_code = 7
 
@@ -58,7 +58,7 @@ class ProfileFormatError(GstPyroError):
 
 
 class SegmentError(GstPyroError):
-    """What the agent was given is no memory of a shim of this version."""
+    """The agent was given shared memory that no shim of this version wrote."""
 
     exit_code = 11
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Puts the shim where the dynamic loader looks, so that a bare `LD_PRELOAD=libgstpyro.so` works; takes it away again.
+"""Installs the shim where the dynamic loader looks, so that `LD_PRELOAD=libgstpyro.so` works; removes it again.
 
     <libdir>/libgstpyro.so                        link to the next
     <libdir>/gst-pyro-shim/plugin/libgstpyro.so   alone in its directory, which goes on GST_PLUGIN_PATH
     <libdir>/gst-pyro-shim/agent-python.txt       the record (paths.py): the agent stays in this package
 
-A link and not a second copy: preloaded and loaded as a plugin it must be one object, and the loader tells
-that by the inode.
+The first is a link and not a second copy: the loader compares inodes, and the shim must be one object to it
+whether it is preloaded or loaded as a plugin.
 
 Context: controller, as root.
 """
@@ -31,7 +31,7 @@ TREE_NAME = "gst-pyro-shim"
 
 _FILE_MODE = 0o644
 _LIBRARY_MODE = _FOLDER_MODE = 0o755
-"""Whatever root's umask is: every user's programs read them, and nobody but root writes them."""
+"""Whatever root's umask is: every user's programs read these files, and only root writes them."""
 _SEARCHED = re.compile(r"^(/[^:]*):", re.MULTILINE)
 _FOUND = re.compile(rf"^\s*{re.escape(paths.SHIM_NAME)} \(.*\) => (/.*)$", re.MULTILINE)
 _CACHE = Path("/etc/ld.so.cache")
@@ -39,17 +39,17 @@ _SBIN = "/usr/sbin:/sbin"
 
 
 def install(libdir: Path | None = None) -> list[Path]:
-    """Copies, links, and tells the loader.
+    """Copies the shim, links to it, and updates the loader's cache.
 
     Args:
         libdir: a directory that the loader searches; the first usual one unless given.
 
     Returns:
-        What was put there, the link first.
+        The files that were installed, the link first.
 
     Raises:
-        InstallError: no permission, something else of that name, or a directory in which the loader does not look,
-            or finds another first. Everything is as it was before then.
+        InstallError: there is no permission, or another file of that name, or the loader does not search the directory,
+            or it finds another shim first. Everything is then as it was before.
         NotBuiltError: there is nothing to install.
     """
     shim, agent = paths.shim_path(), paths.agent_path()
@@ -57,10 +57,11 @@ def install(libdir: Path | None = None) -> list[Path]:
     link, copy, record = places = _places(libdir)
     if os.path.lexists(link) and not _is_ours(link, copy):
         raise InstallError(
-            f"{link} is there and is not ours.", "Move it away, or name another --libdir."
+            f"{link} exists, and gst-pyro-shim did not install it.",
+            "Move it away, or name another directory with --libdir.",
         )
     if not libdir.is_dir():
-        raise InstallError(f"{libdir} is no directory.", _searched_hint())
+        raise InstallError(f"{libdir} is not a directory.", _searched_hint())
     try:
         with contextlib.ExitStack() as undo:
             for folder in (record.parent, copy.parent):
@@ -72,7 +73,7 @@ def install(libdir: Path | None = None) -> list[Path]:
                 undo_files.callback(_run_ldconfig)
                 new = _places(Path(scratch))
                 _stage(new, shim, paths.record_text(agent))
-                # The link last: it is what makes the rest found.
+                # The link last: with it the loader finds the rest.
                 for source, target in zip(reversed(new), reversed(places), strict=True):
                     _replace(source, target, undo_files)
                 _run_ldconfig()
@@ -92,7 +93,7 @@ def _make_folder(folder: Path, undo: contextlib.ExitStack) -> None:
 
 
 def _stage(new: tuple[Path, Path, Path], shim: Path, record_text: str) -> None:
-    """All that needs room on the disk, before anything is replaced."""
+    """Writes everything that takes room on the disk, before anything is replaced."""
     link, copy, record = new
     copy.parent.mkdir(parents=True)
     shutil.copyfile(shim, copy)
@@ -103,7 +104,7 @@ def _stage(new: tuple[Path, Path, Path], shim: Path, record_text: str) -> None:
 
 
 def _replace(source: Path, target: Path, undo: contextlib.ExitStack) -> None:
-    """In one step: programs that run may have the old one mapped, and writing into it would crash them."""
+    """Replaces a file by a rename. Running programs may have the old one mapped; writing into it would crash them."""
     if os.path.lexists(target):
         before = source.with_name(f"{source.name}.before")
         shutil.copy2(target, before, follow_symlinks=False)
@@ -124,7 +125,7 @@ def _check_found(copy: Path) -> None:
     if found.resolve() != copy:
         raise InstallError(
             f"The loader finds another {paths.SHIM_NAME} before that in {copy.parents[2]}: {found}.",
-            "Move that away (`uninstall` does, where it is ours), or install into its directory with --libdir.",
+            "Remove that one (`uninstall` does so if `install` put it there), or install into its directory: --libdir.",
         )
 
 
@@ -132,13 +133,13 @@ def uninstall(libdir: Path | None = None) -> list[Path]:
     """Removes what `install` put there, and nothing else.
 
     Args:
-        libdir: where; every directory that the loader searches unless given.
+        libdir: the directory; all that the loader searches unless given.
 
     Returns:
-        What was removed; empty where nothing was installed.
+        The files that were removed; empty where nothing was installed.
 
     Raises:
-        InstallError: no permission.
+        InstallError: there is no permission.
     """
     removed = []
     try:
@@ -185,7 +186,7 @@ def _failed(error: OSError, subcommand: str, libdir: Path | None) -> InstallErro
     if isinstance(error, PermissionError):
         command = [paths.python_path(), "-m", "gst_pyro_shim", subcommand]
         command += ["--libdir", str(libdir)] if libdir else []
-        hint = f"This is the one step that needs root: sudo {shlex.join(command)}"
+        hint = f"Only this step needs root: sudo {shlex.join(command)}"
     place = error.filename2 or error.filename or libdir
     return InstallError(f"Cannot {subcommand}: {place}: {error.strerror}.", hint)
 
@@ -196,7 +197,7 @@ def default_libdir() -> Path:
     Raises:
         InstallError: there is none.
     """
-    # Resolved: ldconfig says /lib where that is a link to /usr/lib.
+    # Resolved: ldconfig prints /lib where that is a link to /usr/lib.
     searched = {directory.resolve() for directory in searched_dirs()}
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
     usual = (
@@ -209,7 +210,10 @@ def default_libdir() -> Path:
     for directory in map(Path, usual):
         if directory.resolve() in searched:
             return directory
-    raise InstallError("No directory is known that the loader searches.", "Name one with --libdir.")
+    raise InstallError(
+        "The loader searches none of the usual directories.",
+        "Name one that it searches with --libdir.",
+    )
 
 
 def searched_dirs() -> list[Path]:
@@ -220,7 +224,7 @@ def searched_dirs() -> list[Path]:
 
 def _searched_hint() -> str:
     listed = ", ".join(map(str, searched_dirs()))
-    return f"Name one of the directories that the loader searches with --libdir: {listed}."
+    return f"Name a directory that the loader searches with --libdir. It searches: {listed}."
 
 
 def _run_ldconfig() -> None:
@@ -228,7 +232,7 @@ def _run_ldconfig() -> None:
 
 
 def _found_by_loader() -> Path | None:
-    """What a bare LD_PRELOAD gets: the first of that name in the loader's cache."""
+    """The shim that LD_PRELOAD=libgstpyro.so loads: the first of that name in the loader's cache."""
     found = _FOUND.search(_ldconfig("-p"))
     return Path(found[1]) if found else None
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Where the native parts are, and the record that tells the shim which Python its agent runs on.
+"""Where the native parts are, and the record from which the shim learns which Python its agent runs on.
 
-The record is the file `agent-python.txt` beside the agent library; `make`, `path`, `env`, `run` and
-`install` write it; agent_python.c and embedding.c of csrc/ read it. One value a line, paths as their bytes:
+The record is the file `agent-python.txt` beside the agent library. `make`, `path`, `env`, `run` and
+`install` write it; agent_python.c and embedding.c of csrc/ read it. It has one value a line, paths as their bytes:
 
     1  absolute path of the Python executable
     2  absolute path of the shared libpython
     3  sys.path entries that hold this package and its dependencies, separated by ":"
     4  absolute path of libgstpyro-agent.so
 
-The shim finds it from its own real path: one directory up from `libgstpyro.so`.
+The shim finds the record from its own real path: one directory up from `libgstpyro.so`.
 
 Context: controller, build. Standard library only.
 """
@@ -32,7 +32,9 @@ AGENT_NAME = "libgstpyro-agent.so"
 PLUGIN_DIR_NAME = "plugin"
 RECORD_NAME = "agent-python.txt"
 
-USE_A_LINK = "Use `run` or `install`, which go by a link, or put the package under another path."
+USE_A_LINK = (
+    "Use `run` or `install`, which preload a link to it, or put the package under another path."
+)
 
 _SPLIT_OR_EXPANDED = re.compile(r"[ :$]")
 _LIBPYTHON_MAPPING = re.compile(r"\s(/\S*/libpython\d[^/\s]*\.so[^/\s]*)$", re.MULTILINE)
@@ -52,7 +54,7 @@ def shim_path() -> Path:
     """The file to preload.
 
     Raises:
-        NotBuiltError: it is not there.
+        NotBuiltError: the file does not exist.
     """
     return _built(plugin_dir() / SHIM_NAME)
 
@@ -61,7 +63,7 @@ def agent_path() -> Path:
     """The embedding library, dlopened by the shim.
 
     Raises:
-        NotBuiltError: it is not there.
+        NotBuiltError: the file does not exist.
     """
     return _built(package_dir() / AGENT_NAME)
 
@@ -69,20 +71,20 @@ def agent_path() -> Path:
 def _built(path: Path) -> Path:
     if not path.is_file():
         raise NotBuiltError(
-            f"{path} is not there: the native parts are not built.",
+            f"{path} does not exist: the native parts are not built.",
             "In a source tree run `make build`; else install the package again: `pip install --force-reinstall .`",
         )
     return path
 
 
 def is_preloadable(path: Path) -> bool:
-    """Whether the loader reads it in LD_PRELOAD as it is: it splits at blanks and colons, and expands "$ORIGIN"."""
+    """Whether a path can be in LD_PRELOAD: the loader splits that at blanks and colons, and expands "$ORIGIN"."""
     return not _SPLIT_OR_EXPANDED.search(str(path))
 
 
 def not_preloadable(path: Path, hint: str) -> NotBuiltError:
-    """That `path` is of no use there, and what to do."""
-    text = f"{path} cannot stand in LD_PRELOAD: the loader splits it at blanks and colons, and expands $."
+    """The error for a path that is not `is_preloadable`, with a hint."""
+    text = f"{path} cannot be in LD_PRELOAD: the loader splits that at blanks and colons, and expands $."
     return NotBuiltError(text, hint)
 
 
@@ -90,10 +92,10 @@ def preload(existing: str) -> str:
     """The value of LD_PRELOAD with the shim in it.
 
     Args:
-        existing: the value so far; its entries stay, and stay first.
+        existing: the value so far. Its entries stay, and stay first.
 
     Raises:
-        NotBuiltError: there is no shim, or the loader could not read its path there.
+        NotBuiltError: there is no shim, or its path is not `is_preloadable`.
     """
     shim = shim_path()
     if not is_preloadable(shim):
@@ -103,12 +105,12 @@ def preload(existing: str) -> str:
 
 
 def python_path() -> str:
-    """The running Python. Not resolved: a virtual environment is known by the path of its own bin/python."""
+    """The running Python, links not resolved: Python knows a virtual environment by the path of its bin/python."""
     return os.path.abspath(sys.executable)
 
 
 def command() -> str:
-    """What the user's shell takes to run this package again: `python` by name only where that is this Python."""
+    """A shell command that runs this package. It says `python` only if that is this Python."""
     python = python_path()
     if shutil.which("python") == python:
         return "python -m gst_pyro_shim"
@@ -118,7 +120,7 @@ def command() -> str:
 
 
 def libpython_path() -> Path | None:
-    """The shared libpython of the running Python; None where it was built without one, or it is not installed."""
+    """The shared libpython of the running Python; None where it has none, or it is not installed."""
     name = sysconfig.get_config_var("INSTSONAME")
     if isinstance(name, str) and ".so" in name:
         for directory in _libpython_dirs():
@@ -133,7 +135,7 @@ def _libpython_dirs() -> Iterator[str]:
         value = sysconfig.get_config_var(variable)
         if isinstance(value, str):
             yield value
-    # A relocated Python (uv's are) still names the machine it was built on in LIBDIR.
+    # In a relocated Python (uv's are) LIBDIR is a directory of the machine that built it.
     yield f"{sys.base_prefix}/lib"
     multiarch = sysconfig.get_config_var("MULTIARCH")
     if isinstance(multiarch, str):
@@ -141,7 +143,7 @@ def _libpython_dirs() -> Iterator[str]:
 
 
 def _mapped_libpython() -> Path | None:
-    """The libpython this very process runs on; None where the executable holds it all."""
+    """The libpython that this process has loaded; None where the executable contains all of Python."""
     try:
         maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -172,15 +174,15 @@ def record_text(agent: Path) -> str:
 
 
 def write_record(path: Path | None = None) -> bool:
-    """Writes the record, in one step, where it says something else than what is there.
+    """Writes the record, unless it is there already with the same content.
 
     Args:
-        path: where; beside the agent library unless given.
+        path: the file; beside the agent library unless given.
 
     Returns:
-        Whether the record now says what it should: an unwritable directory (a system-wide
-        installation) is no error, for the shim then goes by `GST_PYROSCOPE_PYTHON`, or by the
-        pyvenv.cfg above it.
+        Whether the record is up to date. A directory that cannot be written (a system-wide
+        installation) is no error: the shim then uses `GST_PYROSCOPE_PYTHON`, or the pyvenv.cfg
+        above its own file.
     """
     path = path or package_dir() / RECORD_NAME
     text = record_text(package_dir() / AGENT_NAME)
@@ -194,7 +196,7 @@ def write_record(path: Path | None = None) -> bool:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Writes a world-readable text file so that a reader sees the old one or the new one, never half of it."""
+    """Writes a text file that everybody can read, by a rename: readers see the old content or the new, never a part."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:

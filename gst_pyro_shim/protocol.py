@@ -15,4 +15,4 @@ MEMORY_NAME: Final = "memory"
 
 TOKEN_HEADER: Final = "Gst-Pyro-Token"  # noqa: S105  its name, not its value
 CONTROLLER_ENV: Final = "GST_PYROSCOPE_CONTROLLER"
-"""Where `run` takes segments in (agent/reception.py), and the word that lets them in; read in handover.c."""
+"""Where `run` receives segments (agent/reception.py), and the token that admits them; read in handover.c."""

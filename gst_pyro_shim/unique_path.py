@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A new profile gets a name that nobody has: what is there already stays, and the profile goes beside it.
+"""Finds a free name for a new profile. Existing files stay, and the profile goes beside them.
 
-Context: agent and controller. Imports little: pprof/files.py, with the ways to read and write, is dear to import.
+Context: agent and controller. Apart from pprof/files.py, which is slow to import.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SUFFIX: Final = ".pb.gz"
 
 
 def names(wanted: str, mark: str = "") -> Iterator[str]:
-    """`wanted`, then names beside it without end: in a container each run may have the same pid.
+    """`wanted`, then an endless series of names beside it: in a container each run may have the same pid.
 
     Args:
-        wanted: a path; its end, where it is `SUFFIX`, stays the end.
-        mark: stands in each name beside it, "" for none.
+        wanted: a path. If it ends in `SUFFIX`, so do the other names.
+        mark: a part of each other name, "" for none.
     """
     stem = wanted.removesuffix(SUFFIX)
     yield wanted
@@ -33,10 +33,13 @@ def names(wanted: str, mark: str = "") -> Iterator[str]:
 
 
 def move(written: Path, path: str) -> bool:
-    """Moves a finished file to `path` unless something is there, be it a link that leads nowhere.
+    """Moves a finished file to `path`, unless that exists, be it as a link that leads nowhere.
+
+    Returns:
+        Whether it was moved.
 
     Raises:
-        OSError: it cannot stand there.
+        OSError: `path` cannot be written.
     """
     try:
         os.link(written, path)  # unlike a rename it replaces nothing

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The environment that `run` gives to its target.
 
-Context: controller, before the target starts. What the user has set is kept and added to.
+Context: controller, before the target starts. Variables that the user has set stay, and are added to.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _REGISTRY_VARIABLES: Final = ("GST_REGISTRY_1_0", "GST_REGISTRY")
 
 
 def with_flags(environ: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with settings given as flags, which beat the tracer's parameters too.
+    """`environ` with the settings that were given as flags. These beat the tracer's parameters too.
 
     Args:
-        environ: the user's.
-        flags: field of `config.Settings` to text.
+        environ: the user's environment.
+        flags: the flags: field of `Settings` to text.
     """
     out = {**environ, **{env_name(field): text for field, text in flags.items()}}
     named = [field for field in environ.get(OVERRIDE_ENV, "").split(",") if field]
@@ -43,15 +43,15 @@ def with_flags(environ: Mapping[str, str], flags: Mapping[str, str]) -> dict[str
 
 
 def for_target(environ: Mapping[str, str], reception: Reception, shim: Path) -> dict[str, str]:
-    """What the target gets; its registry apart (`Registry`).
+    """The target's environment, without the plugin registry (`Registry`).
 
     Args:
-        environ: the user's, with the flags (`with_flags`).
-        reception: where its processes hand in their segments.
-        shim: file to preload.
+        environ: the user's environment, with the flags (`with_flags`).
+        reception: where the target's processes hand in their segments.
+        shim: the file to preload.
     """
     out = dict(environ)
-    # The controller writes that file, for all processes together.
+    # The controller writes the output file, for all processes together.
     out.pop(env_name("output"), None)
     out[CONTROLLER_ENV] = reception.address
     out.setdefault(env_name("python"), paths.python_path())
@@ -63,8 +63,8 @@ def for_target(environ: Mapping[str, str], reception: Reception, shim: Path) -> 
 class Registry:
     """A private copy of GStreamer's plugin registry, and a link to the shim where one is needed; a context manager.
 
-    Each switch between with and without our plugin rewrites the registry: the user's own stays as
-    it is. Where no copy can be made the target uses the user's.
+    GStreamer rewrites the registry whenever our plugin appears or disappears. The copy spares the
+    user's own. Where no copy can be made, the target uses the user's.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -100,10 +100,10 @@ class Registry:
     def place(self, environ: dict[str, str], shim: Path) -> Path:
         """Points `environ` at the copy; returns the path to preload.
 
-        A path that the loader would not read as it is goes by a link, in a folder that it does read.
+        Where the loader would split or expand the path in LD_PRELOAD, a link in another folder takes its place.
 
         Raises:
-            NotBuiltError: there is no such folder.
+            NotBuiltError: no folder takes such a link.
         """
         if self._file.parent == self._folder:
             environ[self._variable or "GST_REGISTRY"] = str(self._file)
@@ -117,17 +117,17 @@ class Registry:
                     return link
         raise paths.not_preloadable(
             shim,
-            "Set TMPDIR to a folder that can be written, for a link, or put the package under another path.",
+            "Set TMPDIR to a folder in which a link can be made, or put the package under another path.",
         )
 
     @property
     def was_written(self) -> bool:
-        """GStreamer wrote it since the copy was made."""
+        """Whether GStreamer has written the registry since the copy was made."""
         return _identity(self._file) != self._before
 
     @property
     def has_tracer(self) -> bool:
-        """It knows our plugin."""
+        """Whether the registry knows our plugin."""
         try:
             return paths.SHIM_NAME.encode() in self._file.read_bytes()
         except OSError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`run`: starts a target, is the agent of all its GStreamer processes, writes the profile, prints the table.
 
-Until the target has ended nothing of ours appears on the terminal; then all of it goes to stderr.
+Nothing of ours appears on the terminal until the target has ended. Then all of it goes to stderr.
 
 Context: controller.
 """
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from gst_pyro_shim.run.target import End
 
 _LIVING_S: Final = 1.5
-"""For programs that live on behind the target, and may be about to end."""
+"""How long to wait for programs that outlive the target: they may be about to end."""
 _PROGRAM_BYTES: Final = 200
-"""Of its name, in the name of the file: the whole may be as long as a name can be."""
+"""How much of the program's name goes into the file's name, which must not get too long for a file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class _Output:
     """Where the profile goes.
 
     Attributes:
-        pattern: as given, "" for a name of our own in the working directory; %p is the pid.
-        force: an existing file may be replaced.
+        pattern: the path as given, in which %p stands for the pid; "" for a name of ours in the working directory.
+        force: whether an existing file may be replaced.
     """
 
     pattern: str
     force: bool
 
     def check(self) -> None:
-        """Refuses, before the target starts, what could not be written after it.
+        """Refuses, before the target starts, an output that could not be written after it.
 
         Raises:
             GstPyroError: the file exists, or its folder takes no file.
@@ -68,7 +68,7 @@ class _Output:
         try:
             if self.pattern and "%p" not in self.pattern:
                 with contextlib.suppress(FileNotFoundError):
-                    # A link that leads nowhere is in the way too. exists() would keep what else is wrong to itself.
+                    # A link that leads nowhere is in the way too. exists() would hide other errors.
                     path.lstat()
                     files.refuse_existing(path, force=self.force)
             with tempfile.TemporaryFile(dir=path.parent):
@@ -79,11 +79,11 @@ class _Output:
                 folder = folder.absolute()
             raise GstPyroError(
                 f"Cannot write into {folder}: {error.strerror}.",
-                "Name another place: run -o FILE.pb.gz",
+                "Name a file in another folder: run -o FILE.pb.gz",
             ) from error
 
     def paths(self, program: str, pid: int) -> Iterator[Path]:
-        """The file for this run, then names beside it."""
+        """The file for this run, then other names beside it."""
         name = os.fsdecode(os.fsencode(program)[:_PROGRAM_BYTES])
         wanted = (
             self.pattern.replace("%p", str(pid)) or f"gst-pyro-{name}.{pid}{unique_path.SUFFIX}"
@@ -98,20 +98,20 @@ def run(
     force: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
-    """Runs `command` under the profiler. Ends this process by the signal that ended the target.
+    """Runs `command` under the profiler. If a signal ended the target, it ends this process too.
 
     Args:
         command: program and arguments, at least the program.
-        flags: settings given on the command line, field of `Settings` to text.
-        force: an existing output file may be replaced.
+        flags: settings given on the command line: field of `Settings` to text.
+        force: whether an existing output file may be replaced.
         environ: the user's environment.
 
     Returns:
-        The target's exit status; 3 where it was 0 but the profile could not be written where it should stand.
+        The target's exit status; 3 where that is 0 but the profile could not be written to its place.
 
     Raises:
-        GstPyroError: nothing was started: a wrong setting, no place for the output, no such
-            command, native parts not built.
+        GstPyroError: nothing was started: a setting is wrong, the output has no place, the command
+            does not exist, or the native parts are not built.
     """
     user = environment.with_flags(environ, flags)
     settings = Settings.load({}, user)
@@ -146,28 +146,30 @@ def run(
             counters=agents.counters,
             preload_ignored=why_preload_is_ignored(Path(found)) if found else "",
         )
-    is_written = _tell(merge.profile(), facts, output, target.pid, end)
+    is_written = _write_and_print(merge.profile(), facts, output, target.pid, end)
     code = end.repeat()
     return code if is_written else code or GstPyroError.exit_code
 
 
-def _tell(profile: Profile, facts: RunFacts, output: _Output, pid: int, end: End) -> bool:
-    """Writes the file and prints everything; False where the file does not stand where it should."""
+def _write_and_print(
+    profile: Profile, facts: RunFacts, output: _Output, pid: int, end: End
+) -> bool:
+    """Writes the file and prints everything; False where the file could not be written to its place."""
     whole = replace(profile, comments=[*profile.comments, facts.to_comment()])
     wanted, trouble = _write(whole, output, facts.program, pid)
     path: Path | None = wanted
     if trouble:
         path, whole = _rescue(profile, facts, wanted, trouble)
     if end.status:
-        _say(printable(f"{facts.program} {end.text}."))
-    _say(report.table(whole, sys.stderr or io.StringIO()))
+        _print(printable(f"{facts.program} {end.text}."))
+    _print(report.table(whole, sys.stderr or io.StringIO()))
     if path and whole.samples:
-        _say(_next_commands(path))
+        _print(_next_commands(path))
     return not trouble
 
 
 def _write(profile: Profile, output: _Output, program: str, pid: int) -> tuple[Path, str]:
-    """Writes the file, where its name is taken one beside it; which, and why it could not be written if so."""
+    """Writes the file, or one beside it if its name is taken; returns its path, and why it was not written or ""."""
     force = output.force and bool(output.pattern)
     names = output.paths(program, pid)
     wanted = None
@@ -178,11 +180,11 @@ def _write(profile: Profile, output: _Output, program: str, pid: int) -> tuple[P
             continue
         if output.pattern and path != wanted:
             text = f"gst-pyro: {wanted} is there already and stays; the profile goes to {path}"
-            _say(printable(text))
-        _say(printable(f"Writing profile results into {path}"))
+            _print(printable(text))
+        _print(printable(f"Writing profile results into {path}"))
         try:
             files.write(path, profile, force=force)
-        except FileExistsError:  # since a moment ago
+        except FileExistsError:  # made by somebody else a moment ago
             continue
         except (OSError, GstPyroError) as error:
             return path, (error.strerror or "") if isinstance(error, OSError) else str(error)
@@ -192,34 +194,36 @@ def _write(profile: Profile, output: _Output, program: str, pid: int) -> tuple[P
 def _rescue(
     profile: Profile, facts: RunFacts, path: Path, trouble: str
 ) -> tuple[Path | None, Profile]:
-    """Puts a profile elsewhere that `path` has not taken; where, and the profile that says so itself."""
+    """Writes a profile that `path` did not take to another folder; returns where, and the profile with a note of it."""
     text = f"{path} could not be written: {trouble}"
 
-    def told(counter: str) -> Profile:
+    def with_note(counter: str) -> Profile:
         counters = facts.counters | {counter: 1}
-        known = replace(facts, counters=counters, problems=[*facts.problems, text])
-        return replace(profile, comments=[*profile.comments, known.to_comment()])
+        noted = replace(facts, counters=counters, problems=[*facts.problems, text])
+        return replace(profile, comments=[*profile.comments, noted.to_comment()])
 
-    whole = told("written_elsewhere")
+    whole = with_note("written_elsewhere")
     elsewhere = spare.write(path.name, files.compressed(whole))
     if elsewhere is None:
-        _say(
-            printable(f"gst-pyro: {text}; no other folder takes it, and this table is all there is")
+        _print(
+            printable(
+                f"gst-pyro: {text}; no other folder takes the profile, only the following table remains"
+            )
         )
-        return None, told("dropped_not_written")
-    _say(printable(f"gst-pyro: {text}; the profile is in {elsewhere}"))
+        return None, with_note("dropped_not_written")
+    _print(printable(f"gst-pyro: {text}; the profile is in {elsewhere}"))
     return elsewhere, whole
 
 
-def _say(text: str) -> None:
-    """Prints on stderr; one that is closed (then it is None) or full loses the text only."""
+def _print(text: str) -> None:
+    """Prints on stderr. Where that is closed (sys.stderr is None then) or full, the text is lost and nothing else."""
     with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def _next_commands(path: Path) -> str:
-    # Path() drops a "./" in front, without which this name would be an option.
+    # Path() drops a leading "./", without which this name would be taken for an option.
     name = f"./{path}" if str(path).startswith("-") else str(path)
     file, us = shlex.quote(name), paths.command()
     return (

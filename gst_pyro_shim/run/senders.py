@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Programs of the target's that may still hand a segment in: those that were started a moment ago.
+"""Waits for programs that the target started a moment ago and that may still hand in a segment.
 
-A shell's end says nothing of the pipelines that it started: `sh -c 'gst-launch-1.0 … &'`.
+A target may end before them: `sh -c 'gst-launch-1.0 … &'`.
 
 Context: controller, after the target's end.
 """
@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Final
 
 YOUNG_S: Final = 1.5
-"""In which a program has initialized GStreamer, if it ever does."""
-_LOOK_S: Final = 0.02
+"""Age by which a program has initialized GStreamer, if it ever does."""
+_POLL_S: Final = 0.02
 _START: Final = 19
-"""Place of the start among the fields of /proc/PID/stat behind the program's name."""
+"""Index of the start time among those fields of /proc/PID/stat that follow the program's name."""
 
 
 def wait(address: str) -> None:
-    """Until each of them is older, or has ended.
+    """Returns when each of these programs is older than YOUNG_S, or has ended.
 
     Args:
-        address: of the reception; who has it in the environment is one of the target's.
+        address: address of the reception. The target's programs have it in their environment.
     """
-    while _is_there_one(address.encode()):
-        time.sleep(_LOOK_S)
+    while _is_one_young(address.encode()):
+        time.sleep(_POLL_S)
 
 
-def _is_there_one(address: bytes) -> bool:
+def _is_one_young(address: bytes) -> bool:
     born_since = time.clock_gettime(time.CLOCK_BOOTTIME) - YOUNG_S
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -41,6 +41,6 @@ def _is_there_one(address: bytes) -> bool:
             is_young = started >= born_since and status[0] not in (b"Z", b"X")
             if is_young and address in (folder / "environ").read_bytes():
                 return True
-        except OSError:  # it has ended, or it is another user's and so none of ours
+        except OSError:  # it has ended, or belongs to another user and so not to the target
             continue
     return False

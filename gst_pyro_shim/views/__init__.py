@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What people look at: tables, the flame graph page, the graph of a pipeline.
+"""What users look at: tables, the flame graph page, the graph of a pipeline.
 
 Context: controller.
 Imports: pprof, segment.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Elements under their last place, and namesakes with a number each.
+"""Gives each element one path, its last one, and numbers elements that share a path.
 
-A label is an element's path at the moment. Before a bin takes the element in, and the pipeline that bin, its path is
-shorter: `/avdec0`, `/decodebin0/avdec0`, `/pipeline0/decodebin0/avdec0` would be three elements.
+A label holds an element's path at one moment. The path is shorter before a bin takes the element in, and before the
+pipeline takes that bin in: `/avdec0`, `/decodebin0/avdec0`, `/pipeline0/decodebin0/avdec0` would be three elements.
 
-Of several that have one path at a time, the agent numbers all but the first: `/camera/enc`, `/camera#2/enc`. Where
-there is a second one, the first is shown as `/camera#1/enc`.
+If several elements have the same path at a time, the agent numbers all but the first: `/camera/enc`, `/camera#2/enc`.
+Where there is a second one, the first is shown as `/camera#1/enc`.
 
 Context: controller. No I/O.
 """
@@ -31,7 +31,7 @@ _NUMBERED: Final = re.compile(r"(.+)#(?:[2-9]|[1-9]\d+)", re.DOTALL)
 def settled(profile: Profile) -> Profile:
     """The same stacks and labels, each element under the longest path that ends in its own, where that is certain.
 
-    The first of several namesakes has its number, as the others have.
+    The first of several elements with one path has a number, as the others have.
     """
     moved, firsts = _moved(profile, pad_links.from_comments(profile.comments))
     if not moved:
@@ -44,23 +44,23 @@ def settled(profile: Profile) -> Profile:
 
 
 def settled_links(profile: Profile) -> set[pad_links.Link]:
-    """Which elements are linked, each under its last place."""
+    """Which elements are linked, each under its last path."""
     linked = pad_links.from_comments(profile.comments)
     moved, _ = _moved(profile, linked)
     return {(moved.get(source, source), moved.get(sink, sink)) for source, sink in linked}
 
 
 def labelled(sample: Sample) -> tuple[str, str, str]:
-    """(name, path, factory) of the element that a sample's labels name."""
+    """The element that a sample's labels name, as (name, path, factory)."""
     labels = dict(sample.labels)
     name, factory = labels.get("element", "[no element]"), labels.get("factory", "")
-    # An element directly in the pipeline, or in no bin, has no label for its path.
+    # Elements directly in the pipeline, or in no bin, have no label for their path.
     above = f"/{labels['pipeline']}" if "pipeline" in labels else ""
     return name, labels.get("path", f"{above}/{name}" if factory else ""), factory
 
 
 def own_name(name: str, path: str) -> str:
-    """An element's name as its path has it: with its number, where it is one of several."""
+    """An element's name, with its number where its path has one."""
     found = re.search(rf"/({re.escape(name)}#\d+)\Z", path)
     return found[1] if found else name
 
@@ -76,13 +76,15 @@ def _moved_sample(sample: Sample, moved: dict[Frame, Frame], firsts: set[str]) -
     labels = dict(sample.labels)
     if last is not None:
         labels |= {"pipeline": _pipeline(last.path), "path": last.path}
-    elif f"/{labels.get('pipeline')}" in firsts:  # CPU of no element, but in a pipeline
+    elif (
+        f"/{labels.get('pipeline')}" in firsts
+    ):  # CPU time of a pipeline that belongs to no element
         labels["pipeline"] += "#1"
     return replace(sample, frames=frames, labels=tuple(labels.items()))
 
 
 def _moved(profile: Profile, linked: set[pad_links.Link]) -> tuple[dict[Frame, Frame], set[str]]:
-    """Elements that are shown under another path than the one they were told under; and `_firsts` of all."""
+    """Elements whose shown path differs from the recorded one, as a map between both; and `_firsts` of all paths."""
     elements: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for frame in {frame for sample in profile.samples for frame in sample.frames}.union(*linked):
         if frame.kind == "element" and frame.factory:
@@ -91,7 +93,7 @@ def _moved(profile: Profile, linked: set[pad_links.Link]) -> tuple[dict[Frame, F
     for (name, factory), paths in elements.items():
         for path, longer in _longer(paths).items():
             last = max(longer, key=len)
-            # Else two elements of one name, in two bins, might be meant.
+            # Otherwise the short path may belong to either of two elements of that name in two bins.
             if all(last.endswith(one) for one in longer):
                 moved[element_frame(name, factory, path)] = element_frame(name, factory, last)
     firsts = _firsts(set().union(*elements.values()))
@@ -106,7 +108,7 @@ def _moved(profile: Profile, linked: set[pad_links.Link]) -> tuple[dict[Frame, F
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:
-    """Each part of a path, slash included, with all that stands before it."""
+    """Each part of a path, slash included, after the path that precedes it."""
     at = 0
     for part in path.split("/")[1:]:
         yield path[:at], f"/{part}"
@@ -114,7 +116,7 @@ def _steps(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _firsts(paths: set[str]) -> set[str]:
-    """Places that have a second of their name beside them."""
+    """Paths without a number of which there is a numbered second."""
     if not any("#" in path for path in paths):
         return set()
     places = {above + part for path in paths for above, part in _steps(path)}
@@ -123,7 +125,7 @@ def _firsts(paths: set[str]) -> set[str]:
 
 
 def _longer(paths: set[str]) -> dict[str, list[str]]:
-    """Paths that are the end of others, with these. There may be thousands: pipelines that come and go."""
+    """Paths that are the end of longer ones, with these. There may be thousands, of pipelines that come and go."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
         at = path.find("/", 1)

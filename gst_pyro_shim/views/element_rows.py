@@ -29,9 +29,9 @@ class PythonFunction(NamedTuple):
     Attributes:
         name: of the function.
         file: that holds it.
-        self_ns: CPU of its own lines, and of what they called that is not Python.
-        total_ns: the same with the Python functions that it called.
-        samples: of pyroscope-io, that stand for `total_ns`.
+        self_ns: CPU time of its own lines, and of what they called that is not Python.
+        total_ns: `self_ns` and that of the Python functions it called.
+        samples: pyroscope-io's samples behind `total_ns`.
     """
 
     name: str
@@ -43,21 +43,21 @@ class PythonFunction(NamedTuple):
 
 @dataclass(slots=True)
 class Row:
-    """One element, or CPU that belongs to none.
+    """One element, or CPU time that belongs to none.
 
     Attributes:
-        name: of the element, or what the CPU was used for, in brackets.
-        path: `/pipeline0/bin0/x264enc0`, "" where it is no element.
-        factory: "" where it is no element.
-        self_ns: CPU while it was the innermost element.
-        total_ns: CPU of all stacks that hold it: what it called downstream included.
+        name: name of the element, or in brackets what the CPU time was used for.
+        path: `/pipeline0/bin0/x264enc0`; "" if it is no element.
+        factory: "" if it is no element.
+        self_ns: CPU time in which it was the innermost element.
+        total_ns: CPU time of all stacks that contain it, so with the elements that it called downstream.
         samples: ticks behind `self_ns`.
         threads: (pid, tid) that used `self_ns`.
-        python_ns: of `self_ns`, what Python code and what it called used.
-        functions: of `python_ns`, what each Python function (name, file) used, or NOT_SAMPLED.
-        callers: the same, with what the function called.
-        python_ticks: pyroscope-io's samples of each, with what it called.
-        python_samples: all of these samples, each once.
+        python_ns: part of `self_ns` that Python code used, with what it called.
+        functions: ns of each Python function (name, file) itself, or of NOT_SAMPLED.
+        callers: ns of each Python function with the functions it called.
+        python_ticks: pyroscope-io's samples of each Python function with the functions it called.
+        python_samples: all of these samples, each counted once.
     """
 
     name: str
@@ -74,16 +74,16 @@ class Row:
     python_samples: int = 0
 
     @property
-    def _told(self) -> float:
-        """Share of `functions` that counts: less than 1 where they are more than `python_ns`, of which some is lost."""
-        told = self.functions.total()
-        return min(1.0, self.python_ns / told) if told else 0.0
+    def _scale(self) -> float:
+        """Factor for `functions`; less than 1 where they sum to more than `python_ns`, some of which may be lost."""
+        sampled = self.functions.total()
+        return min(1.0, self.python_ns / sampled) if sampled else 0.0
 
     @property
     def not_sampled_ns(self) -> float:
-        """Of `python_ns`, what no Python function is known of: told as such, or not told at all."""
+        """Part of `python_ns` for which no Python function is known."""
         known = self.functions.total() - self.functions[_REST]
-        return self.python_ns - self._told * known
+        return self.python_ns - self._scale * known
 
     def add_python(self, sample: Sample) -> None:
         """Adds a sample of Python functions."""
@@ -97,12 +97,12 @@ class Row:
             self.python_ticks[function] += sample.samples
 
     def python(self) -> list[PythonFunction]:
-        """Python functions and NOT_SAMPLED, most first; their `self_ns` together are `python_ns`."""
+        """Python functions and NOT_SAMPLED, most CPU time first. The sum of their `self_ns` is `python_ns`."""
         if not self.python_ns:
             return []
-        told, rest = self._told, self.not_sampled_ns
+        scale, rest = self._scale, self.not_sampled_ns
         found = [
-            PythonFunction(*key, told * self.functions[key], told * total, self.python_ticks[key])
+            PythonFunction(*key, scale * self.functions[key], scale * total, self.python_ticks[key])
             for key, total in self.callers.items()
             if key != _REST
         ]
@@ -112,18 +112,18 @@ class Row:
 
 
 def elements_of(sample: Sample) -> list[tuple[str, str, str]]:
-    """(name, path, factory) of the elements in a stack, innermost first; at least one."""
+    """The elements in a stack as (name, path, factory), innermost first; at least one."""
     found = [(one.name, one.path, one.factory) for one in sample.frames if one.kind == "element"]
     return found or [labelled(sample)]
 
 
 def short_file(file: str) -> str:
-    """A source file with its folder: enough to know it by."""
+    """The last two parts of a source file's path."""
     return "/".join(file.rsplit("/", 2)[-2:])
 
 
 def row_json(row: Row) -> dict[str, Any]:
-    """A row for machines."""
+    """A row as JSON."""
     return {
         "name": row.name,
         "path": row.path,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`flamegraph`: a profile as one HTML file that needs no network.
 
-flamegraph.{html,css,tree.js,js} are the page; the stacks go into it as JSON. Names come from the profiled
-process and are hostile until shown otherwise: they reach the page as text, never as markup, without what
-would turn the figures beside them around, and its policy lets no script run but that one, by its hash, and
-nothing be loaded.
+flamegraph.{html,css} and flamegraph.*.js are the page; the stacks go into it as JSON. Names come from the profiled
+process and may be hostile. They reach the page as text, never as markup, and without characters that
+change the direction of the text around them. The page's policy allows its one script, by its hash, and
+loads nothing.
 
 Context: controller.
 """
@@ -44,8 +44,10 @@ if TYPE_CHECKING:
     from gst_pyro_shim.pprof.model import Profile
     from gst_pyro_shim.views.summary import Summary
 
-# A page of 2 MB, which a browser opens at once; the stacks beyond it are the ones with least CPU.
+_SCRIPTS: Final = ("tree", "state", "search", "draw", "events")
+"""Parts of the page's script, flamegraph.*.js, each of which uses those before it."""
 MAX_NODES: Final = 40_000
+"""A page of 2 MB, which a browser opens at once. Stacks beyond it are those with least CPU time."""
 MAX_PYTHON: Final = 100
 """Python functions of one element."""
 _SMALLER: Final = Frame("[smaller stacks]", kind="marker")
@@ -53,12 +55,12 @@ _ALL: Final = Frame("all", kind="marker")
 _MEANINGS: Final = {
     _ALL: "the whole profile",
     _SMALLER: f"beyond the {MAX_NODES:,} frames that this page holds",
-    NO_SAMPLE: "CPU time that was measured, but in which no sample fell",
-    TRUNCATED: "frames that are missing here",
+    NO_SAMPLE: "CPU time that was measured without a sample",
+    TRUNCATED: "frames are missing here",
     UNKNOWN: "frames that could not be found",
     ORC: "vector code that ORC compiled at run time",
     JIT: "code that was compiled at run time",
-    NOT_SAMPLED: "Python code of which pyroscope-io has no sample",
+    NOT_SAMPLED: "Python code without a sample of pyroscope-io",
 }
 
 
@@ -70,19 +72,20 @@ class _Node:
 
 
 def main(file: Path, output: Path | None, *, force: bool = False) -> int:
-    """Writes the page and says where it is (not amidst one that goes to /dev/stdout); of one that is empty also why.
+    """Writes the page and prints where it is. If the page is empty it also prints why.
 
     Args:
         file: a profile.
-        output: the page; beside `file`, with .html for .pb.gz, unless given.
-        force: an existing page may be replaced.
+        output: the page; beside `file`, with .html for .pb.gz, unless given. Nothing is printed into one that goes to
+            /dev/stdout.
+        force: whether an existing page may be replaced.
 
     Raises:
-        GstPyroError: the profile cannot be read, or the page not written, or both are one file.
+        GstPyroError: the profile cannot be read, the page cannot be written, or both are one file.
     """
     profile = files.read(file)
     text = page(profile, file.name)
-    # A file's name need not be Unicode, and a program's neither.
+    # Names of files and programs need not be Unicode.
     data = text.encode("utf-8", "backslashreplace")
     files.write_view(file, output, ".html", data, force=force)
     if not _has_cpu(profile):
@@ -100,7 +103,7 @@ def page(profile: Profile, title: str) -> str:
     profile = settled(profile)
     summary = summarize(profile)
     line = about(summary) if _has_cpu(profile) else " ".join(explanations(summary))
-    style, script = _part("css"), _part("tree.js") + _part("js")
+    style, script = _part("css"), "".join(_part(f"{name}.js") for name in _SCRIPTS)
     parts = {
         "title": html.escape(printable(title)),
         "about": html.escape(printable(line)),
@@ -108,7 +111,7 @@ def page(profile: Profile, title: str) -> str:
         "style-hash": _hash(style),
         "script": script,
         "script-hash": _hash(script),
-        # Without "<" no name can end the script element.
+        # Names contain no "<" then, so none can end the script element.
         "data": json.dumps(_data(profile, summary), separators=(",", ":")).replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{([a-z-]+)\}\}", lambda found: parts[found[1]], _part("html"))
@@ -119,13 +122,13 @@ def _part(suffix: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """As the page's policy names an inline script or style."""
+    """The hash by which the page's policy names an inline script or style."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def about(summary: Summary) -> str:
-    """A profile in a line: what ran, its CPU time, its samples."""
+    """A profile in one line: what ran, its CPU time, its samples."""
     programs = ", ".join(dict.fromkeys(one.program for one in summary.stats))
     cpu = f"{summary.accounted_s:.3f} s CPU in {summary.duration_s:.1f} s"
     rates = sorted({one.sample_rate for one in summary.stats if one.sample_rate})
@@ -134,7 +137,7 @@ def about(summary: Summary) -> str:
 
 
 def _data(profile: Profile, summary: Summary) -> dict[str, object]:
-    """Frames once each, nodes in preorder as [frame, depth, microseconds]."""
+    """The page's data, as flamegraph.tree.js describes it. Nodes are in preorder, largest sibling first."""
     root = _tree(profile)
     frames: dict[Frame, int] = {}
     nodes: list[tuple[int, int, float]] = []
@@ -144,7 +147,7 @@ def _data(profile: Profile, summary: Summary) -> dict[str, object]:
         nodes.append((frames.setdefault(node.frame, len(frames)), depth, node.total_ns / 1000))
         children = sorted(node.children.values(), key=lambda one: (one.total_ns, one.frame.name))
         waiting += [(child, depth + 1) for child in children]
-    # Namesakes as in the table: by their paths.
+    # Elements that share a name are shown by their paths, as in the table.
     keys = (element_frame(row.name, row.factory, row.path) for row in summary.rows)
     names = dict(zip(keys, shown(summary.rows), strict=True))
     return {
@@ -164,7 +167,7 @@ def _data(profile: Profile, summary: Summary) -> dict[str, object]:
 
 
 def _threads(profile: Profile, frames: dict[Frame, int]) -> list[tuple[int, str, int, float]]:
-    """Threads by name as (frame of the element, name, how many, microseconds of its own time), largest first."""
+    """Threads as (frame of the element, name, how many, microseconds of the element's own time), largest first."""
     threads: defaultdict[tuple[int, str], set[tuple[int, int]]] = defaultdict(set)
     times: Counter[tuple[int, str]] = Counter()
     for sample in profile.samples:
@@ -181,7 +184,7 @@ def _threads(profile: Profile, frames: dict[Frame, int]) -> list[tuple[int, str,
 def _python(summary: Summary, frames: dict[Frame, int]) -> list[tuple[int, str, str, float]]:
     """Python functions as (frame of the element, name, file, microseconds), largest first.
 
-    They say where in an element's Python code its time goes, not in which of its stacks.
+    They show where in an element's Python code time goes, not in which of its stacks.
     """
     found = []
     for row in summary.rows:
@@ -209,7 +212,7 @@ def _tree(profile: Profile) -> _Node:
         known = _depth(root, path)
         missing = path[known:]
         if len(missing) > room:
-            # Time is its innermost element's: where that one's frame is missing, the elements stand without functions.
+            # CPU time belongs to the innermost element. If its frame does not fit, elements are kept without functions.
             is_theirs = any(frame.kind == "element" for frame in missing)
             kept = [one for one in path if one.kind == "element"] if is_theirs else path[:known]
             path = [*kept, _SMALLER]
@@ -220,14 +223,14 @@ def _tree(profile: Profile) -> _Node:
 
 
 def _as_shown(frame: Frame) -> Frame:
-    """Without what would tear one function apart: lines and build ids."""
+    """A frame without line and build id, which would split one function into several frames."""
     if frame.kind == "element":
         return element_frame(frame.name, frame.factory, frame.path)
     return Frame(frame.name, frame.module, kind=frame.kind)
 
 
 def _depth(root: _Node, path: list[Frame]) -> int:
-    """How many frames of `path`, from the root on, the tree holds."""
+    """How many frames of `path`, from the root on, are in the tree."""
     node: _Node | None = root
     for depth, frame in enumerate(path):
         node = node.children.get(frame) if node else None
@@ -248,7 +251,7 @@ def _add(root: _Node, path: list[Frame], cpu_ns: int) -> None:
 
 
 def _place(frame: Frame) -> str:
-    """Where an element or a function is, what a marker means."""
+    """The path of an element, the library of a function, or the meaning of a marker."""
     if frame.kind == "element":
         return frame.path
     return _MEANINGS.get(frame, "") if frame.kind == "marker" else frame.module

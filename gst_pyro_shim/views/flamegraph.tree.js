@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: MIT
-// The stacks of the flame graph page as trees: all of it, elements only, hot functions first. Stands
-// in the page before flamegraph.js.
+// The stacks of the flame graph page as three trees: all frames, elements only, hot functions first.
 //
-// Context: the reader's browser. Touches nothing of the page but its data.
+// Context: the reader's browser. Reads the page's data and nothing else of the document, so that
+// tests run it without a browser.
 "use strict";
 
+// A frame is an index into `frames`, a node one into a tree's list of nodes.
 // frames: [name, "native" | "element" | "marker", factory, path or library or meaning];
 // nodes, in preorder, largest sibling first: [frame, depth, microseconds];
-// python, of all stacks of an element: [its frame, function, file, microseconds];
-// threads, of an element's own time: [its frame, name of the threads, how many, microseconds].
+// python, for an element in all its stacks: [its frame, function, file, microseconds];
+// threads, for an element's own time: [its frame, name of the threads, how many, microseconds].
 const { frames, nodes, python, threads } = JSON.parse(document.getElementById("data").textContent);
 // Degrees of oklch; without the yellow-greens, which are muddy beside the others.
 const HUES = [230, 55, 145, 300, 25, 195, 85, 265, 345, 170];
 
 /**
- * Start, parent, end of the subtree, enclosing element (a node) and that one's frame of each node;
- * and its own time, which is an element's when its functions have it.
+ * A tree of nodes in preorder. It has for each node: `starts`, microseconds to its left; `parents`;
+ * `ends`, the first node behind its subtree; `owners`, the node of the innermost element around it,
+ * or -1; `ownerFrames`, the frame of that element; `own`, its time without its callees. An element's
+ * own time includes that of its functions.
  */
 function layout(list) {
   const starts = [], parents = [], ends = [], owners = [], cursor = [0], line = [];
@@ -36,13 +39,14 @@ function layout(list) {
   return { nodes: list, starts, parents, ends, owners, ownerFrames, own };
 }
 
-/** A tree of {below} as a list of its nodes in preorder, largest sibling first. */
+/** `root` and all nodes under it, in preorder, largest sibling first. `below` maps keys to nodes. */
 function flatten(root) {
   const list = [], waiting = [root];
   while (waiting.length) {
     const one = waiting.pop();
     list.push(one);
-    waiting.push(...[...one.below.values()].sort((left, right) => left.total - right.total));
+    const below = [...one.below.values()].sort((left, right) => left.total - right.total);
+    for (const child of below) waiting.push(child);
   }
   return list;
 }
@@ -64,7 +68,10 @@ function elementsOf(full) {
   return flatten(root).map(asNode);
 }
 
-/** The same stacks from the leaf on: a function apart for each element, its callers below it. */
+/**
+ * The same stacks from the leaf on: below the root the functions by their own time, below each its
+ * callers. A function that runs for two elements is two nodes.
+ */
 function leavesOf(full) {
   const [first, , whole] = full.nodes[0];
   const root = { frame: first, owner: -1, depth: 0, total: whole, below: new Map() };
@@ -85,7 +92,7 @@ function leavesOf(full) {
   return { ...layout(list.map(asNode)), ownerFrames: list.map(({ owner }) => owner), own: null };
 }
 
-/** CPU of each element frame: [frame, own microseconds], most first. */
+/** Elements as [frame, own microseconds], most first. */
 function elementTimes() {
   const times = new Map();
   everything.owners.forEach((owner, i) => {
@@ -95,7 +102,17 @@ function elementTimes() {
   return [...times].sort((one, other) => other[1] - one[1]);
 }
 
-/** A hue for each element: by its name, the next free one where another element has it. */
+/** Elements as [frame, label, own microseconds], most first. Where two share a name the label is the path. */
+function legendRows() {
+  const rows = elementTimes(), uses = new Map();
+  for (const [frame] of rows) uses.set(frames[frame][0], (uses.get(frames[frame][0]) ?? 0) + 1);
+  return rows.map(([frame, own]) => {
+    const [name, , , place] = frames[frame];
+    return [frame, place && uses.get(name) > 1 ? place : name, own];
+  });
+}
+
+/** A hue for each element, by its name; the next free hue where another element has that one. */
 function chooseHues() {
   const chosen = new Map(), taken = new Set();
   for (const [frame] of elementTimes()) {
@@ -113,7 +130,7 @@ function chooseHues() {
 }
 
 const everything = layout(nodes), outline = layout(elementsOf(everything));
-// Made when it is first looked at: on the largest pages it takes half a second.
+// Made when it is first shown: on the largest pages it takes half a second.
 let leaves = null;
 const treeOf = (view) =>
   view === "e" ? outline : view === "r" ? leaves ??= leavesOf(everything) : everything;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`graph`: a profile's pipelines as Graphviz draws them, each element in the colour of its share of the CPU.
 
-Who is linked to whom is what data went over (pprof/pad_links.py). Names come from the profiled process: they reach
-Graphviz escaped, as text alone.
+Two elements are linked where data went from one to the other (pprof/pad_links.py). Names come from the profiled
+process: they reach Graphviz escaped, as text alone.
 
 Context: controller.
 """
@@ -42,15 +42,15 @@ _NS: Final = 1e9
 _TEXT_SUFFIXES: Final = (".dot", ".gv")
 _DRAWN_SUFFIXES: Final = (".svg", ".png", ".pdf")
 _DRAWING_S: Final = 120
-"""For some thousand elements; Graphviz's time grows faster than they do."""
+"""Enough for some thousand elements. Graphviz's time grows faster than their number."""
 _HOTTEST: Final = 9
-"""Of Graphviz's colours ylorrd9, from pale yellow to dark red."""
+"""The last of Graphviz's colours ylorrd9, which go from pale yellow to dark red."""
 _LIGHT_TEXT_FROM: Final = 7
 _LEAST: Final = 0.005
-"""Of the whole: what is less, and in no element or in a pipeline without data, is told as a sum."""
+"""Share of the whole, below which CPU time of no element, or of a pipeline without data, is only in a sum."""
 _NO_LINKS: Final = (
-    "No arrows: the profile does not say who is linked to whom. No data went from one element to another, or an older"
-    " version has written it."
+    "No arrows: the profile does not say which elements are linked. Either no data went from one element to another,"
+    " or an older version wrote the profile."
 )
 _HEAD: Final = """\
 digraph pipelines {
@@ -62,10 +62,12 @@ digraph pipelines {
 
 @dataclass(slots=True)
 class _Bin:
-    """A bin or pipeline, or what holds them all: Graphviz's lines for its elements, and what is in bins within.
+    """A bin or a pipeline, or the root, which holds all pipelines.
 
     Attributes:
-        self_ns: CPU of all elements in it.
+        self_ns: CPU time of all elements in it.
+        nodes: Graphviz's lines for the elements directly in it.
+        bins: the bins in it, by name.
     """
 
     self_ns: int = 0
@@ -74,7 +76,7 @@ class _Bin:
 
 
 def main(file: Path, output: Path | None, *, force: bool = False) -> int:
-    """Draws it and says where the picture is; of one that lacks something also why.
+    """Draws a profile, prints where the picture is, and explains what it lacks.
 
     Args:
         file: a profile.
@@ -82,7 +84,7 @@ def main(file: Path, output: Path | None, *, force: bool = False) -> int:
         force: an existing file may be replaced.
 
     Raises:
-        GstPyroError: the profile cannot be read, is none of ours, or the picture cannot be made or written.
+        GstPyroError: the profile cannot be read or is not one of ours, or the picture cannot be made or written.
     """
     profile, summary = load(file)
     links = settled_links(profile)
@@ -110,8 +112,8 @@ def _suffix(output: Path | None) -> str:
     if suffix not in _TEXT_SUFFIXES + _DRAWN_SUFFIXES:
         kinds = ", ".join(_DRAWN_SUFFIXES)
         raise GstPyroError(
-            f"{output} says not what to draw.",
-            f"End its name with one of {kinds}, or with {_TEXT_SUFFIXES[0]} for Graphviz's own text.",
+            f"The name {output} does not say which kind of picture to draw.",
+            f"End it with one of {kinds}, or with {_TEXT_SUFFIXES[0]} for Graphviz's own text.",
         )
     return suffix
 
@@ -120,8 +122,8 @@ def _drawn(text: bytes, kind: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
         raise GstPyroError(
-            "Graphviz draws the graph, and it is not installed: there is no program called dot.",
-            "Install it (apt install graphviz), or write its text: -o FILE.dot",
+            "Graphviz is not installed: there is no program called dot, which draws the graph.",
+            "Install it (apt install graphviz), or write the text of the graph instead: -o FILE.dot",
         )
     try:
         done = subprocess.run(
@@ -130,7 +132,7 @@ def _drawn(text: bytes, kind: str) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise GstPyroError(
             f"Graphviz has not finished within {_DRAWING_S} s: the graph is too large.",
-            "-o FILE.dot writes its text; other programs of Graphviz, such as sfdp, are faster.",
+            "Write its text with -o FILE.dot, and draw that with a faster program of Graphviz, such as sfdp.",
         ) from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
@@ -143,7 +145,7 @@ def dot(summary: Summary, links: set[Link]) -> str:
     rows = {
         element_frame(row.name, row.factory, row.path): row for row in summary.rows if row.factory
     }
-    for one in itertools.chain.from_iterable(links):  # some used no CPU worth a nanosecond
+    for one in itertools.chain.from_iterable(links):  # not all of them used CPU time
         rows.setdefault(one, Row(one.name, one.path, one.factory))
     total_ns = sum(row.self_ns for row in summary.rows)
     idle = _idle(rows, links, total_ns)
@@ -165,9 +167,9 @@ def dot(summary: Summary, links: set[Link]) -> str:
 
 
 def _idle(rows: dict[Frame, Row], links: set[Link], total_ns: int) -> set[Frame]:
-    """Elements of pipelines that no data went through, and that took next to nothing.
+    """Elements of pipelines through which no data went and that used next to no CPU time.
 
-    A pipeline that was given its name late is there under the old one too, with the time that it took to build it.
+    A pipeline that is renamed after it was built appears under its old name too, with the time that building it took.
     """
     linked = set(map(_pipeline, itertools.chain.from_iterable(links)))
     costs: Counter[str] = Counter()
@@ -189,7 +191,7 @@ def _order(frame: Frame) -> tuple[str, str, str]:
 
 
 def _homes(top: _Bin, frame: Frame) -> list[_Bin]:
-    """All that an element is in, the innermost last."""
+    """The root and the bins that hold an element, the innermost last."""
     homes = [top]
     for name in frame.path.removesuffix(f"/{own_name(frame.name, frame.path)}").split("/")[1:]:
         homes.append(homes[-1].bins.setdefault(name, _Bin()))
@@ -197,7 +199,7 @@ def _homes(top: _Bin, frame: Frame) -> list[_Bin]:
 
 
 def _cluster(home: _Bin, total_ns: int, numbers: Iterator[int]) -> Iterator[str]:
-    """Of elements and bins; `numbers` tells the bins of all the graph apart."""
+    """Graphviz's lines for what is in `home`. `numbers` gives each bin of the graph a number of its own."""
     yield from home.nodes
     for name, inner in home.bins.items():
         yield f"  subgraph cluster{next(numbers)} {{"
@@ -223,7 +225,7 @@ def _node(row: Row, total_ns: int) -> str:
 
 
 def _heat(ns: int, total_ns: int) -> int:
-    """0 to 9. By the square root: what takes a tenth is to be seen beside what takes the rest."""
+    """0 to 9, by the square root of the share: a tenth of the CPU time is still visible beside the rest."""
     share = ns / total_ns if total_ns > 0 and ns > 0 else 0.0
     return min(_HOTTEST, round(_HOTTEST * math.sqrt(share)))
 
@@ -233,7 +235,7 @@ def _cost(ns: int, total_ns: int) -> str:
 
 
 def _footer(summary: Summary, total_ns: int, idle: list[Row]) -> Iterator[str]:
-    yield f"{about(summary)}; of each element its own CPU time"
+    yield f"{about(summary)}; each element with its own CPU time"
     others = [row for row in summary.rows if not row.factory and row.self_ns > 0]
     large = [row for row in others if row.self_ns >= _LEAST * total_ns]
     if others:
@@ -246,6 +248,6 @@ def _footer(summary: Summary, total_ns: int, idle: list[Row]) -> Iterator[str]:
 
 
 def _quoted(*lines: str) -> str:
-    """Lines as one string of Graphviz, flush left."""
+    """Lines as one string of Graphviz, aligned to the left."""
     escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
     return '"' + "".join(f"{line}\\l" for line in escaped) + '"'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`report`: a profile as a table by element, with what says how far it can be trusted.
+"""`report`: a profile as a table by element, with a footer that says how complete it is.
 
 Context: controller. `run` prints the same table on stderr.
 """
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 _NS: Final = 1e9
 _NARROW: Final = 78
-"""Columns below which threads and samples are left out, so that names and times have room."""
+"""Columns of a terminal below which threads and samples are left out, to make room for names and times."""
 _COMPACT: Final = 100
-"""Columns of a terminal below which the headings are short, so that the names need not be folded."""
+"""Columns of a terminal below which the headings are short, so that names need not be folded."""
 _PYTHON_FUNCTIONS: Final = 8
-"""Of one element; `--json` has all of them."""
+"""Of one element. `--json` has all."""
 _LEAST_PYTHON: Final = 0.002
-"""Of all CPU time."""
+"""Share of all CPU time, below which a Python function is not shown."""
 
 _CLOCKS: Final = {
-    "perf": "perf task-clock (in the kernel: CPU timers, bound to its tick)",
+    "perf": "perf task-clock (for time in the kernel: CPU timers, bound to its tick)",
     "timer": (
         "CPU timers, bound to the kernel's tick: in live pipelines the shares of functions inside"
         " an element keep the tick's bias"
     ),
-    "none": "none: no signal was free, or no timer could be had. Times are exact, stacks missing",
+    "none": "none: no signal was free, or the kernel gave no timer. Times are exact, stacks are missing",
 }
 _ENDS: Final = {
     "cfi": "by CFI",
@@ -61,15 +61,15 @@ _ENDS: Final = {
 
 
 def main(file: Path, *, as_json: bool = False, every_row: bool = False) -> int:
-    """Prints the table, or the numbers as JSON, on stdout.
+    """Prints the table, or the figures as JSON, on stdout.
 
     Args:
         file: a profile.
-        as_json: for machines.
-        every_row: however many elements there are.
+        as_json: JSON instead of a table.
+        every_row: show all elements, however many there are.
 
     Raises:
-        GstPyroError: the file cannot be read, is no profile, or none of ours.
+        GstPyroError: the file cannot be read, is no profile, or not one of ours.
     """
     _, summary = load(file)
     text = (
@@ -85,25 +85,25 @@ def load(file: Path) -> tuple[Profile, Summary]:
     """A profile, and its figures.
 
     Raises:
-        GstPyroError: the file cannot be read, is no profile, or none of ours.
+        GstPyroError: the file cannot be read, is no profile, or not one of ours.
     """
     profile = files.read(file)
     summary = summarize(profile)
     if not summary.stats and summary.facts is None:
         raise ProfileFormatError(
-            f"{file} is a pprof profile, but none of gst-pyro: it says nothing of elements.",
-            f"`go tool pprof {file}` shows it.",
+            f"{file} is a pprof profile that gst-pyro-shim did not write: it does not know elements.",
+            f"Show it with `go tool pprof {file}`.",
         )
     return profile, summary
 
 
 def table(profile: Profile, file: TextIO) -> str:
-    """The table of `profile`, as fits `file`."""
+    """The table of `profile`, formatted for `file`."""
     return render(summarize(profile), file)
 
 
 def render(summary: Summary, file: TextIO, *, every_row: bool = False) -> str:
-    """Table, footer, and what there is to explain."""
+    """Table, footer, explanations and notes as text, formatted for `file`."""
     return as_text(file, lambda width: _parts(summary, width, every_row=every_row))
 
 
@@ -120,7 +120,7 @@ def _parts(summary: Summary, width: int, *, every_row: bool) -> Iterator[Rendera
 
 
 def remarks(summary: Summary) -> Iterator[RenderableType]:
-    """What there is to explain, and what agents and `run` have noted."""
+    """The explanations, and the notes of agents and of `run`."""
     for line in explanations(summary):
         yield Text(printable(line), style="bold")
     for note in summary.notes:
@@ -170,13 +170,13 @@ def _table(summary: Summary, *, width: int, every_row: bool) -> Table:
 
 
 def shown(rows: list[Row]) -> list[str]:
-    """The elements' names; of namesakes their paths."""
+    """The names of elements; their paths where several share a name."""
     names = Counter(row.name for row in rows)
     return [row.path if names[row.name] > 1 and row.path else row.name for row in rows]
 
 
 def _python_table(summary: Summary) -> Table:
-    """Where in the elements' Python code the CPU went; all of it is in the table above already."""
+    """Python functions by element. Their time is part of the elements' time in the table above."""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     grid.add_column("ELEMENT", overflow="fold", min_width=NAME_WIDTH)
     grid.add_column("PYTHON FUNCTION", overflow="fold", min_width=NAME_WIDTH)
@@ -186,7 +186,7 @@ def _python_table(summary: Summary) -> Table:
     grid.add_column("FILE", overflow="fold", min_width=NAME_WIDTH)
     least_ns = summary.accounted_s * _NS * _LEAST_PYTHON
     for row, element in zip(summary.rows, shown(summary.rows), strict=True):
-        # Callers first: one's own functions are there, whatever library they spend their time in.
+        # By total time: this shows the user's own functions, whatever library they spend their time in.
         functions = sorted(row.python(), key=lambda one: -one.total_ns)
         for one in functions[:_PYTHON_FUNCTIONS]:
             if one.total_ns >= least_ns:
@@ -217,7 +217,7 @@ def _footer_lines(summary: Summary) -> list[tuple[str, str]]:
     ]
     cpu_s = summary.process_cpu_s
     if cpu_s:
-        # What the process used after that is its end, and of an agent inside it the last push.
+        # After that the process only used CPU for its end, and for the last push of an agent inside it.
         text = f"of {cpu_s:.3f} s, the process's user + system time until its profile was closed"
         if unseen_s := summary.unseen_s:
             text += f"; {percent(unseen_s, cpu_s)} % in no thread's account"
@@ -252,7 +252,7 @@ def _stacks_text(stacks: dict[str, int]) -> str:
 
 
 def _python_text(summary: Summary) -> str:
-    """How much stands on how few samples."""
+    """Time in Python functions, and how many samples it rests on."""
     rest_s = summary.not_sampled_s
     parts = [f"{rest_s:.3f} s not sampled"] if round(rest_s, 3) else []
     if samples := summary.python_samples:

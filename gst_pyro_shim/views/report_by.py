@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`report --by`: CPU by thread, factory or pipeline, and the elements behind each.
+"""`report --by`: CPU time by thread, factory or pipeline, and the elements behind each.
 
 Context: controller.
 """
@@ -35,20 +35,20 @@ LABELS: Final = ("thread", "factory", "pipeline")
 _NS: Final = 1e9
 _ELEMENTS: Final = 6
 _LEAST: Final = 0.0005
-"""Of all CPU time: what is less would be shown as 0.0 %."""
+"""Share of all CPU time. Less would be shown as 0.0 %."""
 
 _Element = tuple[str, str, str]
 
 
 @dataclass(slots=True)
 class Group:
-    """CPU of one value of a label.
+    """CPU time of all samples that have one value of a label.
 
     Attributes:
-        value: None where there is none.
-        cpu_ns: of all samples that have it.
-        samples: ticks behind it.
-        threads: (pid, tid) that used it.
+        value: None for samples without the label.
+        cpu_ns: CPU time.
+        samples: ticks behind `cpu_ns`.
+        threads: (pid, tid) that used `cpu_ns`.
         elements: ns by element: its name, path and factory.
     """
 
@@ -60,16 +60,16 @@ class Group:
 
 
 def main(file: Path, label: str, *, as_json: bool = False, every_row: bool = False) -> int:
-    """Prints the table of one of LABELS on stdout, or `report`'s numbers as JSON with the groups added.
+    """Prints the table of one of LABELS on stdout, or `report`'s figures as JSON with the groups added.
 
     Args:
         file: a profile.
-        label: whose values the groups are.
-        as_json: for machines.
-        every_row: however many groups there are, and elements behind each.
+        label: one of LABELS; each of its values is a group.
+        as_json: JSON instead of a table.
+        every_row: show all groups, and all elements of each.
 
     Raises:
-        GstPyroError: the file cannot be read, is no profile, or none of ours.
+        GstPyroError: the file cannot be read, is no profile, or not one of ours.
     """
     profile, summary = load(file)
     groups = group(profile, label)
@@ -83,7 +83,7 @@ def main(file: Path, label: str, *, as_json: bool = False, every_row: bool = Fal
 
 
 def group(profile: Profile, label: str) -> list[Group]:
-    """Adds a profile up by the values of a label, most CPU first; elements count where they stood last."""
+    """Sums a profile by the values of a label, most CPU time first. Elements have their last path."""
     groups: dict[str | None, Group] = {}
     for sample in settled(profile).samples:
         if not sample.cpu_ns and not sample.samples:
@@ -121,7 +121,7 @@ def _parts(
 
 
 def _names(summary: Summary) -> dict[_Element, str]:
-    """What elements are called, as in the table by element."""
+    """The names of elements, as in the table by element."""
     rows = summary.rows
     keys = [(row.name, row.path, row.factory) for row in rows]
     return dict(zip(keys, shown(rows), strict=True))
@@ -157,10 +157,10 @@ def _table(
 
 def _elements(one: Group, total_ns: int, names: dict[_Element, str], *, every_row: bool) -> str:
     found = one.elements.most_common()
-    told = [
+    named = [
         f"{names[element]} {percent(ns, total_ns)}"
         for at, (element, ns) in enumerate(found)
         if every_row or at == 0 or (at < _ELEMENTS and ns >= total_ns * _LEAST)
     ]
-    beyond = len(found) - len(told)
-    return ", ".join([*told, *([f"{beyond} more"] if beyond else [])])
+    beyond = len(found) - len(named)
+    return ", ".join([*named, *([f"{beyond} more"] if beyond else [])])

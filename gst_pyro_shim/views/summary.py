@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What a profile says, as numbers: CPU by element, and how far they can be trusted.
+"""The figures of a profile: CPU time by element, and how complete the profile is.
 
-Context: controller. No I/O. `as_json` is an interface for machines: keys are added, never renamed.
+Context: controller. No I/O. `as_json` is an interface for other programs: keys may be added, and are never renamed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _NS: Final = 1e9
 
-# The reasons for which the shim (csrc/shared/abi.h) and the agent (agent/window.py) give samples up. Any other
-# dropped_* is a profile that the exporter gave up.
+# Reasons for which the shim (csrc/shared/abi.h) and the agent (agent/window.py) drop samples. Every other dropped_*
+# counts profiles that the exporter dropped.
 SAMPLE_DROPS: Final[tuple[str, ...]] = (
     "ring_full",
     "no_thread",
@@ -45,25 +45,25 @@ STACK_ENDS: Final[tuple[str, ...]] = (
 )
 _COMPLETE_ENDS: Final = ("cfi", "scan")
 _MAX_RATE: Final = 1000
-"""Hz; as in settings/model.py. A file that says more is damaged."""
+"""Hz; as in settings/model.py. A file with a higher rate is damaged."""
 _PYTHON_RATE_PART: Final = 4
-"""Of the sample rate; as in csrc/shim/python/pyroscope_io.c."""
+"""pyroscope-io samples at this part of the sample rate; as in csrc/shim/python/pyroscope_io.c."""
 _LEAST_EXCESS: Final = 0.005
-"""Of a process's CPU time: by less, two clocks agree."""
+"""Share of a process's CPU time; clocks that differ by less agree."""
 _CLOCKS_APART_S: Final = 0.01
-"""They are not read at the same instant, and a thread that corrects an estimate was told up to 1 ms too much."""
+"""Clocks may always differ by this: they are not read at once, and an estimate may be 1 ms too high until corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A profile in numbers.
+    """The figures of a profile.
 
     Attributes:
-        rows: most CPU first.
-        stats: of each process that reported.
-        facts: what `run` saw; None for a profile that came another way.
+        rows: elements, most CPU time first.
+        stats: statistics of each process that reported.
+        facts: what `run` noted; None for a profile that `run` did not write.
         duration_s: from the first tracer's start to the last window's end.
-        cut: of what stacks were not kept.
+        cut: CPU time, samples and elements whose stacks were not kept.
     """
 
     rows: list[Row]
@@ -74,28 +74,28 @@ class Summary:
 
     @property
     def accounted_s(self) -> float:
-        """CPU of all rows together."""
+        """CPU time of all rows together."""
         return sum(row.self_ns for row in self.rows) / _NS
 
     @property
     def process_cpu_s(self) -> float:
-        """User + system CPU of the processes that reported, from their birth on, by their own clocks."""
+        """User + system CPU time of the processes that reported, since their start, by their own clocks."""
         return sum(one.process_cpu_s for one in self.stats)
 
     @property
     def unseen_s(self) -> float:
-        """Of `accounted_s`, what the clocks know of and no thread's account. 0 where that is next to nothing."""
+        """Part of `accounted_s` that the clocks show but no thread's account. 0 where it is negligible."""
         return self._unless_small(
             sum(row.self_ns for row in self.rows if row.name == UNSEEN.name) / _NS
         )
 
     @property
     def excess_s(self) -> float:
-        """What all rows together have beyond the clocks; negative: what they lack. 0 where that is next to nothing."""
+        """By how much all rows together exceed the clocks; negative if they lack time. 0 where it is negligible."""
         return self._unless_small(self.accounted_s - self.process_cpu_s)
 
     def _unless_small(self, difference_s: float) -> float:
-        """Of accounts and clocks. Nothing is said of a process whose clock was never read."""
+        """A difference of accounts and clocks, or 0 if it is small, or if no process's clock was read."""
         least_s = max(_CLOCKS_APART_S * len(self.stats), _LEAST_EXCESS * self.process_cpu_s)
         return difference_s if self.process_cpu_s and abs(difference_s) > least_s else 0.0
 
@@ -106,7 +106,7 @@ class Summary:
 
     @property
     def python_rate(self) -> int:
-        """Hz at which pyroscope-io samples; 0 where it is not known."""
+        """Rate in Hz at which pyroscope-io samples; 0 if it is not known."""
         rates = [one.sample_rate for one in self.stats if 0 < one.sample_rate <= _MAX_RATE]
         return -(-max(rates, default=0) // _PYTHON_RATE_PART)
 
@@ -117,17 +117,17 @@ class Summary:
 
     @property
     def python_s(self) -> float:
-        """CPU in Python code, of all rows."""
+        """CPU time of all rows in Python code."""
         return sum(row.python_ns for row in self.rows) / _NS
 
     @property
     def not_sampled_s(self) -> float:
-        """Of it, what no Python function is known of."""
+        """Part of `python_s` for which no Python function is known."""
         return sum(row.not_sampled_ns for row in self.rows) / _NS
 
     @property
     def counters(self) -> Counter[str]:
-        """Of all processes together, and of `run`, by wire name."""
+        """Counters of all processes together and of `run`, by name."""
         total: Counter[str] = Counter(self.facts.counters if self.facts else {})
         for one in self.stats:
             total.update(one.counters)
@@ -135,7 +135,7 @@ class Summary:
 
     @property
     def sample_clocks(self) -> list[str]:
-        """What paced the samples; several where processes differ."""
+        """The clocks that triggered samples; several where processes differ."""
         return list(dict.fromkeys(one.sample_clock for one in self.stats if one.sample_clock))
 
     @property
@@ -146,28 +146,28 @@ class Summary:
 
     @property
     def named_fraction(self) -> float | None:
-        """Share of sample weight whose leaf frame has a name; None without samples."""
+        """Share of the samples' weight whose leaf frame has a name; None without samples."""
         total = sum(one.total_weight for one in self.stats)
         return sum(one.named_weight for one in self.stats) / total if total else None
 
     @property
     def notes(self) -> list[str]:
-        """What the agents and `run` have to say, each once."""
-        said = [note for one in self.stats for note in one.notes]
-        return list(dict.fromkeys(said + (self.facts.problems if self.facts else [])))
+        """Notes of the agents and of `run`, each once."""
+        notes = [note for one in self.stats for note in one.notes]
+        return list(dict.fromkeys(notes + (self.facts.problems if self.facts else [])))
 
     def dropped(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Samples, and profiles, that were given up, by reason; without those that never applied."""
-        given_up = {
+        """Dropped samples, and dropped profiles, by reason; without reasons that did not occur."""
+        dropped = {
             name.removeprefix("dropped_"): number
             for name, number in self.counters.items()
             if name.startswith("dropped_") and number
         }
-        samples = {name: given_up[name] for name in SAMPLE_DROPS if name in given_up}
-        return samples, {name: given_up[name] for name in given_up if name not in samples}
+        samples = {name: dropped[name] for name in SAMPLE_DROPS if name in dropped}
+        return samples, {name: dropped[name] for name in dropped if name not in samples}
 
     def as_json(self) -> dict[str, Any]:
-        """The same for machines."""
+        """All figures as JSON."""
         samples_dropped, profiles_dropped = self.dropped()
         stacks = self.stacks
         return {
@@ -206,7 +206,7 @@ class Summary:
 
 
 def summarize(profile: Profile) -> Summary:
-    """Adds a profile up by element."""
+    """Sums a profile by element."""
     profile = settled(profile)
     rows: dict[tuple[str, str, str], Row] = {}
     stats = profile.stats()

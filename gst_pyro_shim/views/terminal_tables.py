@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tables on a terminal, or in a file, have in common.
+"""Formatting shared by all tables, on a terminal or in a file.
 
 Context: controller.
 """
@@ -19,15 +19,22 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 NAME_WIDTH: Final = 12
-"""Least columns of a name."""
+"""Minimum width of a column of names."""
 _WIDE: Final = 10_000
+"""Width where the file is no terminal: nothing is folded."""
 _LEAST: Final = 56
+"""Minimum width on a terminal."""
 _ROWS: Final = 60
-"""Of a table; the rest is one line, unless all are asked for."""
+"""Maximum rows of a table. One line stands for the rest, unless all are asked for."""
 
 
 def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> str:
-    """Text for `file`: colours and folded lines on a terminal; else plain, names in full length."""
+    """Text for `file`: with colours and folded lines on a terminal, else plain and with names in full length.
+
+    Args:
+        file: where the text will be written. It is not written here.
+        parts: the parts for a width in columns.
+    """
     is_terminal = file.isatty()
     out = StringIO()
     console = Console(
@@ -51,15 +58,15 @@ def as_text(file: TextIO, parts: Callable[[int], Iterable[RenderableType]]) -> s
 
 
 def kept(rows: int, *, every_row: bool) -> int:
-    """How many rows a table shows; one line for one row would save nothing."""
+    """How many of `rows` a table shows. One row too many is shown: a line that stands for it would save nothing."""
     return rows if every_row or rows <= _ROWS + 1 else _ROWS
 
 
 def more(rows: int) -> Text:
-    """Stands for the rows beyond."""
+    """The line that stands for the rows beyond."""
     return Text(f"{rows} more: report --all", style="dim")
 
 
 def percent(part: float, whole: float) -> str:
-    """Of `whole`; 0.0 where that is nothing, as times that were subtracted may be."""
+    """`part` as a percentage of `whole`; 0.0 if `whole` is 0, as a difference of times may be."""
     return f"{100 * part / whole if whole else 0.0:.1f}"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""flamegraph.{html,css,js} in a real browser: what a reader sees, clicks and types.
+"""The flame graph page in a real browser: what a reader sees, clicks and types.
+
+What its script computes is tested without a browser: page_script.test.mjs.
 
 Context: test.
 """
@@ -8,7 +10,6 @@ import contextlib
 import http.server
 import re
 import threading
-import time
 
 import pytest
 from selenium.webdriver import ActionChains
@@ -27,7 +28,6 @@ PIPELINE = (
     "videotestsrc num-buffers=60 ! video/x-raw,width=640,height=480 ! videoconvert"
     " ! x264enc name=coder speed-preset=ultrafast ! fakesink"
 )
-OPEN_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +156,6 @@ def test_search_marks_and_counts(demo):
     assert _style(demo.bar("gst_pad_push"), "opacity") != "0.28"
 
 
-def test_nested_places_count_their_time_once(demo):
-    demo.one("#search").send_keys("pipeline0")
-    assert demo.status == "“pipeline0”: 3 places, total 2.900 s, 96.7 %"
-
-
 def test_the_legend_marks_an_element(demo):
     button = demo.one("#legend button")
     assert button.text == "x264enc0 66.7 %"
@@ -173,19 +168,6 @@ def test_the_legend_marks_an_element(demo):
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
     assert demo.all("#graph .found") == []
-
-
-def test_the_legend_is_right_where_stacks_are_left_out(page, tmp_path, monkeypatch):
-    monkeypatch.setattr(flamegraph, "MAX_NODES", 2)
-    page.open(_write(profiles.demo(), tmp_path))
-    assert "[smaller stacks]" in page.texts("#graph div")
-    assert [one.text for one in page.all("#legend button")] == [
-        "x264enc0 66.7 %",
-        "videotestsrc0 30.0 %",
-        "[main thread] 3.3 %",
-    ]
-    page.one("#legend button").click()
-    assert page.status.endswith("self 2.000 s, 66.7 %; total 2.000 s, 66.7 %")
 
 
 def test_elements_only(demo):
@@ -208,17 +190,7 @@ def test_elements_only(demo):
 def test_hot_functions_first(demo):
     demo.one("#hottest").click()
     demo.until(lambda: demo.zoomed_on == "all" and len(demo.bars()) == 9)
-    told = [text.partition(";")[0] for text in demo.bars()]
-    in_coder = "function in /usr/lib/libgstx264.so, for x264enc0"
-    in_source = "function in /usr/lib/libgstreamer-1.0.so.0, for videotestsrc0"
-    assert told[:3] == [
-        "all (the whole profile): 3.000 s, 100.0 %",
-        f"gst_x264_enc_handle_frame ({in_coder}): 2.000 s, 66.7 %",
-        "x264enc0 (element, x264enc, /pipeline0/x264enc0): 2.000 s, 66.7 %",
-    ]
-    # One function for two elements is two bars; its callers stand below it.
-    assert told[3] == f"gst_pad_push ({in_source}): 1.500 s, 50.0 %"
-    assert f"gst_pad_push ({in_source}): 0.900 s, 30.0 %" in told
+    assert demo.bars()[1].startswith("gst_x264_enc_handle_frame (")
     assert "self" not in _hover(demo, demo.bar("gst_x264_enc_handle_frame"))
     demo.one("#legend button").click()
     assert demo.status.endswith(": self 2.000 s, 66.7 %")
@@ -381,28 +353,7 @@ def _listening():
         thread.join()
 
 
-def test_forty_thousand_frames_are_no_trouble(page, tmp_path):
-    elements = [element_frame(f"element{i}", "identity", f"/p/element{i}") for i in range(40)]
-    stacks = [
-        Sample((*(Frame(f"function_{i}_{j}") for j in range(100)), elements[i % 40]), 10**7, 1)
-        for i in range(flamegraph.MAX_NODES // 100)
-    ]
-    file = _write(Profile(1, 2, 3, stacks), tmp_path)
-    start = time.monotonic()
-    page.open(file)
-    assert len(page.all("#graph .element")) == 40
-    opened_s = time.monotonic() - start
-    page.bar("element7").click()
-    page.until(lambda: page.zoomed_on == "element7")
-    assert page.run("return nodes.length") > 39_000
-    print(f"opened in {opened_s:.1f} s")
-    assert opened_s < OPEN_S
-
-
-def test_deep_stacks_and_a_profile_without_samples(page, tmp_path):
-    deep = tuple(Frame(f"f{i}") for i in range(3000))
-    page.open(_write(Profile(1, 2, 3, [Sample(deep, 1000, 1)]), tmp_path))
-    assert len(page.bars()) == 3001
+def test_a_profile_without_samples(page, tmp_path):
     page.open(_write(Profile(1, 2, 3, []), tmp_path))
     assert page.texts("#graph div") == ["all"]
     assert page.status == "The profile holds no CPU time."

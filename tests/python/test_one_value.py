@@ -186,7 +186,7 @@ def test_on_one_processor_unsampled_time_is_reported(tmp_path: Path) -> None:
     text = run(command, clean_environment()).out
     told = found.data["python"]
     assert told["cpu_s"] > 0.1
-    assert ("Python functions were seen for none of" in text) == (told["samples"] == 0)
+    assert ("No Python function was sampled in" in text) == (told["samples"] == 0)
     assert f"{told['not_sampled_cpu_s']:.3f} s not sampled" in text
 
 

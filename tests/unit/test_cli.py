@@ -115,7 +115,7 @@ def test_help_says_when_the_status_is_not_the_commands(capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "--help"])
     words = " ".join(capsys.readouterr().out.split())
-    assert "its own; 3 where it ended well but its profile could not be written" in words
+    assert "The status is 3 if the command succeeded but its profile could not be written" in words
 
 
 def test_help_does_not_list_what_is_internal(capsys):
@@ -170,7 +170,7 @@ def test_a_path_that_cannot_be_preloaded_is_shown_and_told(tmp_path, capsys, mon
     assert cli.main(["path"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{package}/plugin/libgstpyro.so\n"
-    assert f"{package}/plugin/libgstpyro.so cannot stand in LD_PRELOAD" in shown.err
+    assert f"{package}/plugin/libgstpyro.so cannot be in LD_PRELOAD" in shown.err
     assert "Use `run`" in shown.err
     # GST_PLUGIN_PATH takes a blank
     assert cli.main(["path", "--plugin-dir"]) == 0

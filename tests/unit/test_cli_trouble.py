@@ -62,7 +62,7 @@ def test_a_full_disk_under_stdout_is_one_message(subcommand: str, written: Path)
     files_of = {"report": [str(written)], "flamegraph": [str(written)]}
     done = main(subcommand, *files_of.get(subcommand, []), shell="> /dev/full")
     assert done.returncode == GstPyroError.exit_code
-    assert done.stderr == "gst-pyro-shim: The system refused: No space left on device.\n"
+    assert done.stderr == "gst-pyro-shim: The system reports an error: No space left on device.\n"
 
 
 @pytest.mark.parametrize("subcommand", ["report", "flamegraph"])

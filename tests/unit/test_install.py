@@ -79,7 +79,7 @@ def test_uninstall_removes_exactly_what_install_put_there(libdir):
 
 def test_foreign_file_of_that_name_is_left_alone(libdir):
     (libdir / "libgstpyro.so").write_bytes(b"foreign")
-    with pytest.raises(InstallError, match="not ours"):
+    with pytest.raises(InstallError, match="gst-pyro-shim did not install it"):
         install.install(libdir)
     assert install.uninstall(libdir) == []
     assert tree(libdir) == ["libgstpyro.so"]
@@ -204,7 +204,7 @@ def test_directory_that_the_loader_does_not_search_is_refused(libdir, tmp_path):
         install.install(elsewhere)
     assert str(libdir) in raised.value.hint
     assert tree(elsewhere) == []
-    with pytest.raises(InstallError, match="is no directory") as raised:
+    with pytest.raises(InstallError, match="is not a directory") as raised:
         install.install(tmp_path / "missing")
     assert str(libdir) in raised.value.hint
     assert not (tmp_path / "missing").exists()

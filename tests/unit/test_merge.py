@@ -177,7 +177,7 @@ def test_the_report_says_what_was_cut(tmp_path, capsys):
     merge.add(replace(profiles.demo(), samples=[*second, *second]))
     files.write(file, merge.profile(), force=False)
     says = (
-        "Too many different stacks: 2.000 s of CPU time, 2 samples, count by element only,"
+        "Too many different stacks: 2.000 s of CPU time (2 samples) count by element only,"
         " without functions and threads.\n"
     )
     for flags in ((), ("--by", "thread")):

@@ -102,13 +102,13 @@ def test_path_that_the_loader_would_split_is_refused(tmp_path, monkeypatch):
     (package / "plugin").mkdir(parents=True)
     (package / "plugin" / "libgstpyro.so").write_bytes(b"")
     monkeypatch.setattr(paths, "package_dir", lambda: package)
-    with pytest.raises(NotBuiltError, match="cannot stand in LD_PRELOAD"):
+    with pytest.raises(NotBuiltError, match="cannot be in LD_PRELOAD"):
         paths.preload("")
 
 
 def test_missing_part_says_how_to_build_it(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "package_dir", lambda: tmp_path)
-    with pytest.raises(NotBuiltError, match=r"libgstpyro\.so is not there") as raised:
+    with pytest.raises(NotBuiltError, match=r"libgstpyro\.so does not exist") as raised:
         paths.shim_path()
     assert "make build" in raised.value.hint
 

@@ -237,7 +237,10 @@ def test_a_working_directory_that_is_gone_is_told(home):
         command, env=_environ(home), cwd=home / "work", capture_output=True, text=True, check=False
     )
     assert done.returncode == 3
-    assert "Cannot write into .: No such file or directory.\nName another place" in done.stderr
+    assert (
+        "Cannot write into .: No such file or directory.\nName a file in another folder"
+        in done.stderr
+    )
 
 
 def test_a_wrong_setting_is_refused_before_the_start(home):
@@ -312,8 +315,9 @@ def test_a_profile_that_no_folder_takes_is_counted_under_the_table(home):
     assert done.returncode == 4
     assert not list((home / "tmp").iterdir())
     text = "x.pb.gz could not be written: File too large"
-    assert f"gst-pyro: {text}; no other folder takes it, and this table is all there is" in (
-        done.stderr
+    assert (
+        f"gst-pyro: {text}; no other folder takes the profile, only the following table remains"
+        in (done.stderr)
     )
     assert re.search(r" x264enc0 +x264enc +2\.000 +66\.7", done.stderr)
     assert re.search(r"\n *pushed +1 dropped \(not written 1\)\n", done.stderr), done.stderr
@@ -385,7 +389,7 @@ def test_without_room_for_a_copy_the_users_own_is_used(home, monkeypatch):
         assert "GST_REGISTRY" not in environ
         assert link == Path("/x/libgstpyro.so")
         assert not registry.was_written
-    with pytest.raises(NotBuiltError, match="cannot stand in LD_PRELOAD") as raised:
+    with pytest.raises(NotBuiltError, match="cannot be in LD_PRELOAD") as raised:
         next(_place(home, shim="/a b/libgstpyro.so"))
     assert "TMPDIR" in raised.value.hint
 
