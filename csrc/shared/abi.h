@@ -46,8 +46,7 @@ enum gp_clock
 
 enum gp_host_state
 {
-  GP_HOST_STARTING = 0,
-  GP_HOST_RUNNING = 1,
+  GP_HOST_RUNNING = 0,
   GP_HOST_STOPPING = 2, /* accounts are closed for the last time; the agent flushes and sets GP_AGENT_DONE */
   GP_HOST_INERT = 3     /* the shim has given up and writes nothing more */
 };
