@@ -108,6 +108,9 @@ uint32_t gp_reader_take_links (struct gp_segment *segment, struct gp_link_row *r
 /* Waits until wake differs from seen or the time is over; returns wake. */
 uint32_t gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeout_ms);
 
+/* Ends such a wait in another thread of the agent's. */
+void gp_reader_wake (struct gp_segment *segment);
+
 /* Asks the shim to close all accounts now, and waits for that. Returns 1 when it is done, 0 when the time is over. */
 int gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms);
 

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "agent/reader.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -88,6 +89,13 @@ gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeou
   if (gp_load_acquire (&segment->wake) == seen && timeout_ms > 0)
     futex_wait (&segment->wake, seen, timeout_ms);
   return gp_load_acquire (&segment->wake);
+}
+
+void
+gp_reader_wake (struct gp_segment *segment)
+{
+  gp_add (&segment->wake, 1);
+  futex (&segment->wake, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 static uint64_t

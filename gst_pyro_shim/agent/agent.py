@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 DRAIN_S: Final = 0.25
 """How long records stay in the ring at most, and how late the end of a killed host is noticed."""
+REST_S: Final = 2.0
+"""The same while no record comes. The first sample wakes the shim's poller, and that the agent."""
 CLOSE_S: Final = 0.5
 """How long the shim's poller may take to close all accounts; one that runs takes milliseconds."""
 FLUSH_S: Final = 0.9
@@ -114,6 +116,7 @@ class Agent:
         self._notes: list[str] = []
         self._python: PythonSamples | None = None
         self._may_offer_python = host.home != "embedded"
+        self._is_busy = True
         self.is_dismissed = False
         self.cpu_before_s = 0.0
 
@@ -137,7 +140,8 @@ class Agent:
         segment.set_agent_state(AGENT_RUNNING)
         due_s = time.monotonic() + self._interval_s
         while not (segment.is_stopping or self._host.has_ended or self.is_dismissed):
-            seen = segment.wait(seen, min(DRAIN_S, max(0.0, due_s - time.monotonic())))
+            pause_s = DRAIN_S if self._is_busy else REST_S
+            seen = segment.wait(seen, min(pause_s, max(0.0, due_s - time.monotonic())))
             self._drain()
             is_due = self._python_has_pushed() or time.monotonic() >= due_s
             if is_due and not segment.is_stopping:
@@ -160,8 +164,14 @@ class Agent:
             self._python = offer(self._segment, self._settings, self._delivery, self._log)
         return False
 
+    def wake(self) -> None:
+        """Has the agent look at its host at once. MT-safe."""
+        self._segment.end_wait()
+
     def _drain(self, *, final: bool = False) -> None:
+        before = self._segment.tail
         self._window.drain(final=final)
+        self._is_busy = self._segment.tail != before or self._python is not None
         if self._window.has_samples and not self._has_logged_first_sample:
             self._has_logged_first_sample = True
             self._log("info", "the first sample has come")

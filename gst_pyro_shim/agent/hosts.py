@@ -134,6 +134,13 @@ class Agents:
         with self._lock:
             for agent in self._running:
                 agent.is_dismissed = True
+                agent.wake()
+
+    def wake(self) -> None:
+        """Has all agents look at once whether their hosts still live."""
+        with self._lock:
+            for agent in self._running:
+                agent.wake()
 
 
 def run(memory: int, pid: int, name: str) -> int:

@@ -132,6 +132,7 @@ def run(
         end = target.wait()
         senders.wait(reception.address)
         reception.close()
+        agents.wake()
         if not reception.wait(_LIVING_S):
             agents.dismiss()
             reception.wait()

@@ -195,6 +195,10 @@ class Reader:
         """Waits until `wake` differs from `seen`, at most `timeout_ms`; returns `wake`."""
         return int(_lib.gp_reader_wait(self._pointer, seen, timeout_ms))
 
+    def wake(self) -> None:
+        """Raises `wake`: another thread's `wait` ends."""
+        _lib.gp_reader_wake(self._pointer)
+
     def request_close(self, timeout_ms: int) -> bool:
         """Has the shim close all accounts; False where it did not within the time."""
         return bool(_lib.gp_reader_request_close(self._pointer, timeout_ms))

@@ -167,6 +167,10 @@ class Segment:
         """Waits until the shim raises `wake` above `seen`, at most `timeout_s`; returns its value."""
         return self._reader.wait(seen, max(0, int(timeout_s * 1000)))
 
+    def end_wait(self) -> None:
+        """Ends `wait` in another thread."""
+        self._reader.wake()
+
     @property
     def wake(self) -> int:
         """The word that the shim raises to wake the agent."""

@@ -30,6 +30,7 @@ DATA = frozenset(
         "g_events_may_rest",
         "g_interval_ns",
         "g_perf_slots",
+        "g_poller_rests",
         "g_segment",
         "g_threads",
         "t_thread",

@@ -18,6 +18,7 @@
 #include "shared/raw_syscall.h"
 
 struct gp_segment *g_segment;
+_Atomic bool g_poller_rests;
 
 enum
 {

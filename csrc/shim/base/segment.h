@@ -6,12 +6,15 @@
 #ifndef GP_SEGMENT_H
 #define GP_SEGMENT_H
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "shared/abi.h"
 #include "shared/atomics.h"
+#include "shared/raw_syscall.h"
 #include "shim/base/clock.h"
 
 #define GP_INTERNAL __attribute__ ((visibility ("hidden")))
@@ -22,6 +25,10 @@ extern GP_INTERNAL struct gp_segment *g_segment;
 /* True from the end of the start to the stop; false in a forked child, and where the start failed. Everything of ours
  * that runs in the host reads this first. */
 extern GP_INTERNAL _Atomic bool g_active;
+
+/* The host has used no CPU time for a while, so the poller looks seldom. Code that gives it something to do calls
+ * gp_poller_wake(). */
+extern GP_INTERNAL _Atomic bool g_poller_rests;
 
 /* Relaxed: a count orders nothing. MT-Safe | AS-Safe */
 static inline void
@@ -51,6 +58,18 @@ GP_INTERNAL void gp_strings_release (uint32_t offset, uint32_t room);
 
 /* Increments a futex word of the segment, and wakes all who wait on it. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_segment_signal (uint32_t *word);
+
+/* Ends the poller's rest. Relaxed: a host that has begun to work a moment before the rest is seen at its end.
+ * MT-Safe | AS-Safe */
+static inline void
+gp_poller_wake (void)
+{
+  if (__builtin_expect (!atomic_load_explicit (&g_poller_rests, memory_order_relaxed), 1))
+    return;
+  /* gp_segment_signal(), without a call: the handler's objects call nothing of other rooms. */
+  gp_add (&g_segment->poll, 1);
+  gp_syscall (SYS_futex, &g_segment->poll, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
 
 /* Waits until *word differs from seen, a signal comes, or the time is over. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms);

@@ -40,9 +40,11 @@ entered (uintptr_t sp)
   if (thread == NULL || !atomic_load_explicit (&g_active, memory_order_relaxed))
     return;
   if (__builtin_expect (!gp_python_tags_wanted (), 0)) {
-    /* Tells the poller, which asks ten times a second, that pyroscope-io is needed. */
-    if (!atomic_load_explicit (&g_python_entered, memory_order_relaxed))
+    /* Tells the poller that pyroscope-io is needed. */
+    if (!atomic_load_explicit (&g_python_entered, memory_order_relaxed)) {
       atomic_store_explicit (&g_python_entered, true, memory_order_relaxed);
+      gp_poller_wake ();
+    }
     return;
   }
   uint32_t label = gp_label_current (thread, sp);

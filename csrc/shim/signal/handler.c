@@ -165,6 +165,7 @@ take_sample (struct gp_thread *thread, const ucontext_t *context, uint32_t weigh
   for (uint32_t i = 0; i < walk.depth; i++)
     record->frames[i] = thread->frames[i];
   gp_ring_commit (record);
+  gp_poller_wake ();
   gp_count (GP_COUNTER_SAMPLES);
   gp_add (&g_segment->counters[GP_COUNTER_TICKS_OVERRUN], weight - 1);
   count_stack (walk.end);

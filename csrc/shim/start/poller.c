@@ -27,7 +27,10 @@ enum
   PERIOD_MS = 100,
   FOLLOW_MS = 1, /* between two tries to redirect a library that is being loaded */
   FOLLOW_TIMES = 200,
-  CALIBRATE_PERIODS = 20 /* between two measurements of the cycle counter's rate */
+  CALIBRATE_PERIODS = 20, /* between two measurements of the cycle counter's rate */
+  REST_MS = 2000,
+  QUIET_ROUNDS = 10, /* before a rest */
+  QUIET_PART = 500   /* a quiet host uses less than one part in so many of a processor */
 };
 
 static void
@@ -150,16 +153,44 @@ follow_loader (void)
   }
 }
 
+/* Whether the host has used next to no CPU time in the last rounds, this thread's left out. Once a round. Wakes an
+ * agent that may rest as well once the host works again. */
+static bool
+is_quiet (void)
+{
+  static uint64_t last_ns, last_cpu_ns;
+  static unsigned rounds;
+  uint64_t ns = gp_clock_ns (CLOCK_MONOTONIC);
+  uint64_t cpu_ns = gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID) - gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
+  bool worked = cpu_ns > last_cpu_ns && (cpu_ns - last_cpu_ns) * QUIET_PART > ns - last_ns;
+  if (worked && rounds > 1)
+    gp_segment_signal (&g_segment->wake);
+  rounds = worked ? 0 : rounds + 1;
+  last_ns = ns;
+  last_cpu_ns = cpu_ns;
+  return rounds >= QUIET_ROUNDS;
+}
+
+/* Until the next round is due or something asks for one. */
+static void
+wait_for_round (void)
+{
+  uint32_t seen = gp_load_acquire (&g_segment->poll);
+  bool rests = is_quiet ();
+  atomic_store_explicit (&g_poller_rests, rests, memory_order_relaxed);
+  if (!gp_stop_is_wanted ())
+    gp_segment_wait (&g_segment->poll, seen, rests ? REST_MS : PERIOD_MS);
+  atomic_store_explicit (&g_poller_rests, false, memory_order_relaxed);
+}
+
 /* The state "profile". */
 static void
 profile (void)
 {
   unsigned periods = 0;
   while (!gp_stop_is_wanted () && keep_agent ()) {
-    uint32_t seen = gp_load_acquire (&g_segment->poll);
     /* The wait comes first: a host that ends at once needs the last round only. */
-    if (!gp_stop_is_wanted ())
-      gp_segment_wait (&g_segment->poll, seen, PERIOD_MS);
+    wait_for_round ();
     follow_loader ();
     if (gp_stop_is_wanted ())
       return;

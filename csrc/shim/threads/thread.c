@@ -115,6 +115,7 @@ attach (clockid_t clock, uint32_t base, uint32_t before, const struct gp_boundar
   gp_registry_unlock ();
   if (thread != NULL)
     pthread_setspecific (g_end_key, thread);
+  gp_poller_wake (); /* a new thread means that the host has begun to work */
   return thread;
 }
 
