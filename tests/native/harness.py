@@ -71,7 +71,6 @@ def toolchain(
     with mock.patch.dict(os.environ, environment):
         tools = build_shim.Toolchain(build_shim.OBJECTS, sanitize=sanitize)
     if sanitize is not None:
-        tools.werror = []  # gcc warns of fences that TSan does not know; all that is shared is atomic besides
         tools.flags.append("-DGP_DEBUG")  # GP_ASSERT_NOT_IN_SIGNAL()
     return tools
 

@@ -28,6 +28,7 @@ def test_the_handler_keeps_its_stack_budget(name: str) -> None:
     harness.run(harness.program(SOURCE), name)
 
 
+@pytest.mark.slow
 def test_functions_on_the_hosts_threads_have_small_frames(tmp_path: Path) -> None:
     tools = harness.toolchain()
     files = harness.run_by_host_threads()

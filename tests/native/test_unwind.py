@@ -89,7 +89,11 @@ def compile_and_run(build: Build, program: str, folder: Path, arguments: Sequenc
 
 
 @pytest.mark.parametrize("program", ["test_cfi", "test_scan", "test_walk"])
-@pytest.mark.parametrize("build", [PLAIN, SANITIZED, ARM], ids=lambda build: build.name)
+@pytest.mark.parametrize(
+    "build",
+    [PLAIN, SANITIZED, pytest.param(ARM, marks=pytest.mark.slow)],
+    ids=lambda build: build.name,
+)
 def test_on_literal_stacks(program: str, build: Build, tmp_path: Path) -> None:
     assert "ok " in compile_and_run(build, program, tmp_path)
 
@@ -103,6 +107,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [PLAIN, SANITIZED], ids=lambda build: build.name)
 def test_on_real_stacks(build: Build, plugin: str, tmp_path: Path) -> None:
     compile_and_run(build, "test_live", tmp_path, arguments=[plugin])

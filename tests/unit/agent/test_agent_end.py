@@ -120,6 +120,7 @@ print(child, flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
     ["os.kill(os.getpid(), 9)", "os.execvp('sleep', ['sleep', '20'])"],
