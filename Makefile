@@ -49,7 +49,7 @@ test: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## run all tests
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 test-fast: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## run the tests that take no pipeline, server or sanitizer
-	GP_HYPOTHESIS_PROFILE=quick $(PY) -m pytest -n auto -m 'not sanitizers and not fuzz and not slow' \
+	GP_HYPOTHESIS_PROFILE=quick $(PY) -m pytest -n 3 -m 'not sanitizers and not fuzz and not slow' \
 	  tests/unit tests/contract tests/native $(PYTEST_ARGS)
 
 sanitize: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## C tests and real pipelines, built with ASan, UBSan and TSan

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.slow]
 
 HERE = Path(__file__).parent / "symbolizer"
 CSRC = Path(__file__).parents[2] / "csrc"

@@ -25,6 +25,8 @@ from gst_pyro_shim.pprof.run_facts import RunFacts, why_preload_is_ignored
 from gst_pyro_shim.run import environment
 from gst_pyro_shim.settings.model import Settings
 
+pytestmark = pytest.mark.slow  # each test starts programs
+
 ROOT = Path(__file__).parents[2]
 FAKE = [sys.executable, str(ROOT / "tests" / "targets" / "hands_in.py")]
 LIBC = re.search(r"/\S*/libc\.so\S*", Path("/proc/self/maps").read_text())[0]

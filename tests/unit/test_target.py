@@ -19,6 +19,8 @@ import pytest
 
 from gst_pyro_shim.run import target
 
+pytestmark = pytest.mark.slow  # each test starts programs
+
 TARGETS = Path(__file__).parents[1] / "targets"
 ROOT = Path(__file__).parents[2]
 CONTROLLER = """
