@@ -21,6 +21,7 @@ from gst_pyro_shim.agent.host import Host
 from gst_pyro_shim.agent.log import Log
 from gst_pyro_shim.agent.reception import Handover, Reception
 from gst_pyro_shim.agent.start import STACK_BYTES, prepare, refuse, skip_pydantic_plugins
+from gst_pyro_shim.problems import Problems
 from gst_pyro_shim.segment.segment import AGENT_DONE, Segment
 from gst_pyro_shim.settings.model import ENV_PREFIX
 from gst_pyro_shim.symbols.debuginfod import debuginfod_of
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 LINGER_S: Final = 5.0
 """How long an agent's process waits for another host."""
 _STDERR: Final = 2
-_MAX_PROBLEMS: Final = 100
 
 
 class Agents:
@@ -55,8 +55,7 @@ class Agents:
         self._elf_files = ElfCache()
         self._servers: Debuginfod | None = None
         self._has_looked_for_servers = False
-        self._problems: dict[str, None] = {}
-        self._failed = 0
+        self._problems = Problems()
         self._counts_start = home == "process"
         threading.stack_size(STACK_BYTES)
         # Our variables come from each host. All others are assumed to be the same in all of them.
@@ -99,10 +98,7 @@ class Agents:
             segment.set_agent_state(AGENT_DONE)
         except Exception as error:  # noqa: BLE001  the other hosts' agents go on
             refuse(segment, log, error)
-            with self._lock:
-                self._failed += 1
-                if len(self._problems) < _MAX_PROBLEMS:
-                    self._problems[f"A program was not profiled: {error}"] = None
+            self._problems.add("failed_programs", f"A program was not profiled: {error}")
         log.close()
         if host is not None:
             host.close()
@@ -120,14 +116,12 @@ class Agents:
     @property
     def problems(self) -> list[str]:
         """Sentences: why hosts were not profiled, or not to their end; each once."""
-        with self._lock:
-            return list(self._problems)
+        return self._problems.texts
 
     @property
     def counters(self) -> dict[str, int]:
         """Number of such hosts as `failed_programs`; empty without any."""
-        with self._lock:
-            return {"failed_programs": self._failed} if self._failed else {}
+        return self._problems.counters
 
     def dismiss(self) -> None:
         """Ends all agents although their hosts live on; profiles hold what the hosts have done so far."""
