@@ -6,8 +6,6 @@
 #define _GNU_SOURCE
 #include "agent/reader.h"
 
-#include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "shared/futex.h"
 #include "shared/raw_syscall.h"
 #include "agent/reader_internal.h"
 
@@ -69,33 +68,18 @@ gp_reader_unmap (struct gp_segment *segment)
   munmap (segment, sizeof *segment);
 }
 
-static long
-futex (const uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
-{
-  /* Not FUTEX_PRIVATE: the host may be another process. */
-  return gp_syscall (SYS_futex, word, operation, value, timeout, NULL, 0);
-}
-
-static void
-futex_wait (const uint32_t *word, uint32_t seen, uint32_t timeout_ms)
-{
-  struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
-  futex (word, FUTEX_WAIT, seen, &timeout);
-}
-
 uint32_t
 gp_reader_wait (const struct gp_segment *segment, uint32_t seen, uint32_t timeout_ms)
 {
   if (gp_load_acquire (&segment->wake) == seen && timeout_ms > 0)
-    futex_wait (&segment->wake, seen, timeout_ms);
+    gp_futex_wait (&segment->wake, seen, timeout_ms);
   return gp_load_acquire (&segment->wake);
 }
 
 void
 gp_reader_wake (struct gp_segment *segment)
 {
-  gp_add (&segment->wake, 1);
-  futex (&segment->wake, FUTEX_WAKE, INT_MAX, NULL);
+  gp_futex_signal (&segment->wake);
 }
 
 static uint64_t
@@ -122,8 +106,7 @@ int
 gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
 {
   uint32_t wanted = __atomic_add_fetch (&segment->close_wanted, 1, __ATOMIC_RELEASE);
-  __atomic_add_fetch (&segment->poll, 1, __ATOMIC_RELEASE);
-  futex (&segment->poll, FUTEX_WAKE, INT32_MAX, NULL);
+  gp_futex_signal (&segment->poll);
   uint64_t end_ns = gp_reader_mono_ns () + timeout_ms * UINT64_C (1000000);
   for (;;) {
     /* Pairs with the shim's release after it has written the closed accounts. Compared as a difference: counts wrap. */
@@ -132,7 +115,7 @@ gp_reader_request_close (struct gp_segment *segment, uint32_t timeout_ms)
       return 1;
     if (gp_reader_mono_ns () >= end_ns)
       return 0;
-    futex_wait (&segment->close_done, done, CLOSE_POLL_MS);
+    gp_futex_wait (&segment->close_done, done, CLOSE_POLL_MS);
   }
 }
 
@@ -152,7 +135,7 @@ void
 gp_reader_set_agent_state (struct gp_segment *segment, uint32_t state)
 {
   __atomic_store_n (&segment->agent_state, state, __ATOMIC_RELEASE);
-  futex (&segment->agent_state, FUTEX_WAKE, INT32_MAX, NULL);
+  gp_futex_wake (&segment->agent_state);
 }
 
 void
@@ -160,7 +143,7 @@ gp_reader_offer_python (struct gp_segment *segment, const char *config, uint32_t
 {
   memcpy (segment->python_config, config, bounded (bytes, GP_PYTHON - 1));
   __atomic_store_n (&segment->python_offered, 1, __ATOMIC_RELEASE);
-  futex (&segment->python_offered, FUTEX_WAKE, INT32_MAX, NULL);
+  gp_futex_wake (&segment->python_offered);
 }
 
 void

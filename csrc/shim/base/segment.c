@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -154,21 +153,6 @@ gp_strings_add (const char *text)
     memcpy (g_segment->strings + offset, text, bytes);
   pthread_mutex_unlock (&g_strings_lock);
   return offset;
-}
-
-void
-gp_segment_signal (uint32_t *word)
-{
-  __atomic_fetch_add (word, 1, __ATOMIC_RELEASE);
-  /* Not FUTEX_PRIVATE: the other side may be a process of its own. */
-  gp_syscall (SYS_futex, word, FUTEX_WAKE, 64, NULL, NULL, 0);
-}
-
-void
-gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms)
-{
-  struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
-  gp_syscall (SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
 }
 
 void

@@ -6,15 +6,13 @@
 #ifndef GP_SEGMENT_H
 #define GP_SEGMENT_H
 
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "shared/abi.h"
 #include "shared/atomics.h"
-#include "shared/raw_syscall.h"
+#include "shared/futex.h"
 #include "shim/base/clock.h"
 
 #define GP_INTERNAL __attribute__ ((visibility ("hidden")))
@@ -56,23 +54,14 @@ GP_INTERNAL uint32_t gp_strings_take (size_t bytes, uint32_t *room);
  * MT-Safe lock | AS-Unsafe lock */
 GP_INTERNAL void gp_strings_release (uint32_t offset, uint32_t room);
 
-/* Increments a futex word of the segment, and wakes all who wait on it. MT-Safe | AS-Safe */
-GP_INTERNAL void gp_segment_signal (uint32_t *word);
-
 /* Ends the poller's rest. Relaxed: a host that has begun to work a moment before the rest is seen at its end.
  * MT-Safe | AS-Safe */
 static inline void
 gp_poller_wake (void)
 {
-  if (__builtin_expect (!atomic_load_explicit (&g_poller_rests, memory_order_relaxed), 1))
-    return;
-  /* gp_segment_signal(), without a call: the handler's objects call nothing of other rooms. */
-  gp_add (&g_segment->poll, 1);
-  gp_syscall (SYS_futex, &g_segment->poll, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  if (__builtin_expect (atomic_load_explicit (&g_poller_rests, memory_order_relaxed), 0))
+    gp_futex_signal (&g_segment->poll);
 }
-
-/* Waits until *word differs from seen, a signal comes, or the time is over. MT-Safe | AS-Safe */
-GP_INTERNAL void gp_segment_wait (uint32_t *word, uint32_t seen, unsigned timeout_ms);
 
 /* Writes a line to stderr, if that is possible. A broken pipe there does not end the host. MT-Safe | AS-Safe */
 GP_INTERNAL void gp_write_stderr (const char *line, size_t bytes);

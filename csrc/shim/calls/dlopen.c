@@ -57,7 +57,7 @@ gp_redirect_route_dlopen (const char *name, int mode)
   /* Relaxed: a hint that orders nothing. The module is not listed yet, and a pass clears the flag only where it found
    * something new; a module that is listed too late for every such pass is found by the poller. */
   atomic_store_explicit (&g_redirect_pending, true, memory_order_relaxed);
-  gp_segment_signal (&g_segment->poll); /* at once: the driver that libGL loads this way makes threads a moment later */
+  gp_futex_signal (&g_segment->poll); /* at once: the driver that libGL loads this way makes threads a moment later */
   return (dlopen_function) g_real_dlopen;
 }
 

@@ -33,8 +33,8 @@ enum
 };
 
 char g_agent_name[GP_HANDOVER_NAME];
+int g_memory_fd;
 static char **g_environment; /* of the agent, copied when the tracer was made; NULL: out of memory */
-static int g_memory_fd;      /* the segment */
 
 /* Delays the start of a Python, so that a host that lives for some milliseconds does not pay for one. Returns early
  * where the agent has work: the host is ending, or a thread of it has entered Python. */
@@ -46,7 +46,7 @@ wait_until_due (void)
     uint32_t seen = gp_load_acquire (&g_segment->wake);
     if (gp_load (&g_segment->host_state) >= GP_HOST_STOPPING || gp_load (&g_segment->python_state) != 0)
       return;
-    gp_segment_wait (&g_segment->wake, seen, (unsigned) ((due - now) / 1000000 + 1));
+    gp_futex_wait (&g_segment->wake, seen, (unsigned) ((due - now) / 1000000 + 1));
   }
 }
 
@@ -124,7 +124,7 @@ gp_agent_refuse (const char *why, const char *what, const char *hint)
 {
   gp_say ("no agent, nothing is profiled: %s%s. %s", why, what, hint);
   gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
-  gp_segment_signal (&g_segment->poll);
+  gp_futex_signal (&g_segment->poll);
 }
 
 int

@@ -12,6 +12,9 @@
 /* Name of the socket at which the agent accepts further hosts (handover.h); filled by gp_home_prepare(). */
 extern GP_INTERNAL char g_agent_name[GP_HANDOVER_NAME];
 
+/* The segment's descriptor, for an agent in any home. gp_agent_process_prepare() keeps it. */
+extern GP_INTERNAL int g_memory_fd;
+
 /* Keeps the segment's descriptor and a copy of the environment. Lifecycle, once. MT-Unsafe | AS-Unsafe heap */
 GP_INTERNAL void gp_agent_process_prepare (int memory_fd);
 

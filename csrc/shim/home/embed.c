@@ -39,7 +39,6 @@ enum embed
 static uint32_t g_embed;                   /* enum embed */
 static uint32_t g_end_wanted, g_finalized; /* futexes: the interpreter is to go, and is gone */
 static void (*g_agent_finalize) (void);
-static int g_memory_fd;
 
 /* Runs the agent to its end. False: it cannot be embedded, and why is in *why. */
 static bool
@@ -94,12 +93,12 @@ embedded_main (void *unused)
   if (gp_load (&g_segment->agent_home) == GP_HOME_EMBEDDED
       && __atomic_compare_exchange_n (
           &g_segment->agent_state, &none, GP_AGENT_REFUSED, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-    gp_segment_signal (&g_segment->poll);
+    gp_futex_signal (&g_segment->poll);
   while (gp_load_acquire (&g_end_wanted) == 0)
-    gp_segment_wait (&g_end_wanted, 0, REST_MS);
+    gp_futex_wait (&g_end_wanted, 0, REST_MS);
   if (g_agent_finalize != NULL)
     g_agent_finalize ();
-  gp_segment_signal (&g_finalized);
+  gp_futex_signal (&g_finalized);
   return NULL;
 }
 
@@ -121,17 +120,16 @@ gp_embed_before_dlopen (const char *library)
         "the program brings a Python of its own: the agent in it makes way, and nothing more is profiled. Leave out "
         "GST_PYROSCOPE_AGENT=embedded: the agent then is a process beside the program, and profiling goes on");
   gp_stop_to_make_way ();
-  gp_segment_signal (&g_end_wanted);
+  gp_futex_signal (&g_end_wanted);
   uint64_t end = gp_clock_ns (CLOCK_MONOTONIC) + MAKE_WAY_MS * 1000000ull;
   while (gp_load_acquire (&g_finalized) == 0 && gp_clock_ns (CLOCK_MONOTONIC) < end)
-    gp_segment_wait (&g_finalized, 0, 100);
+    gp_futex_wait (&g_finalized, 0, 100);
   errno = error;
 }
 
 bool
-gp_embed (int memory_fd)
+gp_embed (void)
 {
-  g_memory_fd = memory_fd;
   g_segment->agent_pid = 0;
   gp_store (&g_segment->agent_home, GP_HOME_EMBEDDED);
   gp_gst_log (GST_LEVEL_INFO, "agent: embedded, %s", g_agent_python.agent);

@@ -23,7 +23,6 @@
 
 /* Settings, as they were when the tracer was made; "": not set. */
 static char g_chosen_python[PATH_MAX], g_chosen_home[16];
-static int g_memory_fd; /* the segment */
 
 static void
 copy_setting (const char *field, char *into, size_t bytes)
@@ -57,7 +56,6 @@ adopts_orphans (void)
 void
 gp_home_prepare (int memory_fd)
 {
-  g_memory_fd = memory_fd;
   gp_agent_process_prepare (memory_fd);
   copy_setting ("python", g_chosen_python, sizeof g_chosen_python);
   copy_setting ("agent", g_chosen_home, sizeof g_chosen_home);
@@ -98,7 +96,7 @@ gp_home_start_agent (void)
     return;
   }
   if (is_to_be_embedded ()) {
-    gp_embed (g_memory_fd);
+    gp_embed ();
     return;
   }
   if (!gp_agent_process_can_run ()) {
@@ -115,5 +113,5 @@ gp_home_start_elsewhere (void)
 {
   return may_be_embedded () && !embedded_is_asked_for () && !gp_stop_is_wanted ()
          && gp_load (&g_segment->agent_home) == GP_HOME_PROCESS && gp_load (&g_segment->agent_state) == GP_AGENT_NONE
-         && !gp_libpython_may_come () && gp_embed (g_memory_fd);
+         && !gp_libpython_may_come () && gp_embed ();
 }

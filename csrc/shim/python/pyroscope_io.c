@@ -105,7 +105,7 @@ static void
 publish_state (enum gp_python_state state)
 {
   gp_store (&g_segment->python_state, state);
-  gp_segment_signal (&g_segment->wake);
+  gp_futex_signal (&g_segment->wake);
 }
 
 static bool
@@ -186,7 +186,7 @@ wait_for_offer (void)
   while (gp_load_acquire (&g_segment->python_offered) == 0) { /* pairs with the release in gp_reader_offer_python() */
     if (gp_stop_is_wanted () || gp_clock_ns (CLOCK_MONOTONIC) > deadline)
       return false;
-    gp_segment_wait (&g_segment->python_offered, 0, 100);
+    gp_futex_wait (&g_segment->python_offered, 0, 100);
   }
   return true;
 }
@@ -203,7 +203,7 @@ python_main (void *unused)
     serve ();
     PY (PyGILState_Release) (state);
   }
-  gp_segment_signal (&g_state); /* raises it from STATE_RUNS to STATE_DONE */
+  gp_futex_signal (&g_state); /* raises it from STATE_RUNS to STATE_DONE */
   return NULL;
 }
 
@@ -227,5 +227,5 @@ gp_python_stop (void)
     return;
   uint64_t deadline = gp_clock_ns (CLOCK_MONOTONIC) + STOP_MS * 1000000ull, now;
   while (gp_load_acquire (&g_state) != STATE_DONE && (now = gp_clock_ns (CLOCK_MONOTONIC)) < deadline)
-    gp_segment_wait (&g_state, STATE_RUNS, (unsigned) ((deadline - now) / 1000000 + 1));
+    gp_futex_wait (&g_state, STATE_RUNS, (unsigned) ((deadline - now) / 1000000 + 1));
 }

@@ -83,7 +83,7 @@ publish (bool whole)
   if (!asked)
     return;
   __atomic_store_n (&g_segment->close_done, wanted - 1, __ATOMIC_RELEASE);
-  gp_segment_signal (&g_segment->close_done); /* raises it to wanted: the accounts are visible to the agent then */
+  gp_futex_signal (&g_segment->close_done); /* raises it to wanted: the accounts are visible to the agent then */
 }
 
 static void
@@ -137,7 +137,7 @@ keep_agent (void)
     return true;
   say_agent_ended ();
   gp_store_release (&g_segment->agent_state, GP_AGENT_REFUSED);
-  gp_segment_signal (&g_segment->wake);
+  gp_futex_signal (&g_segment->wake);
   return false;
 }
 
@@ -149,7 +149,7 @@ follow_loader (void)
   for (int i = 0; i < FOLLOW_TIMES && gp_redirect_pending () && !gp_stop_is_wanted (); i++) {
     uint32_t seen = gp_load_acquire (&g_segment->poll);
     gp_redirect_settle ();
-    gp_segment_wait (&g_segment->poll, seen, FOLLOW_MS);
+    gp_futex_wait (&g_segment->poll, seen, FOLLOW_MS);
   }
 }
 
@@ -164,7 +164,7 @@ is_quiet (void)
   uint64_t cpu_ns = gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID) - gp_clock_ns (CLOCK_THREAD_CPUTIME_ID);
   bool worked = cpu_ns > last_cpu_ns && (cpu_ns - last_cpu_ns) * QUIET_PART > ns - last_ns;
   if (worked && rounds > 1)
-    gp_segment_signal (&g_segment->wake);
+    gp_futex_signal (&g_segment->wake);
   rounds = worked ? 0 : rounds + 1;
   last_ns = ns;
   last_cpu_ns = cpu_ns;
@@ -179,7 +179,7 @@ wait_for_round (void)
   bool rests = is_quiet ();
   atomic_store_explicit (&g_poller_rests, rests, memory_order_relaxed);
   if (!gp_stop_is_wanted ())
-    gp_segment_wait (&g_segment->poll, seen, rests ? REST_MS : PERIOD_MS);
+    gp_futex_wait (&g_segment->poll, seen, rests ? REST_MS : PERIOD_MS);
   atomic_store_explicit (&g_poller_rests, false, memory_order_relaxed);
 }
 
@@ -213,7 +213,7 @@ publish_last (void)
   /* Read again: hooks may have accounted more until profiling stopped. */
   gp_store (&g_segment->process_cpu_ns, gp_clock_ns (CLOCK_PROCESS_CPUTIME_ID));
   gp_store_release (&g_segment->host_state, agent_has_ended () ? GP_HOST_INERT : GP_HOST_STOPPING);
-  gp_segment_signal (&g_segment->wake);
+  gp_futex_signal (&g_segment->wake);
   gp_stop_published ();
 }
 
@@ -225,7 +225,7 @@ wait_for_delivery (void)
     uint32_t state = gp_load_acquire (&g_segment->agent_state);
     forward_log ();
     if (!agent_has_ended ())
-      gp_segment_wait (&g_segment->agent_state, state, PERIOD_MS);
+      gp_futex_wait (&g_segment->agent_state, state, PERIOD_MS);
   }
   forward_log ();
   if (!agent_has_ended ())

@@ -199,7 +199,7 @@ gp_start (GstTracer *tracer, const char *params)
     gp_stop_profiling ();
     /* An agent that has the segment since step 10 would wait for publications until the host ends. */
     gp_store_release (&g_segment->host_state, GP_HOST_INERT);
-    gp_segment_signal (&g_segment->wake);
+    gp_futex_signal (&g_segment->wake);
     say_failure ("no thread", error, "Raise the limit of processes (ulimit -u, or the container's)");
   }
 }

@@ -98,7 +98,7 @@ wait_for (uint32_t *word, uint64_t (*limit_ns) (void))
     if (now >= end || (at_loader_ns != 0 && now - at_loader_ns >= LOADER_MS * 1000000ull))
       return;
     uint64_t left_ms = (end - now) / 1000000 + 1;
-    gp_segment_wait (word, 0, left_ms < CHECK_MS ? (unsigned) left_ms : CHECK_MS);
+    gp_futex_wait (word, 0, left_ms < CHECK_MS ? (unsigned) left_ms : CHECK_MS);
   }
 }
 
@@ -124,7 +124,7 @@ stop_at (const void *context)
   if (atomic_compare_exchange_strong (&g_ending_ns, &unset, gp_clock_ns (CLOCK_MONOTONIC)))
     atomic_store (&g_in_loader, dies_with_host () && gp_handler_interrupted_in (context, g_loader, g_loader_end));
   atomic_store (&g_ending, true);
-  gp_segment_signal (&g_segment->poll);
+  gp_futex_signal (&g_segment->poll);
   wait_for (&g_published, publish_limit_ns);
   wait_for (&g_done, delivery_limit_ns);
   if (gp_load_acquire (&g_done) != 0)
@@ -230,13 +230,13 @@ gp_stop_agent_runs (void)
 void
 gp_stop_published (void)
 {
-  gp_segment_signal (&g_published);
+  gp_futex_signal (&g_published);
 }
 
 void
 gp_stop_done (void)
 {
-  gp_segment_signal (&g_done);
+  gp_futex_signal (&g_done);
 }
 
 void

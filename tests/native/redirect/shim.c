@@ -24,13 +24,6 @@ static int (*real_answer) (int);
 static void *real_join;
 static _Atomic int creates, answers, closings, refreshes;
 
-/* The poller's; the test has none. */
-void
-gp_segment_signal (uint32_t *word)
-{
-  (void) word;
-}
-
 void
 gp_modules_refresh (void)
 {
