@@ -52,7 +52,9 @@ class Toolchain:
         self.work_dir = work_dir
         command = compiler_command()
         self.flags = [*COMMON_FLAGS, "-O1" if sanitize else "-O2"]
-        self.sanitize = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"] if sanitize else []
+        # GP_DEBUG: GP_ASSERT_NOT_IN_SIGNAL() aborts where it finds a fault.
+        checks = [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", "-DGP_DEBUG"]
+        self.sanitize = checks if sanitize else []
         # Not with a sanitizer: gcc warns of fences that TSan does not know; all that is shared is atomic besides.
         strict = os.environ.get("GP_WERROR") == "1" and sanitize is None
         self.werror = ["-Werror"] if strict else []
@@ -111,7 +113,6 @@ class Toolchain:
                 raise BuildError(f"the compiler refused {file.name}") from error
 
         folder.mkdir(parents=True, exist_ok=True)
-
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(one, files))
 

@@ -69,10 +69,7 @@ def toolchain(
     environment = {} if with_compiler is None else {"CC": with_compiler}
     build_shim.OBJECTS.mkdir(parents=True, exist_ok=True)
     with mock.patch.dict(os.environ, environment):
-        tools = build_shim.Toolchain(build_shim.OBJECTS, sanitize=sanitize)
-    if sanitize is not None:
-        tools.flags.append("-DGP_DEBUG")  # GP_ASSERT_NOT_IN_SIGNAL()
-    return tools
+        return build_shim.Toolchain(build_shim.OBJECTS, sanitize=sanitize)
 
 
 def run_by_host_threads() -> list[Path]:
