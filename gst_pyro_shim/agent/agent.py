@@ -7,9 +7,9 @@ else one thread for each host.
     waiting for a segment   A host hands its segment over (reception.py). An embedded agent, and the first host of an
                             agent's process, bring theirs along (`start.run`, `hosts.run`).
     starting                `start.prepare` reads the settings. Wrong settings lead to "refused".
-    running                 `Agent._run_windows` drains every DRAIN_S. Each upload interval, and when pyroscope-io has
-                            pushed, it closes a window and delivers the profile. It ends when the shim stops, when the
-                            host has ended, or when `is_dismissed` is set.
+    running                 `Agent._run_windows` drains every DRAIN_S, or REST_S while no record comes. Each upload
+                            interval, and when pyroscope-io has pushed, it closes a window and delivers the profile.
+                            It ends when the shim stops, when the host has ended, or when `is_dismissed` is set.
     last window             `Agent._end_run` drains what signal handlers in flight still write, and delivers a last
                             profile, whose statistics are final unless the host lives on.
     delivering              `Delivery.close` pushes until FLUSH_S after the end of "running"; the rest is spooled.

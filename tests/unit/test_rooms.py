@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 import re
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import gst_pyro_shim
+from tests.support.graphs import circle
 
 PACKAGE = Path(gst_pyro_shim.__file__).parent
 ROOMS = sorted(file.parent.name for file in PACKAGE.glob("*/__init__.py"))
@@ -48,15 +48,6 @@ def file_graph(package: Path) -> dict[str, set[str]]:
             found = {name, name.rpartition(".")[0]} & modules.keys()
             graph[module] |= found or {"__init__"}
     return graph
-
-
-def circle(graph: dict[str, set[str]]) -> list[str]:
-    """One circle of a graph, its first node once more at its end; empty where there is none."""
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return error.args[1]
-    return []
 
 
 def room_graph(graph: dict[str, set[str]]) -> dict[str, set[str]]:
