@@ -89,7 +89,7 @@ bench: $(STAMPS)/native $(STAMPS)/dev | apt-test  ## measure what profiling cost
 	@$(PY) -m benchmarks.bench $(BENCH_ARGS)
 
 clean:  ## remove what was built; .venv stays
-	rm -rf build dist *.egg-info gst_pyro_shim/*.so gst_pyro_shim/plugin gst_pyro_shim/agent-python.txt
+	rm -rf build dist *.egg-info compile_commands.json gst_pyro_shim/*.so gst_pyro_shim/plugin gst_pyro_shim/agent-python.txt
 
 # The venv and what the build itself imports.
 $(STAMPS)/venv: $(STAMPS)/python | apt-build
